@@ -1,0 +1,7 @@
+"""`python -m redgui`."""
+
+import sys
+
+from redgui.cli import main
+
+sys.exit(main())

@@ -1,0 +1,212 @@
+"""The Python interface: one call each for what the command line does.
+
+    from redgui.api import restore
+    result = restore("photo.jpg", operator="inpaint:kind=box", sampler="reddiff:steps=200")
+    result.save("out")
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from redgui import images, knobs, operators, presets, priors
+from redgui.knobs import KnobError
+from redgui.operators import Operator, masks
+from redgui.operators.base import OperatorError
+from redgui.priors import Counted, Prior
+from redgui.problem import Measured, Problem, measured, solve, summary
+from redgui.record import Record
+
+FILM = 8  # pictures in a filmstrip
+EXAMPLES = priors.ASSETS / "examples"
+
+Watcher = Callable[[Measured], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        restored: (1, 3, h, w): the estimate, the mean over particles when there are several.
+        particles: (n, 3, h, w).
+        figures: psnr, ssim, psnr_measurement, residual, nfe, backward, seconds, steps and what was run.
+        film: a few iterates from first to last.
+        record: reproduces the run.
+    """
+
+    problem: Problem
+    picture: Tensor
+    restored: Tensor
+    particles: Tensor
+    figures: dict[str, Any]
+    film: list[Tensor]
+    record: Record
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes input.png, measurement.png, restored.png, filmstrip.png and record.json (and particles.png, std.png)."""
+        out = Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        images.to_pil(self.picture).save(out / "input.png")
+        images.to_pil(self.problem.H.picture(self.problem.y)).save(out / "measurement.png")
+        images.to_pil(self.restored).save(out / "restored.png")
+        images.row(self.film).save(out / "filmstrip.png")
+        (out / "record.json").write_text(self.record.to_json())
+        if len(self.particles) > 1:
+            images.row(list(self.particles.split(1)), per_row=8).save(out / "particles.png")
+            images.to_pil(std_picture(self.particles)).save(out / "std.png")
+        return out
+
+
+def restore(
+    image: str | Path | Image.Image,
+    *,
+    mask: str | Path | None = None,
+    prior: str | Prior = "faces-64",
+    operator: str | Operator = "inpaint",
+    sampler: str = "reddiff",
+    sigma_y: float = 0.0,
+    particles: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    watch: Watcher | None = None,
+) -> Result:
+    """Degrades a picture and restores it; with operator `given` the picture is the measurement itself.
+
+    Args:
+        image: a path, `example:NAME`, or a PIL picture; fitted to the prior's size (largest centred crop).
+        mask: a picture whose white pixels are to be filled in; makes the operator an inpainting with it.
+        operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
+        sampler: `NAME:knob=value,...`; knobs that are not named come from the presets.
+        sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
+        particles: independent runs in one batch.
+        watch: called after every step.
+
+    Raises:
+        RedguiError: anything that the caller can mend.
+    """
+    loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
+    if not 1 <= particles <= 64:
+        raise KnobError(f"particles lie in 1 to 64; got {particles}.")
+    if not 0 <= seed < 2**63:
+        raise KnobError(f"the seed lies in 0 to 2^63 - 1; got {seed}.")
+    h, w = loaded.shape[-2:]
+    H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, mask, h, w)
+    H.check_size(h, w)
+    source = images.rgb(image) if isinstance(image, Image.Image) else images.read(resolve(image))
+    picture = images.to_tensor(images.fit(source, *(H.measured_size(h, w) if given else (h, w))))
+    problem = (Problem.given if given else Problem.simulate)(picture, H, sigma_y, seed)
+    chosen = presets.sampler_for(sampler, H)
+
+    counted = Counted(loaded)
+    steps = measured(solve(problem, counted, chosen, particles), problem, counted)
+    return finish(picture, problem, loaded, chosen, *watched(steps, watch))
+
+
+def replay(record: str | Path | Record, *, device: str | None = None, watch: Watcher | None = None) -> tuple[Result, bool]:
+    """Runs a record again, on its own device and precision unless told otherwise.
+
+    Returns the result and whether its pixels are those of the record.
+    """
+    wanted = record if isinstance(record, Record) else Record.read(record)
+    prior = priors.load(wanted.prior, device or wanted.device, wanted.precision)
+    sampler = wanted.build_sampler()
+    last, film = watched(wanted.replay(prior), watch)
+    result = finish(wanted.picture(), wanted.problem(), prior, sampler, last, film, wanted.changes)
+    return result, wanted.reproduces(last)
+
+
+def watched(stream: Any, watch: Watcher | None) -> tuple[Measured, list[Tensor]]:
+    """Runs a stream to its end: the last Step, and a few pictures along the way."""
+    film: list[Tensor] = []
+    last = None
+    for step in stream:
+        last = step
+        stride = max(1, step.n // FILM)
+        if step.i % stride == 0 and step.i + 1 < step.n:
+            film.append(step.x0_hat.mean(0, keepdim=True))
+        if watch:
+            watch(step)
+    if last is None:
+        raise OperatorError("the sampler made no step; ask for at least one.")
+    return last, [*film, last.x0_hat.mean(0, keepdim=True)]
+
+
+def finish(picture: Tensor, problem: Problem, prior: Prior, sampler: Any, last: Measured, film: list[Tensor],
+           changes: tuple = ()) -> Result:  # fmt: skip
+    """The Result of a run whose last Step is `last`."""
+    record = Record.of(picture, problem, prior, sampler, last, changes)
+    figures = {key: value for key, value in record.result.items() if key != "pixels_sha256"}
+    figures |= {
+        "prior": prior.name,
+        "operator": knobs.spec(problem.H) if len(knobs.spec(problem.H)) < 200 else problem.H.name,
+        "sampler": knobs.spec(sampler),
+        "sigma_y": problem.sigma_y,
+        "seed": problem.seed,
+        "particles": len(last.x0_hat),
+        "device": prior.device.type,
+        "precision": prior.precision,
+    }
+    return Result(problem, picture, last.x0_hat.mean(0, keepdim=True), last.x0_hat, figures, film, record)
+
+
+def parse_operator(spec: str, mask: str | Path | None, h: int, w: int) -> tuple[Operator, bool]:
+    """An operator from its text form, and whether the picture is to be the measurement itself (`given`)."""
+    name, settings = knobs.parse(spec)
+    given = name == "given"
+    if given:
+        name = settings.pop("of", "inpaint" if mask else "denoise")
+    if mask is not None:
+        if name != "inpaint":
+            raise KnobError(f"a mask goes with the operator inpaint; got {name!r}. Leave --mask out or choose inpaint.")
+        settings |= {"kind": "mask", "painted": masks.encode(masks.from_image(mask, h, w))}
+    return knobs.build(knobs.find(operators.OPERATORS, name, "operator"), settings), given
+
+
+def resolve(image: str | Path) -> Path:
+    """The path of a picture; `example:NAME` is one of the bundled examples."""
+    text = str(image)
+    if not text.startswith("example:"):
+        return Path(image)
+    found = {p.stem: p for p in images.folder(EXAMPLES)}
+    name = text.removeprefix("example:")
+    if name not in found:
+        raise KnobError(f"there is no example {name!r}. Choose one of: {', '.join(found)}.")
+    return found[name]
+
+
+def std_picture(particles: Tensor) -> Tensor:
+    """Pixel-wise standard deviation over particles, mean over channels, (1, 1, h, w) in [-1, 1]: black 0, white 0.5 or more."""
+    std = particles.std(0, keepdim=True).mean(1, keepdim=True)
+    return (std / 0.5).clamp(0, 1) * 2 - 1
+
+
+def listing() -> dict[str, Any]:
+    """All samplers, operators, priors and examples with their knobs, JSON-ready."""
+    from redgui.samplers import SAMPLERS
+
+    def card(cls: Any) -> dict[str, Any]:
+        fields = ("name", "kind", "default", "lo", "hi", "choices", "help", "live")
+        entries = [{f: getattr(k, f) for f in fields} | {"kind": k.kind.__name__} for k in knobs.knobs(cls) if k.shown]
+        return {"name": cls.name, "label": cls.label, "about": cls.about, "knobs": entries}
+
+    return {
+        "samplers": [card(s) | {"paper": s.paper, "needs": s.needs.__name__} for s in SAMPLERS],
+        "operators": [card(o) for o in operators.OPERATORS]
+        + [{"name": "given", "label": "Given", "about": "the picture is itself the measurement: given:of=NAME,...", "knobs": []}],
+        "priors": [vars(p) for p in priors.PRIORS],
+        "examples": [p.stem for p in images.folder(EXAMPLES)],
+    }
+
+
+def figures_json(figures: dict[str, Any]) -> str:
+    """One line of JSON, nan and inf as null."""
+    clean = {k: (None if isinstance(v, float) and not torch.isfinite(torch.tensor(v)) else v) for k, v in figures.items()}
+    return json.dumps(clean)

@@ -1,0 +1,132 @@
+"""The command line: `python -m redgui list | restore | replay`.
+
+Progress goes to stderr; the last line of stdout is one JSON object. A person's error is one line on stderr, status 2.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from redgui.errors import RedguiError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"redgui: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = Parser(prog="python -m redgui", description="See and compare how diffusion models solve inverse problems.")
+    commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
+
+    listed = commands.add_parser("list", help="samplers, operators, priors and examples with their knobs")
+    listed.add_argument("--json", action="store_true", help="as one JSON object")
+    listed.set_defaults(run=run_list)
+
+    restore = commands.add_parser("restore", help="degrade a picture and restore it")
+    restore.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
+    restore.add_argument("--mask", metavar="PNG", help="white = to be filled in")
+    restore.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
+    restore.add_argument("--operator", default="inpaint", metavar="NAME[:knob=value,...]")
+    restore.add_argument("--sampler", default="reddiff", metavar="NAME[:knob=value,...]")
+    restore.add_argument("--sigma-y", type=float, default=0.0, help="noise in the measurement, [-1, 1] units")
+    restore.add_argument("--particles", type=int, default=1, help="independent runs in one batch")
+    restore.add_argument("--seed", type=int, default=0)
+    restore.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    restore.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    restore.add_argument("--out", default="out", metavar="DIR")
+    restore.set_defaults(run=run_restore)
+
+    replay = commands.add_parser("replay", help="run a record again")
+    replay.add_argument("record", metavar="RECORD.json")
+    replay.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the record's own")
+    replay.add_argument("--out", default="out", metavar="DIR")
+    replay.set_defaults(run=run_replay)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns the exit status."""
+    chosen = parser().parse_args(argv)
+    try:
+        chosen.run(chosen)
+    except RedguiError as error:
+        print("redgui: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"redgui: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("redgui: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def run_list(chosen: argparse.Namespace) -> None:
+    from redgui import api
+
+    listing = api.listing()
+    if chosen.json:
+        print(json.dumps(listing))
+        return
+    for kind in ("samplers", "operators"):
+        print(f"{kind.upper()}")
+        for thing in listing[kind]:
+            print(f"  {thing['name']:<14} {thing['label']}: {thing['about']}")
+            for k in thing["knobs"]:
+                span = "|".join(k["choices"]) if k["choices"] else f"{k['lo']:g} to {k['hi']:g}" if k["lo"] is not None else k["kind"]
+                print(f"      {k['name']:<12} {k['default']!s:<11} {span}: {k['help']}")
+    print("PRIORS")
+    for p in listing["priors"]:
+        size = f"{p['download_mb']} MB download" if p["download_mb"] else "no download"
+        print(f"  {p['name']:<28} {p['size']:<8} {p['domain']} ({p['terms']}; {size})")
+    print("EXAMPLES\n  " + ", ".join(f"example:{name}" for name in listing["examples"]))
+
+
+def run_restore(chosen: argparse.Namespace) -> None:
+    from redgui import api
+
+    options = {key: value for key, value in vars(chosen).items() if key not in ("command", "run", "image", "out")}
+    with Bar() as bar:
+        result = api.restore(chosen.image, **options, watch=bar)
+    result.save(chosen.out)
+    print(f"wrote {chosen.out}/restored.png, record.json and more")
+    print(api.figures_json(result.figures))
+
+
+def run_replay(chosen: argparse.Namespace) -> None:
+    from redgui import api
+
+    with Bar() as bar:
+        result, same = api.replay(chosen.record, device=chosen.device, watch=bar)
+    result.save(chosen.out)
+    print("the pixels are those of the record" if same else "the pixels differ from the record's (other device, precision or torch)")
+    print(api.figures_json(result.figures | {"same_pixels": same}))
+
+
+class Bar:
+    """A progress bar on stderr that is a watcher of Steps."""
+
+    def __enter__(self) -> "Bar":
+        from tqdm import tqdm
+
+        self.bar: Any = tqdm(unit="step", file=sys.stderr, leave=False, dynamic_ncols=True)
+        return self
+
+    def __call__(self, step: Any) -> None:
+        self.bar.total = step.n
+        self.bar.set_postfix_str(f"sigma {step.sigma:.3g}" + (f", {step.psnr:.2f} dB" if step.psnr is not None else ""), refresh=False)
+        self.bar.update()
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()

@@ -1,0 +1,182 @@
+"""Knobs: the typed, bounded settings of samplers, operators and closed-form priors.
+
+A knob is a dataclass field with bounds and a help text. The same declaration feeds the sliders of the
+app, the command line, the benchmark and the record, and its bounds are enforced in one place, `check`.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Blur(LinearOperator):
+        size: int = knob(9, 3, 61, help="support of the kernel in pixels")
+
+A specification is the text form: `blur:kind=gaussian,size=9`.
+"""
+
+import dataclasses
+import difflib
+import math
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redgui.errors import RedguiError
+
+
+class KnobError(RedguiError):
+    """A knob, or the name of a thing with knobs, that cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting as read from a class by `knobs`."""
+
+    name: str
+    kind: type  # float, int, bool or str; a choice is a str with `choices`
+    default: Any
+    lo: float | None
+    hi: float | None
+    choices: tuple[str, ...]
+    help: str
+    label: str
+    log: bool  # a slider should move in factors, not in differences
+    step: float | None
+    live: bool  # may change in the middle of a run
+    advanced: bool
+    shown: bool  # False: not offered as a control (set by other means, such as a painted mask)
+    only_with: tuple[str, tuple[str, ...]] | None  # shown when another knob has one of these values
+
+
+def knob(
+    default: Any,
+    lo: float | None = None,
+    hi: float | None = None,
+    *,
+    help: str,
+    label: str = "",
+    log: bool = False,
+    step: float | None = None,
+    live: bool = True,
+    advanced: bool = False,
+    shown: bool = True,
+    only_with: tuple[str, tuple[str, ...]] | None = None,
+) -> Any:
+    """A dataclass field with bounds (`lo`, `hi`, both inclusive; of a text, `hi` characters at most) and a `help` text."""
+    meta = dict(
+        lo=lo, hi=hi, help=help, label=label, log=log, step=step, live=live, advanced=advanced, shown=shown, only_with=only_with
+    )
+    return dataclasses.field(default=default, metadata={"knob": meta})
+
+
+def knobs(cls: type) -> tuple[Knob, ...]:
+    """The knobs of a dataclass, in the order of declaration."""
+    hints = typing.get_type_hints(cls)
+    found = []
+    for field in dataclasses.fields(cls):
+        if "knob" not in field.metadata:
+            continue
+        hint = hints[field.name]
+        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+        meta = dict(field.metadata["knob"])
+        meta["label"] = meta["label"] or field.name
+        found.append(Knob(field.name, str if choices else hint, field.default, choices=choices, **meta))
+    return tuple(found)
+
+
+def check(thing: Any) -> None:
+    """Validates every knob of a dataclass instance; called by `__post_init__`.
+
+    Integral floats become ints and ints become floats where the declaration says so.
+
+    Raises:
+        KnobError: wrong type, not finite, out of bounds or not among the choices.
+    """
+    for k in knobs(type(thing)):
+        value = coerce(k, getattr(thing, k.name), type(thing).__name__)
+        object.__setattr__(thing, k.name, value)
+
+
+def coerce(k: Knob, value: Any, owner: str = "") -> Any:
+    """`value` as the type of the knob `k`; text is parsed. Raises KnobError with what to do."""
+    where = f"{owner}: {k.name}" if owner else k.name
+    if k.choices:
+        if value not in k.choices:
+            raise KnobError(f"{where} is one of {', '.join(k.choices)}; got {value!r}{_closest(str(value), k.choices)}.")
+        return value
+    if k.kind is bool:
+        if isinstance(value, bool):
+            return value
+        truth = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+        if isinstance(value, str) and value.lower() in truth:
+            return truth[value.lower()]
+        raise KnobError(f"{where} is true or false; got {value!r}.")
+    if k.kind is str:
+        if not isinstance(value, str):
+            raise KnobError(f"{where} is a text; got {value!r}.")
+        longest = 2000 if k.hi is None else int(k.hi)
+        if len(value) > longest:
+            raise KnobError(f"{where} is a text of at most {longest} characters; got {len(value)}.")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise KnobError(f"{where} is a number; got {value!r}.")
+    try:
+        number = float(value)
+    except ValueError:
+        raise KnobError(f"{where} is a number; got {value!r}.") from None
+    if not math.isfinite(number):
+        raise KnobError(f"{where} is a finite number; got {value!r}.")
+    if (k.lo is not None and number < k.lo) or (k.hi is not None and number > k.hi):
+        raise KnobError(f"{where} lies in {k.lo:g} to {k.hi:g}; got {number:g}.")
+    if k.kind is int:
+        if number != int(number):
+            raise KnobError(f"{where} is a whole number; got {value!r}.")
+        return int(number)
+    return number
+
+
+def build(cls: type, values: dict[str, Any]) -> Any:
+    """`cls` with the given knobs; unknown names are an error that lists the known ones."""
+    known = {k.name: k for k in knobs(cls)}
+    for name in values:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise KnobError(f"{cls.name} has no knob {name!r}{_closest(name, known)}. Its knobs: {listed}.")
+    return cls(**{name: coerce(known[name], value, cls.name) for name, value in values.items()})
+
+
+def values(thing: Any) -> dict[str, Any]:
+    """The knobs of an instance as a JSON-ready dict; `build(type(thing), values(thing)) == thing`."""
+    return {k.name: getattr(thing, k.name) for k in knobs(type(thing))}
+
+
+def parse(text: str) -> tuple[str, dict[str, str]]:
+    """Splits `name:knob=value,knob=value` into the name and the values (still text)."""
+    name, _, rest = text.strip().partition(":")
+    given = {}
+    for part in filter(None, (p.strip() for p in rest.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise KnobError(f"knobs are written knob=value and separated by commas; got {part!r} in {text!r}.")
+        given[key.strip()] = value.strip()
+    return name.strip(), given
+
+
+def spec(thing: Any) -> str:
+    """The text form of an instance, with the knobs that differ from their defaults."""
+    changed = [f"{k.name}={_text(getattr(thing, k.name))}" for k in knobs(type(thing)) if getattr(thing, k.name) != k.default]
+    return type(thing).name + (":" + ",".join(changed) if changed else "")
+
+
+def find(classes: tuple[type, ...], name: str, what: str) -> type:
+    """The class called `name` in a registry, or an error that lists what there is."""
+    for cls in classes:
+        if cls.name == name:
+            return cls
+    names = [cls.name for cls in classes]
+    raise KnobError(f"there is no {what} {name!r}{_closest(name, names)}. Choose one of: {', '.join(names)}.")
+
+
+def _closest(name: str, known: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

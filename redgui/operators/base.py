@@ -1,0 +1,197 @@
+"""Operators: y = H(x) + sigma_y n, images b c h w in [-1, 1].
+
+Three levels, each with all that the one before it has:
+
+    Operator           differentiable forward; gradients by autograd
+    LinearOperator     + adjoint H^T, solve (H^T H + reg I)^-1 b, pinv
+    SpectralOperator   + f(H^T H) x for any function f of the eigenvalues, from which solve and pinv follow
+
+An operator is a frozen dataclass of scalars (and a seed where something is random): equal operators are the
+same operator, calling one never draws numbers, and tensors are derived for the size, dtype and device of the
+input. Noise is no part of it: sigma_y belongs to the problem.
+"""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from redgui import knobs
+from redgui.errors import RedguiError
+
+
+class OperatorError(RedguiError):
+    """An operator that does not fit the picture; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator(abc.ABC):
+    """y = H(x): what every degradation can do.
+
+    Class attributes: `name` (command line), `label` (for people), `about` (one line for a tooltip).
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    about: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        knobs.check(self)
+
+    @abc.abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """H(x) of images (b, c, h, w), differentiable; y has the batch as its first dimension."""
+
+    @abc.abstractmethod
+    def start(self, y: Tensor) -> Tensor:
+        """A picture to start from, written f+(y) in the papers: the pseudo-inverse of a linear operator."""
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """H(x) - y; an operator whose measurement is a set (a quantisation cell) gives the distance to it."""
+        return self(x) - y
+
+    def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The residual r at x and the gradient of |r|^2 / 2 in x, both detached."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            r = self.residual(x, y)
+            (g,) = torch.autograd.grad(r.square().sum() / 2, x)
+        return r.detach(), g
+
+    def entries(self, y: Tensor) -> int:
+        """m: how many numbers are measured per image (a mask's holes are not)."""
+        return y[0].numel()
+
+    def on_support(self, u: Tensor) -> Tensor:
+        """u (like y) with zeros where nothing is measured: noise lives only where there is a measurement."""
+        return u
+
+    def measurement_of(self, picture: Tensor) -> Tensor:
+        """A person's own damaged picture (b, 3, h', w') as the measurement y."""
+        return self.on_support(picture)
+
+    def measured_size(self, h: int, w: int) -> tuple[int, int]:
+        """Height and width of the measurement's picture for images of h x w."""
+        return h, w
+
+    def picture(self, y: Tensor) -> Tensor:
+        """The measurement as a person sees it, (b, 1 or 3, h', w') in [-1, 1]."""
+        return y
+
+    def check_size(self, h: int, w: int) -> None:
+        """Raises OperatorError when pictures of h x w do not fit, saying which do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearOperator(Operator):
+    """A linear H with its adjoint; `solve` and `pinv` by conjugate gradients unless there is better."""
+
+    @abc.abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """H^T y, (b, c, h, w)."""
+
+    def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        r = self.residual(x, y)
+        return r, self.adjoint(r)
+
+    def gram(self, x: Tensor) -> Tensor:
+        """H^T H x."""
+        return self.adjoint(self(x))
+
+    def solve(self, b: Tensor, reg: float) -> Tensor:
+        """(H^T H + reg I)^-1 b for reg > 0, (b, c, h, w)."""
+        return conjugate_gradients(lambda v: self.gram(v) + reg * v, b)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """H^+ y, the least-squares solution of least norm."""
+        return conjugate_gradients(self.gram, self.adjoint(y))
+
+    @final
+    def start(self, y: Tensor) -> Tensor:
+        return self.pinv(y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralOperator(LinearOperator):
+    """A linear H whose H^T H can be diagonalised, wholly in image space.
+
+    `spectral(f, x)` is f(H^T H) x, where f maps a tensor of eigenvalues lambda = s^2 >= 0 elementwise. All else follows:
+    solve is f = 1 / (lambda + reg), pinv is f = [lambda > tol] / lambda on H^T y.
+    """
+
+    # Singular values below this share of the largest count as zero in the pseudo-inverse: their coefficient is
+    # dropped, where dividing would blow up noise and passing through would leak it.
+    cutoff: ClassVar[float] = 1e-3
+
+    @abc.abstractmethod
+    def spectral(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """f(H^T H) x, (b, c, h, w)."""
+
+    @property
+    def lam_max(self) -> float:
+        """An upper bound of H^T H's eigenvalues, close to the largest."""
+        return 1.0
+
+    @final
+    def solve(self, b: Tensor, reg: float) -> Tensor:
+        return self.spectral(lambda lam: 1 / (lam + reg), b)
+
+    @final
+    def pinv(self, y: Tensor) -> Tensor:
+        return self.spectral(self.inverse, self.adjoint(y))
+
+    def inverse(self, lam: Tensor) -> Tensor:
+        """1 / lambda, 0 below the cutoff: the f of the pseudo-inverse."""
+        kept = self.kept(lam)
+        return torch.where(kept, 1 / torch.where(kept, lam, torch.ones_like(lam)), torch.zeros_like(lam))
+
+    def kept(self, lam: Tensor) -> Tensor:
+        """Which eigenvalues count as non-zero."""
+        return lam > self.lam_max * self.cutoff**2
+
+
+def through_gram(H: LinearOperator, gamma: Tensor, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """f(H^T H) x for an H with diagonal H H^T = diag(gamma), gamma broadcasting against y.
+
+    f(H^T H) x = f(0) x + H^T g(H H^T) H x with g(lam) = (f(lam) - f(0)) / lam, and g(0) of no account.
+    """
+    f0 = f(torch.zeros_like(gamma))
+    positive = gamma > 0
+    g = torch.where(positive, (f(gamma) - f0) / torch.where(positive, gamma, torch.ones_like(gamma)), torch.zeros_like(gamma))
+    return f(x.new_zeros(())) * x + H.adjoint(g * H(x))
+
+
+def conjugate_gradients(apply: Callable[[Tensor], Tensor], b: Tensor, tol: float = 1e-6, limit: int = 200) -> Tensor:
+    """Solves apply(v) = b for a symmetric positive (semi-)definite map, per image, from v = 0.
+
+    Args:
+        apply: the map, images (b, c, h, w) to the same.
+        tol: stop when every image's residual is below tol |b|.
+        limit: most iterations.
+    """
+    v = torch.zeros_like(b)
+    r, p = b.clone(), b.clone()
+    rr = _dot(r, r)
+    stop = tol**2 * rr
+    for _ in range(limit):
+        if bool((rr <= stop).all()):
+            break
+        Ap = apply(p)
+        curvature = _dot(p, Ap)
+        # An image that has converged (or a direction in the null space) takes no further step.
+        moving = (rr > stop) & (curvature > 0)
+        alpha = torch.where(moving, rr / torch.where(moving, curvature, torch.ones_like(rr)), torch.zeros_like(rr))
+        v = v + alpha * p
+        r = r - alpha * Ap
+        rr_new = _dot(r, r)
+        beta = torch.where(moving, rr_new / torch.where(moving, rr, torch.ones_like(rr)), torch.zeros_like(rr))
+        p = r + beta * p
+        rr = torch.where(moving, rr_new, rr)
+    return v
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(1).reshape(-1, *[1] * (a.ndim - 1))

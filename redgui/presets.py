@@ -1,0 +1,27 @@
+"""Tuned knobs per sampler and operator: what a first click or a bare command uses.
+
+Each line says where it comes from. "val sweep" is a sweep on validation faces with the bundled prior; the right learning
+rate depends on the prior: one with large errors at high noise inflates Adam's second moment early, which anneals its steps.
+"""
+
+from typing import Any
+
+from redgui import knobs
+from redgui.operators.base import Operator
+from redgui.samplers import SAMPLERS, Sampler
+
+# (sampler, operator) -> knobs; operator "*" serves those without a line of their own.
+PRESETS: dict[tuple[str, str], dict[str, Any]] = {
+    ("reddiff", "*"): dict(lr=0.05, lam=0.1),
+}
+
+
+def preset(sampler: str, operator: str) -> dict[str, Any]:
+    """The tuned knobs of a sampler for an operator, by their names."""
+    return PRESETS.get((sampler, operator), PRESETS.get((sampler, "*"), {}))
+
+
+def sampler_for(spec: str, H: Operator) -> Sampler:
+    """A sampler from its text form, with presets for H where the text says nothing. Raises KnobError."""
+    name, given = knobs.parse(spec)
+    return knobs.build(knobs.find(SAMPLERS, name, "sampler"), {**preset(name, H.name), **given})

@@ -1,0 +1,129 @@
+"""Priors and the catalogue of them: `load("faces-64")`."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from redgui import images, knobs
+from redgui.knobs import knob
+from redgui.priors.base import Counted, Prior, PriorError, per_image
+from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
+
+__all__ = ["PRIORS", "Counted", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
+           "empirical_prior", "load", "per_image"]  # fmt: skip
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+BUNDLED = ASSETS / "priors"
+
+
+@dataclass(frozen=True)
+class PriorCard:
+    """A line of the catalogue."""
+
+    name: str
+    size: str
+    domain: str
+    terms: str
+    download_mb: int  # 0: bundled or needs no weights
+
+
+PRIORS = (
+    PriorCard("faces-64", "64x64", "aligned faces; bundled", "non-commercial research", 0),
+    PriorCard("gaussian", "any", "stationary Gaussian field, closed form", "no weights", 0),
+    PriorCard("empirical", "any", "the pictures of a folder themselves, closed form", "no weights", 0),
+    PriorCard("google/ddpm-celebahq-256", "256x256", "celebrity faces", "Apache-2.0", 455),
+    PriorCard("google/ddpm-church-256", "256x256", "churches", "Apache-2.0", 455),
+    PriorCard("google/ddpm-bedroom-256", "256x256", "bedrooms", "Apache-2.0", 455),
+    PriorCard("google/ddpm-cat-256", "256x256", "cats", "Apache-2.0", 455),
+    PriorCard("google/ddpm-cifar10-32", "32x32", "small objects", "Apache-2.0", 143),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Empirical:
+    """The knobs of the empirical prior on the command line."""
+
+    name = "empirical"
+    folder: str = knob("", help="folder of pictures; empty: the bundled examples")
+    size: int = knob(64, 8, 512, help="side to which the pictures are fitted")
+
+
+def device_of(name: str = "auto") -> torch.device:
+    """`auto`: CUDA if there is one, else the CPU. Raises PriorError when CUDA is asked for in vain."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise PriorError("CUDA was asked for, but torch sees no CUDA device; use --device cpu or auto.")
+    return torch.device(name)
+
+
+def precision_of(name: str, device: torch.device) -> str:
+    """`auto`: bf16 on a GPU that has it, fp16 on an older one, fp32 on a CPU."""
+    if name != "auto":
+        return name
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") -> Prior:
+    """A prior by its bundled name, a closed-form specification, a folder or a Hub id; one in memory for everybody.
+
+    Args:
+        name: `faces-64`, `gaussian:std=0.3`, `empirical:folder=DIR`, a folder in diffusers format, or `owner/model`.
+        device: auto, cpu or cuda.
+        precision: auto, fp32, bf16 or fp16: that of the network; its inputs and outputs stay float32.
+
+    Raises:
+        PriorError: it cannot be found or read.
+    """
+    where = device_of(device)
+    return _load(name, where, precision_of(precision, where))
+
+
+@functools.lru_cache(maxsize=4)
+def _load(name: str, device: torch.device, precision: str) -> Prior:
+    kind, given = knobs.parse(name)
+    if kind == "gaussian":
+        return knobs.build(GaussianPrior, given)
+    if kind == "empirical":
+        wanted = knobs.build(Empirical, given)
+        folder = Path(wanted.folder) if wanted.folder else ASSETS / "examples"
+        pictures = images.folder(folder)
+        if not pictures:
+            raise PriorError(f"the empirical prior needs a folder of pictures; {folder} has none.")
+        return empirical_prior(torch.cat([images.load(p, wanted.size, wanted.size) for p in pictures]).to(device), name=name)
+
+    from redgui.priors.network import DiffusersPrior
+
+    if (BUNDLED / name).is_dir() and "/" not in name and name not in ("", ".", ".."):
+        folder = BUNDLED / name
+    elif Path(name).is_dir():
+        folder = Path(name)
+    elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        folder = download(name)
+    else:
+        bundled = [card.name for card in PRIORS]
+        raise PriorError(f"there is no prior {name!r}. Give one of {', '.join(bundled)}, a folder, or a Hub id (owner/model).")
+    return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision)
+
+
+def download(hub_id: str) -> Path:
+    """The folder of a Hub model, fetched with a progress bar or taken from the cache. Raises PriorError offline."""
+    import huggingface_hub
+
+    try:
+        files = huggingface_hub.list_repo_files(hub_id)
+        weights = ".safetensors" if any(f.endswith(".safetensors") for f in files) else ".bin"
+        wanted = [f for f in files if f.endswith((weights, ".json"))]
+        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted))
+    except Exception as error:
+        try:
+            return Path(huggingface_hub.snapshot_download(hub_id, local_files_only=True))
+        except Exception:
+            raise PriorError(
+                f"{hub_id} is neither a folder nor in the cache, and the Hub could not be asked ({type(error).__name__}). "
+                "Go online once, or use a bundled prior."
+            ) from error

@@ -1,0 +1,78 @@
+"""What a prior is: a denoiser D(x, sigma) = E[x0 | x0 + sigma eps = x], and nothing else.
+
+Everything outside this package lives in x = x0 + sigma * eps with images in [-1, 1]. A network's own time
+axis, beta schedule and parametrisation exist only here.
+"""
+
+import abc
+from typing import final
+
+import torch
+from torch import Tensor
+
+from redgui.errors import RedguiError
+
+Sigma = float | Tensor  # one level for the batch, or one per image, shape (b,)
+
+
+class PriorError(RedguiError):
+    """A prior that cannot be found, read or used; the message says what to do."""
+
+
+class Prior(abc.ABC):
+    """E[x0 | x] for images in [-1, 1].
+
+    Attributes:
+        name: as the command line and the record call it.
+        shape: (c, h, w) that the prior was made for.
+        sigmas: its ascending grid of noise levels, float64 on the CPU; samplers pick from it.
+        device: where `denoise` wants its input.
+        precision: of the network: fp32, bf16 or fp16. Inputs and outputs are always float32.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    sigmas: Tensor
+    device: torch.device = torch.device("cpu")
+    precision: str = "fp32"
+
+    @abc.abstractmethod
+    def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
+        """E[x0 | x0 + sigma eps = x], shape b c h w, differentiable in x."""
+
+    @final
+    def eps(self, x: Tensor, sigma: Sigma) -> Tensor:
+        """The expected noise (x - D(x, sigma)) / sigma, shape b c h w."""
+        return (x - self.denoise(x, sigma)) / per_image(sigma, x)
+
+
+@final
+class Counted(Prior):
+    """A prior that counts how often it is asked: `forwards`, and `backwards` through it.
+
+    A call on a whole batch counts once, so both are numbers per picture.
+    """
+
+    def __init__(self, prior: Prior):
+        self.inner = prior
+        self.name, self.shape, self.sigmas = prior.name, prior.shape, prior.sigmas
+        self.device, self.precision = prior.device, prior.precision
+        self.forwards = 0
+        self.backwards = 0
+
+    def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
+        self.forwards += 1
+        x0_hat = self.inner.denoise(x, sigma)
+        if x0_hat.requires_grad:
+            x0_hat.register_hook(self._count_backward)
+        return x0_hat
+
+    def _count_backward(self, _: Tensor) -> None:
+        self.backwards += 1
+
+
+def per_image(sigma: Sigma, x: Tensor) -> Sigma:
+    """sigma in a form that broadcasts against x: a float as it is, a (b,) tensor as (b, 1, 1, 1)."""
+    if not isinstance(sigma, Tensor):
+        return sigma
+    return sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))

@@ -1,0 +1,146 @@
+"""A `diffusers` UNet2DModel with its scheduler's betas, as a denoiser D(x, sigma).
+
+The network was trained on x_vp = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps at t = 0 .. T-1. With
+sigma = sqrt((1 - alpha_bar) / alpha_bar) and x = x_vp / sqrt(alpha_bar), its output gives
+    epsilon       D = x - sigma eps_hat
+    v_prediction  D = x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) v_hat
+    sample        D = x0_hat
+A network with a learned variance has twice the channels; the second half is not used.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from redgui.priors.base import Prior, PriorError, Sigma, per_image
+from redgui.schedule import sigma_of
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@final
+class DiffusersPrior(Prior):
+    """D(x, sigma) of a UNet2DModel.
+
+    Args:
+        net: called as `net(x_vp, t)` or returning an object with `.sample`; out channels c or 2c.
+        alphas_cumprod: (T,) of the schedule that it was trained with.
+        prediction: epsilon, v_prediction or sample.
+        shape: (c, h, w) of the pictures that it was trained on.
+    """
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        alphas_cumprod: Tensor,
+        prediction: str,
+        shape: tuple[int, int, int],
+        *,
+        name: str = "network",
+        device: torch.device | str = "cpu",
+        precision: str = "fp32",
+    ):
+        if prediction not in ("epsilon", "v_prediction", "sample"):
+            raise PriorError(
+                f"the scheduler's prediction_type is {prediction!r}; redgui reads epsilon, v_prediction and sample."
+            )
+        self.name, self.prediction, self.shape, self.precision = name, prediction, shape, precision
+        self.device = torch.device(device)
+        self.dtype = DTYPES[precision]
+        # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
+        self.net = net.eval().requires_grad_(False).to(self.device, self.dtype, memory_format=torch.channels_last)
+        sigmas = sigma_of(alphas_cumprod.double().cpu())
+        # A schedule with zero terminal SNR ends at sigma = inf, where x carries no signal: leave it out.
+        self.sigmas = sigmas[torch.isfinite(sigmas)]
+        self._log_sigmas = self.sigmas.log().numpy()
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, *, name: str, device: torch.device | str = "cpu", precision: str = "fp32"
+    ) -> "DiffusersPrior":
+        """Reads a `diffusers` folder: unet/ and scheduler/ (or both configs in one folder), safetensors or weights-only."""
+        unet_dir = folder / "unet" if (folder / "unet").is_dir() else folder
+        unet_config = _read_json(unet_dir / "config.json")
+        scheduler_dir = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
+        scheduler_config = _read_json(scheduler_dir / "scheduler_config.json")
+        if unet_config.get("_class_name") not in (None, "UNet2DModel"):
+            raise PriorError(f"{folder} holds a {unet_config['_class_name']}; redgui reads UNet2DModel priors in pixel space.")
+        size = unet_config.get("sample_size")
+        if size is None:
+            raise PriorError(f"{unet_dir / 'config.json'} has no sample_size; add the side of the training pictures.")
+        h, w = (size, size) if isinstance(size, int) else size
+        return cls(
+            _load_unet(unet_dir),
+            alphas_cumprod(scheduler_config),
+            scheduler_config.get("prediction_type", "epsilon"),
+            (unet_config.get("in_channels", 3), h, w),
+            name=name,
+            device=device,
+            precision=precision,
+        )
+
+    def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
+        t = torch.from_numpy(np.atleast_1d(self.timestep(sigma))).float().to(x.device).expand(len(x))
+        s = per_image(sigma, x)
+        root = (1 + s * s) ** 0.5
+        x_vp = (x / root).to(self.dtype, memory_format=torch.channels_last)
+        out = self.net(x_vp, t, return_dict=False)[0]
+        out = out[:, : x.shape[1]].to(x.dtype).contiguous()
+        if self.prediction == "epsilon":
+            return x - s * out
+        if self.prediction == "v_prediction":
+            return x / root**2 - (s / root) * out
+        return out
+
+    def timestep(self, sigma: Sigma) -> Any:
+        """The network's t for sigma, fractional between grid points (linear in log sigma), exact on them."""
+        log_sigma = sigma.double().cpu().log().numpy() if isinstance(sigma, Tensor) else math.log(sigma)
+        t = np.interp(log_sigma, self._log_sigmas, np.arange(len(self._log_sigmas), dtype=np.float64))
+        return np.where(np.abs(t - np.round(t)) < 1e-6, np.round(t), t)
+
+
+def alphas_cumprod(config: dict[str, Any]) -> Tensor:
+    """alpha_bar over t of a scheduler_config.json, by diffusers' own DDPMScheduler, shape (T,)."""
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    known = {"DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"}
+    if config.get("_class_name") not in known:
+        raise PriorError(
+            f"the scheduler is a {config.get('_class_name')}; redgui reads discrete variance-preserving schedules: "
+            f"{', '.join(sorted(known))}."
+        )
+    wanted = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+    return DDPMScheduler(**{key: config[key] for key in wanted if key in config}).alphas_cumprod
+
+
+def _load_unet(folder: Path) -> torch.nn.Module:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    safe = any(folder.glob("*.safetensors"))
+    if not safe and not any(folder.glob("*.bin")):
+        raise PriorError(f"{folder} has no weights; it needs diffusion_pytorch_model.safetensors.")
+    # Without safetensors diffusers reads the .bin with weights_only=True, so that no code in it can run.
+    quiet = contextlib.redirect_stderr(io.StringIO())
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+    try:
+        with quiet:
+            return UNet2DModel.from_pretrained(folder, use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True)
+    except Exception as error:
+        raise PriorError(f"the network in {folder} cannot be read: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise PriorError(f"{path} is missing; a prior is a folder in diffusers format (unet/ and scheduler/).") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PriorError(f"{path} is not valid JSON: {error}") from error

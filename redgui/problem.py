@@ -1,0 +1,205 @@
+"""A problem to solve, and the stream of Steps that every consumer (app, command line, benchmark) loops over.
+
+    problem = Problem.simulate(x_true, H, sigma_y=0.0, seed=0)
+    for step in measured(solve(problem, prior, sampler), problem):
+        print(step.i, step.psnr)
+
+`solve` runs a sampler, `measured` adds metrics and seconds, `throttle` thins the stream out for a viewer.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redgui import metrics
+from redgui.operators.base import Operator, OperatorError
+from redgui.priors.base import Counted, Prior
+from redgui.randomness import MEASUREMENT, Generators
+from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step, Steps
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A measurement y = H(x_true) + sigma_y n, with the ground truth where it is known.
+
+    Attributes:
+        y: the measurement of one picture, the batch of 1 first.
+        H: the operator.
+        sigma_y: standard deviation of the noise, in [-1, 1] units.
+        seed: of the noise in y and of the sampler; every particle has a stream of its own.
+        x_true: (1, c, h, w) in [-1, 1], or None for a person's own damaged picture.
+    """
+
+    y: Tensor
+    H: Operator
+    sigma_y: float
+    seed: int
+    x_true: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.sigma_y) and 0 <= self.sigma_y <= 2):
+            raise OperatorError(f"sigma_y lies in 0 to 2 (images span -1 to 1); got {self.sigma_y:g}.")
+
+    @classmethod
+    def simulate(cls, x_true: Tensor, H: Operator, sigma_y: float = 0.0, seed: int = 0) -> "Problem":
+        """Degrades x_true (1, c, h, w): y = H(x_true) + sigma_y n, n from the seed, zero where nothing is measured."""
+        H.check_size(*x_true.shape[-2:])
+        y = H(x_true)
+        if sigma_y > 0:
+            y = y + sigma_y * H.on_support(Generators.of_run(seed, len(y), "cpu", MEASUREMENT).randn_like(y.cpu()).to(y))
+        return cls(y, H, sigma_y, seed, x_true)
+
+    @classmethod
+    def given(cls, picture: Tensor, H: Operator, sigma_y: float = 0.0, seed: int = 0) -> "Problem":
+        """A picture (1, 3, h', w') that is itself the measurement; there is no ground truth."""
+        return cls(H.measurement_of(picture), H, sigma_y, seed, None)
+
+    def to(self, device: torch.device) -> "Problem":
+        """The same problem with its tensors on a device."""
+        x_true = None if self.x_true is None else self.x_true.to(device)
+        return Problem(self.y.to(device), self.H, self.sigma_y, self.seed, x_true)
+
+    def start(self) -> Tensor:
+        """The pseudo-inverse of the measurement (or its stand-in), what the sampler is to improve on."""
+        return self.H.start(self.y)
+
+
+@dataclass(frozen=True)
+class Measured(Step):
+    """A Step with what an observer adds.
+
+    Attributes:
+        psnr: dB against the ground truth; of the mean over particles when there are several; None without a truth.
+        residual: |H(x) - y| / sqrt(m) as the sampler saw it in this iteration, mean over particles.
+        seconds: since the first iteration began, without the time that the consumer took.
+        nfe, backward: forwards of the network so far, and backward passes through it, per picture.
+    """
+
+    psnr: float | None = None
+    residual: float = math.nan
+    seconds: float = 0.0
+    nfe: int = 0
+    backward: int = 0
+
+    def scalar(self, name: str) -> float:
+        """A scalar of the sampler, mean over particles; nan where it has none."""
+        value = self.scalars.get(name, math.nan)
+        return float(value.mean()) if isinstance(value, Tensor) else float(value)
+
+
+class Stop(Exception):
+    """Raised by the `control` of `throttle` to end a run."""
+
+
+def solve(problem: Problem, prior: Prior, sampler: Sampler, particles: int = 1) -> Steps:
+    """The stream of Steps of `sampler` on `particles` copies of the problem, each with its own random numbers.
+
+    Raises (before the first network call): SamplerError when sampler and operator do not fit; OperatorError.
+    """
+    sampler.check_fit(problem.H, SAMPLERS)
+    problem = problem.to(prior.device)
+    y = problem.y.expand(particles, *problem.y.shape[1:]).contiguous()
+    generator = Generators.of_run(problem.seed, particles, prior.device)
+    return sampler(prior, problem.H, y, problem.sigma_y, generator=generator)
+
+
+def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> Generator[Measured, Sampler | None, None]:
+    """Adds metrics, seconds and network calls to a stream; what is sent to it is passed on to the sampler."""
+    x_true = problem.x_true
+    tuned: Sampler | None = None
+    spent = 0.0
+    first = True
+    try:
+        while True:
+            began = time.perf_counter()
+            try:
+                step = next(steps) if first else steps.send(tuned)
+            except StopIteration:
+                return
+            first = False
+            estimate = step.x0_hat.mean(0, keepdim=True) if len(step.x0_hat) > 1 else step.x0_hat
+            psnr = None if x_true is None else float(metrics.psnr(estimate, x_true.to(estimate.device)))
+            residual = _mean(step.scalars.get("residual"))
+            if residual is None:
+                y = problem.y.to(estimate.device)
+                residual = float(metrics.residual(step.x0_hat, y, problem.H).mean())
+            if not math.isfinite(residual):
+                raise SamplerError(
+                    f"the run left the finite numbers at step {step.i + 1} of {step.n}; lower the learning rate or the weight of the prior."
+                )
+            spent += time.perf_counter() - began
+            calls = (counted.forwards, counted.backwards) if counted else (0, 0)
+            tuned = yield Measured(step.i, step.n, step.sigma, step.x0_hat, step.scalars, psnr, residual, spent, *calls)
+    finally:
+        steps.close()
+
+
+def throttle(
+    stream: Generator[Measured, Sampler | None, None],
+    hz: float,
+    control: Callable[[Measured], Sampler | None] = lambda step: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[Measured, None, None]:
+    """Drops Steps so that at most `hz` a second come through, never the first or the last.
+
+    Args:
+        control: called after every Step, dropped or not; a sampler that it returns is used in the very next iteration.
+            Raising Stop in it ends the run there, and that Step comes through as the last.
+    """
+    last = -math.inf
+    held: Measured | None = None
+    tuned: Sampler | None = None
+    try:
+        step = next(stream, None)
+        while step is not None:
+            try:
+                tuned = control(step)
+            except Stop:
+                yield step
+                return
+            now = clock()
+            if now - last >= 1 / hz:
+                last, held = now, None
+                yield step
+            else:
+                held = step
+            try:
+                step = stream.send(tuned)
+            except StopIteration:
+                step = None
+        if held is not None:
+            yield held
+    finally:
+        stream.close()
+
+
+def summary(step: Measured, problem: Problem) -> dict[str, Any]:
+    """The figures of a finished run, as the command line prints them; psnr and ssim are None without a ground truth.
+
+    With particles they are those of the mean over particles. `psnr_measurement` is that of the pseudo-inverse.
+    """
+    problem = problem.to(step.x0_hat.device)
+    estimate = step.x0_hat.mean(0, keepdim=True)
+    x_true = problem.x_true
+    return {
+        "psnr": None if x_true is None else float(metrics.psnr(estimate, x_true)),
+        "ssim": None if x_true is None else float(metrics.ssim(estimate, x_true)),
+        "psnr_measurement": None if x_true is None else float(metrics.psnr(problem.start(), x_true)),
+        "ssim_measurement": None if x_true is None else float(metrics.ssim(problem.start(), x_true)),
+        "residual": float(metrics.residual(step.x0_hat, problem.y, problem.H).mean()),
+        "nfe": step.nfe,
+        "backward": step.backward,
+        "seconds": round(step.seconds, 4),
+        "steps": step.i + 1,
+    }
+
+
+def _mean(value: float | Tensor | None) -> float | None:
+    if value is None:
+        return None
+    return float(value.mean()) if isinstance(value, Tensor) else float(value)

@@ -1,0 +1,94 @@
+"""What a sampler is: a frozen dataclass of knobs whose call is a generator of Steps.
+
+    @torch.no_grad()
+    def __call__(self, prior, H, y, sigma_y, *, generator):
+        for i, sigma in ...:
+            ...
+            self = (yield Step(i, n, sigma, x0_hat)) or self
+
+The last line is live tuning: a consumer that sends a sampler with other knobs has the next iteration use them.
+The decorator, and no `with` block, keeps gradients off in the sampler and untouched in its consumer.
+"""
+
+import abc
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+from torch import Tensor
+
+from redgui import knobs
+from redgui.errors import RedguiError
+from redgui.operators.base import LinearOperator, Operator, SpectralOperator
+from redgui.priors.base import Prior
+from redgui.randomness import Generators
+
+
+class SamplerError(RedguiError):
+    """A sampler that does not fit the problem; the message says what does."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One iteration, as a sampler knows it: no ground truth and no metrics.
+
+    Attributes:
+        i, n: this iteration, 0 .. n-1, of n.
+        sigma: its noise level.
+        x0_hat: the estimate, (b, c, h, w), detached and the receiver's own.
+        scalars: loss terms and weights by name, numbers or tensors of shape (b,).
+    """
+
+    i: int
+    n: int
+    sigma: float
+    x0_hat: Tensor
+    scalars: Mapping[str, float | Tensor] = field(default_factory=dict)
+
+
+Steps = Generator[Step, "Sampler | None", None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(abc.ABC):
+    """A method that draws from, or finds a mode of, p(x0 | y).
+
+    Class attributes: `name` (command line), `label`, `paper` and `about` (for people), `needs` (the least operator class).
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    paper: ClassVar[str]
+    about: ClassVar[str]
+    needs: ClassVar[type[Operator]] = Operator
+
+    def __post_init__(self) -> None:
+        knobs.check(self)
+
+    @abc.abstractmethod
+    def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
+        """Restores y = H(x0) + sigma_y n.
+
+        Args:
+            prior: D(x, sigma) and its grid of noise levels.
+            y: measurement, the batch first.
+            sigma_y: standard deviation of the noise in [-1, 1] units, >= 0.
+            generator: one per image of the batch.
+        """
+
+    @classmethod
+    def accepts(cls, H: Operator) -> bool:
+        """Whether this method can work with the operator."""
+        return isinstance(H, cls.needs)
+
+    def check_fit(self, H: Operator, samplers: tuple[type[Self], ...] = ()) -> None:
+        """Raises SamplerError when the operator is not what the method needs, naming what fits instead."""
+        if self.accepts(H):
+            return
+        kinds = {Operator: "differentiable", LinearOperator: "linear", SpectralOperator: "spectral"}
+        needed = kinds.get(self.needs, self.needs.__name__)
+        others = ", ".join(s.label for s in samplers if s.accepts(H))
+        raise SamplerError(
+            f"{self.label} needs a {needed} operator, but {H.label} is not one. "
+            f"Choose another operator{f', or one of: {others}' if others else ''}."
+        )

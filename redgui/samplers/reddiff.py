@@ -1,0 +1,194 @@
+"""RED-diff: Mardani, Song, Kautz, Vahdat, "A Variational Perspective on Solving Inverse Problems with Diffusion
+Models", ICLR 2024, arXiv 2305.04391.
+
+The posterior is approximated by N(mu, s^2 I) with s -> 0; minimising its KL divergence gives, in the paper's notation,
+
+    mu <- f+(y)
+    for t = T, ..., 1:
+        eps ~ N(0, I);  x_t = alpha_t mu + sigma_t eps
+        loss = |y - f(mu)|^2 + lambda_t (sg[eps_theta(x_t; t) - eps])^T mu,   lambda_t = lambda sigma_t / alpha_t
+        mu <- OptimizerStep(loss)
+
+    paper               here
+    mu, eps, f          mu, eps, H
+    x_t / alpha_t       x = mu + sigma eps
+    sigma_t / alpha_t   sigma                 (one over the square root of the SNR)
+    eps_theta - eps     eps_hat - eps         (sg: no gradient passes through the network)
+    lambda_t            lam * g(sigma)        g is the weighting; `linear`, g = sigma, is the paper's
+
+Since sigma (eps_hat - eps) = mu - D(mu + sigma eps, sigma), linear weighting pulls mu towards its own denoised version.
+
+Differs from the authors' code (NVlabs/RED-diff, algos/reddiff.py) unless `compat` is set:
+ - losses are means per picture, not over the batch, and scaled by the number of pixels, so that the result does not
+   depend on the batch and Adam's eps is negligible; m counts what was measured (not the holes of a mask);
+ - any number of steps, evenly spaced over the training grid; the result is mu after the last step, not before it;
+ - `noise_aware` stops fitting y once the residual is at the noise level.
+`compat` reproduces the public update: means over batch and entries, levels 0, skip, 2 skip, ... and mu before the last step.
+
+Cost per step: one forward of the network, no backward; one evaluation of H and its vector-Jacobian product.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from redgui import schedule
+from redgui.knobs import knob
+from redgui.operators.base import Operator
+from redgui.priors.base import Prior, Sigma, per_image
+from redgui.randomness import Generators
+from redgui.samplers.base import Sampler, Step, Steps
+
+Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power"]
+
+# g(sigma) of the public code; "power" is sigma^exponent.
+WEIGHTINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda s: s,
+    "sqrt": torch.sqrt,
+    "square": torch.square,
+    "log": torch.log1p,
+    "trunc_linear": lambda s: s.clamp(max=1),
+    "power2over3": lambda s: s ** (2 / 3),
+    "const": torch.ones_like,
+}
+
+OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
+    "adam": lambda p, lr: torch.optim.Adam(p, lr, betas=(0.9, 0.99)),  # the paper's
+    "nadam": lambda p, lr: torch.optim.NAdam(p, lr, betas=(0.9, 0.99)),
+    "radam": lambda p, lr: torch.optim.RAdam(p, lr, betas=(0.9, 0.99)),
+    "adamax": lambda p, lr: torch.optim.Adamax(p, lr, betas=(0.9, 0.99)),
+    "rmsprop": lambda p, lr: torch.optim.RMSprop(p, lr),
+    "adagrad": lambda p, lr: torch.optim.Adagrad(p, lr),
+    "momentum": lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9, nesterov=True),
+    "sgd": lambda p, lr: torch.optim.SGD(p, lr),
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RedDiff(Sampler):
+    """Stochastic optimisation of the picture itself, with the diffusion model as a regulariser."""
+
+    name = "reddiff"
+    label = "RED-diff"
+    paper = "arXiv 2305.04391"
+    about = "optimises the picture, with the diffusion model as a regulariser"
+
+    steps: int = knob(100, 1, 5000, help="iterations: one network call each", log=True)
+    lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")
+    lam: float = knob(0.25, 0.0, 10.0, label="λ", log=True, help="weight of the prior against the measurement")
+    weighting: Weighting = knob(
+        "linear", label="SNR weighting", help="how the prior's weight depends on the noise level σ = 1/√SNR"
+    )
+    exponent: float = knob(1.0, -1.0, 3.0, help="the weight is σ to this power", only_with=("weighting", ("power",)))
+    optimizer: Literal["adam", "nadam", "radam", "adamax", "rmsprop", "adagrad", "momentum", "sgd"] = knob(
+        "adam", advanced=True, help="any optimiser of the shelf will do; the paper uses Adam"
+    )
+    order: Literal["descending", "ascending", "random"] = knob(
+        "descending", advanced=True, help="order in which noise levels are visited; the paper found descending best"
+    )
+    sigma0: float = knob(0.0, 0.0, 1.0, label="σ₀", advanced=True, help="spread of the approximate posterior around its mean")
+    init: Literal["pinv", "denoised", "noise", "zero"] = knob(
+        "pinv", advanced=True, live=False, help="first picture: pseudo-inverse of y, one denoising of it, noise, or grey"
+    )
+    final: Literal["mu", "denoised"] = knob("mu", advanced=True, help="the result: the mean itself, or one denoising of it")
+    noise_aware: bool = knob(
+        True, advanced=True, help="weigh the data term down as the residual nears the noise level, so that noise is not fitted"
+    )
+    compat: bool = knob(False, advanced=True, live=False, help="reproduce the update of the authors' public code exactly")
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """lam * g(sigma), elementwise."""
+        g = sigma**self.exponent if self.weighting == "power" else WEIGHTINGS[self.weighting](sigma)
+        return self.lam * g
+
+    @torch.no_grad()
+    def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
+        levels = self.plan(prior.sigmas, self.steps, generator)
+        mu = self.first(prior, H, y, generator)
+        optimizer = OPTIMIZERS[self.optimizer]([mu], self.lr)
+        i = 0
+        while levels:
+            sigma = levels.pop(0)
+            before = mu.clone() if self.compat else mu
+
+            # x = mu + sigma eps, and what the network takes for the noise in it
+            x0 = mu + self.sigma0 * generator.randn_like(mu) if self.sigma0 > 0 else mu
+            eps = generator.randn_like(mu)
+            error = prior.eps(x0 + per_image(sigma, mu) * eps, sigma) - eps
+
+            # gradient of |y - H(mu)|^2 / 2m + w (eps_hat - eps)^T mu / n, with stop-gradient on the network
+            w = self.weight(torch.as_tensor(sigma, dtype=torch.float32)).to(mu)
+            r, g_data = H.gradient(x0, y)
+            m, n = self.counts(H, mu, y)
+            residual = r.flatten(1).norm(dim=1) / m**0.5
+            mu.grad = self.data_weight(residual, sigma_y, mu) * (g_data / m) + per_image(w, mu) * error / n
+            mu.grad *= 1 / len(mu) if self.compat else n
+            optimizer.step()
+
+            last = not levels
+            if last and self.final == "denoised":
+                x0_hat = prior.denoise(mu, float(prior.sigmas[0]))
+            else:
+                x0_hat = before if self.compat else mu.clone()
+            scalars = {
+                "data": residual.square() / 2,
+                "prior": w * error.square().flatten(1).mean(1) / 2,
+                "residual": residual,
+                "weight": w,
+            }
+            tuned = yield Step(i, i + 1 + len(levels), float(torch.as_tensor(sigma).flatten()[0]), x0_hat, scalars)
+            i += 1
+            if tuned is not None:
+                if tuned.optimizer != self.optimizer:
+                    optimizer = OPTIMIZERS[tuned.optimizer]([mu], tuned.lr)
+                for group in optimizer.param_groups:
+                    group["lr"] = tuned.lr
+                if (tuned.steps, tuned.order) != (self.steps, self.order):
+                    levels = tuned.replan(prior.sigmas, sigma, levels, tuned.steps - i, generator)
+                self = tuned
+
+    def first(self, prior: Prior, H: Operator, y: Tensor, generator: Generators) -> Tensor:
+        """mu before the first step."""
+        mu = H.start(y).clone()
+        if self.init == "zero":
+            return torch.zeros_like(mu)
+        if self.init == "noise":
+            return generator.randn_like(mu)
+        if self.init == "denoised":
+            # At sigma = 1 the noise hides the artefacts of f+(y) and leaves the layout of the picture.
+            sigma = float(prior.sigmas[(prior.sigmas - 1).abs().argmin()])
+            return prior.denoise(mu + sigma * generator.randn_like(mu), sigma)
+        return mu
+
+    def counts(self, H: Operator, mu: Tensor, y: Tensor) -> tuple[int, int]:
+        """m and n, the numbers of entries of y and of mu per picture."""
+        return (y[0].numel() if self.compat else H.entries(y)), mu[0].numel()
+
+    def data_weight(self, residual: Tensor, sigma_y: float, mu: Tensor) -> Sigma:
+        """1, or with `noise_aware` max(0, 1 - sigma_y / residual): the gradient of (|r| - sqrt(m) sigma_y)_+^2 / 2.
+
+        That is the discrepancy principle as a loss: zero once the residual is what the noise alone would leave.
+        """
+        if not self.noise_aware or self.compat or sigma_y == 0:
+            return 1.0
+        return per_image((1 - sigma_y / residual.clamp(min=1e-12)).clamp(min=0), mu)
+
+    def plan(self, sigmas: Tensor, steps: int, generator: Generators) -> list[Sigma]:
+        """The levels of `steps` iterations over an ascending grid, in the order of visit."""
+        levels = schedule.leading(sigmas, steps) if self.compat else schedule.uniform(sigmas, steps)
+        if self.order == "random":
+            return list(levels[generator.randperm(len(levels))].T)
+        return (levels.flip(0) if self.order == "ascending" else levels).tolist()
+
+    def replan(self, sigmas: Tensor, sigma: Sigma, levels: list[Sigma], steps: int, generator: Generators) -> list[Sigma]:
+        """Levels for `steps` more iterations: over the part of the grid not yet visited, or a new pass over all of it."""
+        if steps <= 0:
+            return []
+        if levels and self.order != "random" and not isinstance(sigma, Tensor):
+            rest = sigmas[sigmas > sigma] if self.order == "ascending" else sigmas[sigmas < sigma]
+            sigmas = rest if len(rest) else sigmas
+        return self.plan(sigmas, steps, generator)
