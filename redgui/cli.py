@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from redgui.errors import RedguiError
@@ -57,18 +58,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(argv)
     try:
         chosen.run(chosen)
+        sys.stdout.flush()
     except RedguiError as error:
         print("redgui: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, such as `head`, has left; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        print(f"redgui: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        print(f"redgui: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("redgui: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return 0
 
 
@@ -97,6 +99,7 @@ def run_restore(chosen: argparse.Namespace) -> None:
     from redgui import api
 
     options = {key: value for key, value in vars(chosen).items() if key not in ("command", "run", "image", "out")}
+    Path(chosen.out).mkdir(parents=True, exist_ok=True)  # fails now, not after the run
     with Bar() as bar:
         result = api.restore(chosen.image, **options, watch=bar)
     result.save(chosen.out)
@@ -107,6 +110,7 @@ def run_restore(chosen: argparse.Namespace) -> None:
 def run_replay(chosen: argparse.Namespace) -> None:
     from redgui import api
 
+    Path(chosen.out).mkdir(parents=True, exist_ok=True)
     with Bar() as bar:
         result, same = api.replay(chosen.record, device=chosen.device, watch=bar)
     result.save(chosen.out)

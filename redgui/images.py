@@ -58,16 +58,24 @@ def opened(source: str | Path | bytes) -> Image.Image:
         raise ImageError(f"{named} is too large to be read: {error}") from None
     except ImageError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise ImageError(f"{named} is damaged or cut off: {error}") from None
-    return ImageOps.exif_transpose(image)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}" if error.strerror else f"is damaged or cut off: {error}"
+        raise ImageError(f"{named} {reason}") from None
+    except Exception as error:  # a crafted file can make the decoders raise nearly anything
+        raise ImageError(f"{named} is damaged: {error}") from None
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # the pixels are good, only what is said about them is not
+        return image
 
 
 def rgb(image: Image.Image) -> Image.Image:
     """Any mode as 8-bit RGB; transparency on white, 16-bit and float scaled to 8 bits."""
     if image.mode.startswith(("I", "F")):
-        grey = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if grey.max(initial=0) > 255 else 255.0 if grey.max(initial=0) > 1 else 1.0
+        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        brightest = grey.max(initial=0)
+        # 32-bit and float files do not say what white is.
+        top = 65535.0 if image.mode.startswith("I;16") or brightest > 255 else 255.0 if brightest > 1 else 1.0
         image = Image.fromarray((grey.clip(0, top) * (255 / top)).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -1,4 +1,4 @@
-"""Knobs: the typed, bounded settings of samplers, operators and closed-form priors.
+r"""Knobs: the typed, bounded settings of samplers, operators and closed-form priors.
 
 A knob is a dataclass field with bounds and a help text. The same declaration feeds the sliders of the
 app, the command line, the benchmark and the record, and its bounds are enforced in one place, `check`.
@@ -7,12 +7,14 @@ app, the command line, the benchmark and the record, and its bounds are enforced
     class Blur(LinearOperator):
         size: int = knob(9, 3, 61, help="support of the kernel in pixels")
 
-A specification is the text form: `blur:kind=gaussian,size=9`.
+A specification is the text form: `blur:kind=gaussian,size=9`. In a text, a comma is written `\,`, a backslash `\\`
+(needed only before a comma, a backslash or a space) and a space at either end `\ `: `inpaint:kind=text,text=one\, two`.
 """
 
 import dataclasses
 import difflib
 import math
+import re
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -120,10 +122,12 @@ def coerce(k: Knob, value: Any, owner: str = "") -> Any:
         number = float(value)
     except ValueError:
         raise KnobError(f"{where} is a number; got {value!r}.") from None
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
     if not math.isfinite(number):
-        raise KnobError(f"{where} is a finite number; got {value!r}.")
+        raise KnobError(f"{where} is a finite number; got {str(value)[:20]!r}.")
     if (k.lo is not None and number < k.lo) or (k.hi is not None and number > k.hi):
-        raise KnobError(f"{where} lies in {k.lo:g} to {k.hi:g}; got {number:g}.")
+        raise KnobError(f"{where} lies in {_text(k.lo)} to {_text(k.hi)}; got {_text(number)}.")
     if k.kind is int:
         if number != int(number):
             raise KnobError(f"{where} is a whole number; got {value!r}.")
@@ -147,14 +151,15 @@ def values(thing: Any) -> dict[str, Any]:
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
-    """Splits `name:knob=value,knob=value` into the name and the values (still text)."""
-    name, _, rest = text.strip().partition(":")
+    r"""Splits `name:knob=value,knob=value` into the name and the values (still text, `\,` in them as a comma)."""
+    name, _, rest = text.partition(":")
     given = {}
-    for part in filter(None, (p.strip() for p in rest.split(","))):
+    for part in re.findall(r"(?:\\.|[^,\\]|\\\Z)+", rest, re.DOTALL):  # up to a comma without a backslash
         key, equals, value = part.partition("=")
-        if not equals:
-            raise KnobError(f"knobs are written knob=value and separated by commas; got {part!r} in {text!r}.")
-        given[key.strip()] = value.strip()
+        if not equals and key.strip():
+            raise KnobError(f"knobs are written knob=value and separated by commas; got {part.strip()!r} in {text!r}.")
+        if equals:
+            given[key.strip()] = _unescaped(value)
     return name.strip(), given
 
 
@@ -170,7 +175,7 @@ def find(classes: tuple[type, ...], name: str, what: str) -> type:
         if cls.name == name:
             return cls
     names = [cls.name for cls in classes]
-    raise KnobError(f"there is no {what} {name!r}{_closest(name, names)}. Choose one of: {', '.join(names)}.")
+    raise KnobError(f"there is no {what} {name!r}{_closest(str(name), names)}. Choose one of: {', '.join(names)}.")
 
 
 def _closest(name: str, known: typing.Iterable[str]) -> str:
@@ -179,4 +184,20 @@ def _closest(name: str, known: typing.Iterable[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    """As short as reads back exactly."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else str(int(value)) if value == int(value) else repr(value)
+    return _escaped(value) if isinstance(value, str) else str(value)
+
+
+def _escaped(text: str) -> str:
+    """A backslash before every comma and backslash, and before spaces at both ends."""
+    return re.sub(r"[\\,]|^\s+|\s+\Z", lambda found: "".join("\\" + c for c in found[0]), text)
+
+
+def _unescaped(text: str) -> str:
+    """The inverse of `_escaped`; spaces at both ends without a backslash are dropped, any other backslash is itself."""
+    text = re.sub(r"^\s*((?:\\.|[^\\]|\\\Z)*?)\s*\Z", r"\1", text, flags=re.DOTALL)
+    return re.sub(r"\\([\\,\s])", r"\1", text)

@@ -23,8 +23,8 @@ def psnr(x: Tensor, x_true: Tensor) -> Tensor:
 def ssim(x: Tensor, x_true: Tensor) -> Tensor:
     """Structural similarity, (b,). Pictures smaller than the window use a smaller one."""
     a, b = _unit(x), _unit(x_true)
-    size = min(11, a.shape[-1] // 2 * 2 - 1, a.shape[-2] // 2 * 2 - 1)
-    window = _window(max(size, 1)).to(a)
+    size = min(11, *((side - 1) // 2 * 2 + 1 for side in a.shape[-2:]))  # odd
+    window = _window(size).to(a)
 
     def local(v: Tensor) -> Tensor:
         c = v.shape[1]

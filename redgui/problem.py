@@ -128,7 +128,7 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             if residual is None:
                 y = problem.y.to(estimate.device)
                 residual = float(metrics.residual(step.x0_hat, y, problem.H).mean())
-            if not math.isfinite(residual):
+            if not (math.isfinite(residual) and bool(step.x0_hat.isfinite().all())):
                 raise SamplerError(
                     f"the run left the finite numbers at step {step.i + 1} of {step.n}; lower the learning rate or the weight of the prior."
                 )
@@ -143,39 +143,37 @@ def throttle(
     stream: Generator[Measured, Sampler | None, None],
     hz: float,
     control: Callable[[Measured], Sampler | None] = lambda step: None,
+    *,
+    first: Sampler | None = None,
+    close: bool = True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[Measured, None, None]:
     """Drops Steps so that at most `hz` a second come through, never the first or the last.
 
     Args:
         control: called after every Step, dropped or not; a sampler that it returns is used in the very next iteration.
-            Raising Stop in it ends the run there, and that Step comes through as the last.
+            Raising Stop in it ends the watching there, and that Step comes through as the last.
+        first: a sampler to send before the first Step, to go on with a stream that was left suspended.
+        close: whether the stream is closed in the end, or left suspended to be gone on with.
     """
-    last = -math.inf
-    held: Measured | None = None
-    tuned: Sampler | None = None
+    shown = -math.inf
+    tuned, ended = first, False
     try:
-        step = next(stream, None)
-        while step is not None:
-            try:
-                tuned = control(step)
-            except Stop:
-                yield step
-                return
-            now = clock()
-            if now - last >= 1 / hz:
-                last, held = now, None
-                yield step
-            else:
-                held = step
+        while not ended:
             try:
                 step = stream.send(tuned)
             except StopIteration:
-                step = None
-        if held is not None:
-            yield held
+                return
+            try:
+                tuned = control(step)
+            except Stop:
+                ended = True
+            if ended or step.i + 1 >= step.n or clock() - shown >= 1 / hz:
+                shown = clock()
+                yield step
     finally:
-        stream.close()
+        if close:
+            stream.close()
 
 
 def summary(step: Measured, problem: Problem) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Record:
             raise RecordError(f"the record has {len(text)} characters; at most {MAX_BYTES} are read.")
         try:
             body = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
             raise RecordError(f"the record is not valid JSON: {error}") from None
         if not isinstance(body, dict) or body.pop("format", None) != FORMAT:
             raise RecordError("this is not a redgui record: its format is not 'redgui-record'.")
@@ -120,17 +120,21 @@ class Record:
             required = known[name].default is dataclasses.MISSING and known[name].default_factory is dataclasses.MISSING
             if name not in body and required:
                 raise RecordError(f"the record lacks the field {name!r}.")
-            wrong = name in body and (not isinstance(body[name], kind) or (kind is int and isinstance(body[name], bool)))
+            truth = name in body and isinstance(body[name], bool) and kind is not bool  # Python counts True as an int
+            wrong = name in body and (truth or not isinstance(body[name], kind))
             if wrong:
                 raise RecordError(f"the record's {name!r} has the wrong type: {type(body[name]).__name__}.")
         changes = []
         for change in body.get("changes", []):
-            if not isinstance(change, dict) or set(change) != {"after", "knobs"} or not isinstance(change["after"], int):
+            fits = isinstance(change, dict) and set(change) == {"after", "knobs"}
+            if not fits or type(change["after"]) is not int or not isinstance(change["knobs"], dict):
                 raise RecordError(f"a change in a record is {{'after': step, 'knobs': {{...}}}}; got {str(change)[:80]}.")
             changes.append(Change(change["after"], change["knobs"]))
         record = cls(**{**body, "changes": tuple(changes)})
         if not (1 <= record.particles <= 64 and 1 <= record.steps <= 100_000 and 0 <= record.seed < 2**63):
             raise RecordError("the record's particles, steps or seed are out of range (1 to 64, 1 to 100000, 0 to 2^63).")
+        if not 0 <= record.sigma_y <= 2:
+            raise RecordError(f"the record's sigma_y lies in 0 to 2; got {str(record.sigma_y)[:20]}.")
         return record
 
     @classmethod
@@ -183,16 +187,15 @@ class Tuner:
     """Applies a record's changes: called with the index of a step just made, gives the sampler for the next or None."""
 
     def __init__(self, sampler: Sampler, changes: tuple[Change, ...]):
-        self.sampler, self.changes = sampler, changes
+        known = {k.name for k in knobs.knobs(type(sampler))}
+        self.after: dict[int, Sampler] = {}
+        for change in sorted(changes, key=lambda change: change.after):  # all checked here, before anything runs
+            if unknown := set(change.knobs) - known:
+                raise RecordError(f"the record changes knobs that {sampler.label} does not have: {', '.join(sorted(unknown))}.")
+            sampler = self.after[change.after] = dataclasses.replace(sampler, **change.knobs)
 
     def __call__(self, after: int) -> Sampler | None:
-        due = [change for change in self.changes if change.after == after]
-        for change in due:
-            known = {k.name: k for k in knobs.knobs(type(self.sampler))}
-            if unknown := set(change.knobs) - set(known):
-                raise RecordError(f"the record changes knobs that {self.sampler.label} does not have: {', '.join(unknown)}.")
-            self.sampler = dataclasses.replace(self.sampler, **change.knobs)
-        return self.sampler if due else None
+        return self.after.get(after)
 
 
 def pixels_sha256(x: Tensor) -> str:

@@ -30,14 +30,14 @@ class Inpaint(SpectralOperator):
 
     kind: Literal["box", "half", "outpaint", "random", "stripes", "freeform", "text", "mask"] = knob(
         "box",
-        help="what is missing: a box, one side, all but the middle, single pixels, stripes, strokes, text, or what you paint",
+        help="what is missing; painting on the picture makes it mask",
     )
     fraction: float = knob(
         0.375,
         0.0,
         0.98,
         step=0.005,
-        help="of a box, its side over the picture's side; of all others, the share of the picture that is missing",
+        help="side of the box over the picture's; otherwise the share that is missing",
         only_with=("kind", ("box", "half", "outpaint", "random", "stripes", "freeform")),
     )
     side: Literal["left", "right", "top", "bottom"] = knob("left", help="which side is missing", only_with=("kind", ("half",)))
@@ -46,7 +46,7 @@ class Inpaint(SpectralOperator):
         0,
         0,
         2**31 - 1,
-        help="another number draws other pixels or strokes, and moves the box (0: it is in the middle)",
+        help="draws other pixels or strokes, moves the box (0: centred)",
         only_with=("kind", ("box", "random", "freeform")),
     )
     painted: str = knob("", hi=200_000, help="a painted mask as text, WxH:... (kind=mask)", shown=False)

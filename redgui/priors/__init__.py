@@ -1,17 +1,18 @@
 """Priors and the catalogue of them: `load("faces-64")`."""
 
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from redgui import images, knobs
+from redgui import images, knobs, schedule
 from redgui.knobs import knob
 from redgui.priors.base import Counted, Prior, PriorError, per_image
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
 
-__all__ = ["PRIORS", "Counted", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
+__all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
            "empirical_prior", "load", "per_image"]  # fmt: skip
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -52,6 +53,8 @@ class Empirical:
 
 def device_of(name: str = "auto") -> torch.device:
     """`auto`: CUDA if there is one, else the CPU. Raises PriorError when CUDA is asked for in vain."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise PriorError(f"the device is auto, cpu or cuda; got {name!r}.")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
@@ -61,6 +64,8 @@ def device_of(name: str = "auto") -> torch.device:
 
 def precision_of(name: str, device: torch.device) -> str:
     """`auto`: bf16 on a GPU that has it, fp16 on an older one, fp32 on a CPU."""
+    if name not in ("auto", "fp32", "bf16", "fp16"):
+        raise PriorError(f"the precision is auto, fp32, bf16 or fp16; got {name!r}.")
     if name != "auto":
         return name
     if device.type != "cuda":
@@ -85,11 +90,11 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, device: torch.device, precision: str) -> Prior:
-    kind, given = knobs.parse(name)
+    kind = name.partition(":")[0].strip()
     if kind == "gaussian":
-        return knobs.build(GaussianPrior, given)
+        return knobs.build(GaussianPrior, knobs.parse(name)[1])
     if kind == "empirical":
-        wanted = knobs.build(Empirical, given)
+        wanted = knobs.build(Empirical, knobs.parse(name)[1])
         folder = Path(wanted.folder) if wanted.folder else ASSETS / "examples"
         pictures = images.folder(folder)
         if not pictures:
@@ -98,16 +103,42 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
 
     from redgui.priors.network import DiffusersPrior
 
-    if (BUNDLED / name).is_dir() and "/" not in name and name not in ("", ".", ".."):
+    if name in bundled():
         folder = BUNDLED / name
     elif Path(name).is_dir():
         folder = Path(name)
     elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
         folder = download(name)
     else:
-        bundled = [card.name for card in PRIORS]
-        raise PriorError(f"there is no prior {name!r}. Give one of {', '.join(bundled)}, a folder, or a Hub id (owner/model).")
+        listed = ", ".join(card.name for card in PRIORS)
+        raise PriorError(f"there is no prior {name!r}. Give one of {listed}, a folder, or a Hub id (owner/model).")
     return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision)
+
+
+def size_of(name: str) -> tuple[int, int] | None:
+    """Height and width of a bundled or closed-form prior's pictures, without loading weights; None for any other."""
+    kind, given = knobs.parse(name)
+    if kind in ("gaussian", "empirical"):
+        size = knobs.build(GaussianPrior if kind == "gaussian" else Empirical, given).size
+        return size, size
+    if name in bundled():
+        size = json.loads((BUNDLED / name / "unet" / "config.json").read_text())["sample_size"]
+        return (size, size) if isinstance(size, int) else tuple(size)
+    return None
+
+
+def sigmas_of(name: str) -> torch.Tensor:
+    """The grid of noise levels of a prior, without loading a bundled one."""
+    if name in bundled():
+        config = json.loads((BUNDLED / name / "scheduler" / "scheduler_config.json").read_text())
+        if config["beta_schedule"] == "linear":
+            return schedule.linear_beta(config["num_train_timesteps"], config["beta_start"], config["beta_end"])
+    return load(name).sigmas
+
+
+def bundled() -> list[str]:
+    """Names of the priors in assets/priors."""
+    return sorted(p.name for p in BUNDLED.iterdir() if p.is_dir())
 
 
 def download(hub_id: str) -> Path:

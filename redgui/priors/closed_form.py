@@ -36,6 +36,8 @@ class GaussianPrior(Prior):
 
     def __post_init__(self) -> None:
         knobs.check(self)
+        # As a record calls it, knobs and all, where the class is just "gaussian".
+        object.__setattr__(self, "name", knobs.spec(self))
         object.__setattr__(self, "shape", (self.channels, self.size, self.size))
         object.__setattr__(self, "sigmas", schedule.linear_beta())
 
@@ -50,7 +52,7 @@ class GaussianPrior(Prior):
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         s = self.spectrum(*x.shape[-2:]).to(x)
-        gain = s / (s + torch.as_tensor(per_image(sigma, x)).to(x) ** 2)
+        gain = s / (s + per_image(sigma, x) ** 2)
         return self.mean + torch.fft.ifft2(gain * torch.fft.fft2(x - self.mean)).real
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -80,7 +82,7 @@ class MixturePrior(Prior):
     def responsibilities(self, x: Tensor, sigma: Sigma) -> Tensor:
         """p(component k | x), shape (b, k), in the dtype of x."""
         means = self.means.to(x).flatten(1)
-        variance = self.std**2 + torch.as_tensor(sigma).to(x).reshape(-1, 1).square()
+        variance = self.std**2 + torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1).square()
         # |x - m|^2 up to a term without k, in double precision: at small sigma the differences decide.
         xd, md = x.flatten(1).double(), means.double()
         distance = md.square().sum(1) - 2 * xd @ md.T
@@ -93,7 +95,7 @@ class MixturePrior(Prior):
         if self.std == 0:
             return m
         s2 = self.std**2
-        return m + s2 / (s2 + torch.as_tensor(per_image(sigma, x)).to(x).square()) * (x - m)
+        return m + s2 / (s2 + per_image(sigma, x) ** 2) * (x - m)
 
 
 def empirical_prior(images: Tensor, name: str = "empirical") -> MixturePrior:

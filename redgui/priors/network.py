@@ -118,7 +118,10 @@ def alphas_cumprod(config: dict[str, Any]) -> Tensor:
             f"{', '.join(sorted(known))}."
         )
     wanted = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
-    return DDPMScheduler(**{key: config[key] for key in wanted if key in config}).alphas_cumprod
+    try:
+        return DDPMScheduler(**{key: config[key] for key in wanted if key in config}).alphas_cumprod
+    except Exception as error:
+        raise PriorError(f"the scheduler's betas cannot be made: {error}") from error
 
 
 def _load_unet(folder: Path) -> torch.nn.Module:
@@ -139,8 +142,11 @@ def _load_unet(folder: Path) -> torch.nn.Module:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except FileNotFoundError:
         raise PriorError(f"{path} is missing; a prior is a folder in diffusers format (unet/ and scheduler/).") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise PriorError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise PriorError(f"{path} should hold a JSON object; it holds a {type(content).__name__}.")
+    return content

@@ -113,11 +113,11 @@ class RedDiff(Sampler):
         i = 0
         while levels:
             sigma = levels.pop(0)
-            before = mu.clone() if self.compat else mu
 
             # x = mu + sigma eps, and what the network takes for the noise in it
             x0 = mu + self.sigma0 * generator.randn_like(mu) if self.sigma0 > 0 else mu
             eps = generator.randn_like(mu)
+            before = x0.clone() if self.compat else None  # what the public code returns after its last step
             error = prior.eps(x0 + per_image(sigma, mu) * eps, sigma) - eps
 
             # gradient of |y - H(mu)|^2 / 2m + w (eps_hat - eps)^T mu / n, with stop-gradient on the network
@@ -133,14 +133,15 @@ class RedDiff(Sampler):
             if last and self.final == "denoised":
                 x0_hat = prior.denoise(mu, float(prior.sigmas[0]))
             else:
-                x0_hat = before if self.compat else mu.clone()
+                x0_hat = mu.clone() if before is None else before
             scalars = {
                 "data": residual.square() / 2,
                 "prior": w * error.square().flatten(1).mean(1) / 2,
                 "residual": residual,
                 "weight": w,
             }
-            tuned = yield Step(i, i + 1 + len(levels), float(torch.as_tensor(sigma).flatten()[0]), x0_hat, scalars)
+            shown = float(sigma[0]) if isinstance(sigma, Tensor) else sigma
+            tuned = yield Step(i, i + 1 + len(levels), shown, x0_hat, scalars)
             i += 1
             if tuned is not None:
                 if tuned.optimizer != self.optimizer:
@@ -148,7 +149,9 @@ class RedDiff(Sampler):
                 for group in optimizer.param_groups:
                     group["lr"] = tuned.lr
                 if (tuned.steps, tuned.order) != (self.steps, self.order):
-                    levels = tuned.replan(prior.sigmas, sigma, levels, tuned.steps - i, generator)
+                    # A run made shorter than it is already ends with one more step, which knows that it is the last.
+                    more = max(tuned.steps - i, 1 if levels else 0)
+                    levels = tuned.replan(prior.sigmas, sigma, levels, more, generator)
                 self = tuned
 
     def first(self, prior: Prior, H: Operator, y: Tensor, generator: Generators) -> Tensor:

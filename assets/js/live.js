@@ -1,0 +1,133 @@
+// The live view: the picture as it forms, how far the run is, and how its terms develop. Every value holds
+// the whole history, so a message that is lost or late does no harm: the newest one is drawn, once a frame.
+
+const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
+const root = element.querySelector(".rg-live");
+
+const image = el("img", { class: "rg-live-image", alt: "The restoration so far", draggable: "false", hidden: true });
+const hintText = el("span", {}, "Press Run and watch the picture form");
+const empty = el("div", { class: "rg-empty" }, icon("spark"), hintText);
+const smoothButton = iconButton("pixels", "Show pixels", () => {
+  const on = root.classList.toggle("rg-pixelated");
+  smoothButton.setAttribute("aria-pressed", String(on));
+}, { "aria-pressed": "false" });
+const stage = el("div", { class: "rg-live-stage" }, image, empty, smoothButton);
+
+const chip = el("span", { class: "rg-chip" }, STATUS.idle);
+const left = el("span", { class: "rg-remaining" });
+const facts = el("div", { class: "rg-facts" });
+const bar = el("div", { class: "rg-bar-fill" });
+const progress = el(
+  "div",
+  { class: "rg-bar", role: "progressbar", "aria-label": "Progress of the run", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": "0" },
+  bar,
+);
+const message = el("p", { class: "rg-message", hidden: true });
+const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
+
+const plots = el("div", { class: "rg-plots" });
+root.replaceChildren(
+  el("div", { class: "rg-live-main" }, stage, el("div", { class: "rg-live-line" }, chip, left), progress, facts, message, spoken),
+  plots,
+);
+const readOut = (data, k) => `step ${data.lines[0].x[k]}`;
+const terms = createPlot(plots, { title: "Loss terms", height: 136, yLog: true, readOut });
+const quality = createPlot(plots, { title: "PSNR", height: 110, readOut });
+const residual = createPlot(plots, { title: "Residual", height: 123, yLog: true, xLabel: "iteration", readOut });
+
+let run = null;
+let frames = 0;
+let shown = null; // the source of the picture on the stage
+let spokenAt = 0;
+let spokenLater = null;
+
+function timeLeft(seconds) {
+  if (!Number.isFinite(seconds)) return null;
+  if (seconds < 10) return `${seconds.toFixed(1)} s left`;
+  if (seconds < 90) return `${Math.round(seconds)} s left`;
+  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s left`;
+}
+
+function factsOf(value) {
+  if (!value.n) return [];
+  const rate = Number.isFinite(value.rate) ? (value.rate >= 1 ? `${shortNumber(value.rate)} it/s` : `${shortNumber(1 / value.rate)} s/it`) : null;
+  return [`step ${value.i}/${value.n}`, Number.isFinite(value.sigma) ? `σ ${shortNumber(value.sigma)}` : null, rate].filter(Boolean);
+}
+
+/** A screen reader hears of a change of status at once and of progress every few seconds. */
+function speak(value, changed) {
+  const done = value.n ? Math.round((100 * value.i) / value.n) : 0;
+  const text = [STATUS[value.status], value.status === "running" ? `${done} percent` : "", value.message || ""].filter(Boolean).join(", ");
+  const tell = () => {
+    spokenAt = Date.now();
+    if (spoken.textContent !== text) spoken.textContent = text;
+  };
+  clearTimeout(spokenLater);
+  const wait = (changed ? 1000 : 4000) - (Date.now() - spokenAt);
+  if (wait <= 0) tell();
+  else spokenLater = setTimeout(tell, wait);
+}
+
+function showStage(value) {
+  const has = isPicture(value.frame);
+  if (has && value.frame !== shown) {
+    image.src = value.frame;
+    frames += 1;
+  }
+  shown = has ? value.frame : null;
+  image.hidden = !has;
+  empty.hidden = has;
+  smoothButton.hidden = !has;
+  // The shape is that of the picture within limits, and kept while there is none, so that nothing jumps.
+  if (value.w > 0 && value.h > 0) stage.style.aspectRatio = String(Math.min(1.8, Math.max(0.75, value.w / value.h)));
+  const waits = value.status === "running" || value.status === "waiting";
+  hintText.textContent = waits ? value.message || "Getting ready…" : "Press Run and watch the picture form";
+}
+
+function showLine(value) {
+  chip.textContent = STATUS[value.status];
+  left.textContent = (value.status === "running" && timeLeft(value.left)) || "";
+  facts.replaceChildren(...factsOf(value).map((fact) => el("span", {}, fact)));
+  const percent = value.n ? Math.min(100, (100 * value.i) / value.n) : 0;
+  bar.style.width = `${percent}%`;
+  progress.setAttribute("aria-valuenow", String(Math.round(percent)));
+  progress.setAttribute("aria-valuetext", factsOf(value).join(", ") || STATUS[value.status]);
+  message.textContent = value.message || "";
+  message.hidden = !value.message || (!shown && value.status === "waiting");
+}
+
+/** Copies out of Gradio's proxy once, since reading through it costs at every access. */
+const numbers = (list) => (list ? Array.from(list) : []);
+
+function showPlots(value) {
+  const series = typeof value.series === "string" ? JSON.parse(value.series) : value.series || {};
+  const i = numbers(series.i);
+  const shared = { xDomain: [0, Math.max(value.n || 0, i.at(-1) || 0, 1)], marks: numbers(value.marks).map((mark) => ({ x: mark.i, text: String(mark.text) })) };
+  const line = (name, values, kind, unit) => ({ name, x: i, y: numbers(values), kind, unit });
+  terms.update({ ...shared, markText: true, lines: [line("data", series.data, "rg-a"), line("prior", series.prior, "rg-b")] });
+  const psnr = numbers(series.psnr);
+  quality.node.hidden = !(i.length === 0 || psnr.some(Number.isFinite)); // a person's own damaged picture has no truth
+  quality.update({ ...shared, lines: [line("", psnr, "rg-c", " dB")] });
+  const levels = value.sigma_y > 0 ? [{ y: value.sigma_y, text: `σ_y ${shortNumber(value.sigma_y)}` }] : [];
+  residual.update({ ...shared, levels, lines: [line("", series.residual, "rg-d")] });
+}
+
+const draw = oncePerFrame(() => {
+  const value = objectOrNull(props.value) || { status: "idle" };
+  const status = value.status in STATUS ? value.status : "idle";
+  const now = { run: 0, i: 0, n: 0, w: 0, h: 0, ...value, status };
+  if (now.run !== run) {
+    run = now.run;
+    frames = 0;
+  }
+  const changed = root.dataset.status !== status;
+  showStage(now);
+  showLine(now);
+  showPlots(now);
+  speak(now, changed);
+  document.dispatchEvent(new CustomEvent("redgui-sigma", { detail: status === "running" && now.i > 0 ? now.sigma : null }));
+  Object.assign(root.dataset, { run: now.run, i: now.i, n: now.n, status, frames });
+});
+
+watch("value", draw);
+draw();

@@ -1,0 +1,267 @@
+// A small line plot in SVG: crisp at every pixel density, coloured by CSS so that it follows the theme.
+// The legend is HTML above it and doubles as the read-out of the values under the pointer.
+
+function powerOfTen(exponent) {
+  return exponent >= -2 && exponent <= 3 ? String(Number(`1e${exponent}`)) : `10^${exponent}`;
+}
+
+/** SVG text in which ^ raises and _ lowers the rest: the fonts of the themes lack most such characters. */
+function mathText(attributes, text) {
+  const [, base, sign, rest] = /^(.*?)(?:([\^_])(\S+))?$/.exec(text.split(" ")[0]);
+  const node = svg("text", attributes, base);
+  if (sign) node.append(svg("tspan", { dy: sign === "^" ? -4 : 3, "font-size": 8 }, rest.replace("-", "−")));
+  const after = text.split(" ").slice(1).join(" ");
+  if (after) node.append(svg("tspan", { dy: sign === "^" ? 4 : sign ? -3 : 0 }, " " + after));
+  return node;
+}
+
+function linearTicks(lo, hi, count) {
+  const rough = (hi - lo) / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
+  const ticks = [];
+  for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + step * 1e-9; k++) ticks.push(Number((k * step).toPrecision(12)));
+  return ticks.map((value) => ({ value, text: String(value) }));
+}
+
+/** Decades; where fewer than two fit, also 2 and 5 (and what is left is better off with linear ticks). */
+function logTicks(lo, hi, count) {
+  const first = Math.ceil(Math.log10(lo) - 1e-9);
+  const last = Math.floor(Math.log10(hi) + 1e-9);
+  if (last - first >= 1) {
+    const every = Math.max(1, Math.ceil((last - first + 1) / Math.max(2, count)));
+    const ticks = [];
+    for (let k = first; k <= last; k++) if ((last - k) % every === 0) ticks.push({ value: 10 ** k, text: powerOfTen(k) });
+    return ticks;
+  }
+  const ticks = [];
+  for (let k = first - 1; k <= last + 1; k++)
+    for (const factor of [1, 2, 5]) {
+      const value = Number((factor * 10 ** k).toPrecision(3));
+      if (value >= lo * 0.999 && value <= hi * 1.001) ticks.push({ value, text: shortNumber(value) });
+    }
+  return ticks.length >= 2 ? ticks : linearTicks(lo, hi, count);
+}
+
+/** Lowest and highest usable value; a log axis spans at most eight decades below its top. */
+function extent(values, log) {
+  let lo = Infinity;
+  let hi = -Infinity;
+  for (const value of values) {
+    if (value === null || !Number.isFinite(value) || (log && value <= 0)) continue;
+    if (value < lo) lo = value;
+    if (value > hi) hi = value;
+  }
+  if (lo > hi) return null;
+  if (log) return [Math.max(lo, hi * 1e-8), hi];
+  return [lo, hi];
+}
+
+function padded([lo, hi], log) {
+  if (log) {
+    const room = Math.max(1.15, (hi / lo) ** 0.06);
+    return [lo / room, hi * room];
+  }
+  const room = Math.max((hi - lo) * 0.08, Math.abs(hi) * 1e-3, 1e-6);
+  return [lo - room, hi + room];
+}
+
+/** A function from values to pixels; log where asked. */
+function scale([lo, hi], [from, to], log) {
+  const f = log ? Math.log : (value) => value;
+  const span = f(hi) - f(lo) || 1;
+  return (value) => from + ((f(value) - f(lo)) / span) * (to - from);
+}
+
+/**
+ * createPlot(parent, {title, height, xLog, yLog, xLabel, endLabels, readOut}) -> {node, update(data)}
+ *
+ * data = {lines: [{name, x: [], y: [], kind}], xDomain, levels: [{y, text}], marks: [{x, text}], markText, now: {x, y}}
+ * `kind` is a CSS class ("rg-a", "rg-b", ..., "rg-muted", "rg-strong"). null in y is a gap.
+ */
+function createPlot(parent, options) {
+  const legend = el("div", { class: "rg-plot-legend" });
+  const head = el("div", { class: "rg-plot-head" }, el("span", { class: "rg-plot-title" }, options.title), legend);
+  const drawing = svg("svg", { class: "rg-plot-svg", role: "img", "aria-label": options.title });
+  const box = el("div", { class: "rg-plot-box", style: `height:${options.height}px` }, drawing);
+  const node = el("div", { class: "rg-plot" }, head, box);
+  parent.append(node);
+
+  let data = null;
+  let frame = null; // the geometry of the last drawing, for the hover read-out
+  let hoverX = null; // pointer position in pixels, null when outside
+
+  function pathOf(line, x, y) {
+    let d = "";
+    let pen = "M";
+    for (let k = 0; k < line.x.length; k++) {
+      const value = line.y[k];
+      const missing = value === null || value === undefined || !Number.isFinite(value) || (options.yLog && value <= 0);
+      if (missing || (options.xLog && line.x[k] <= 0)) {
+        pen = "M";
+        continue;
+      }
+      d += `${pen}${x(line.x[k]).toFixed(1)} ${y(value).toFixed(1)}`;
+      pen = "L";
+    }
+    return d;
+  }
+
+  function drawAxes(xTicks, yTicks, x, y, area) {
+    for (const tick of yTicks) {
+      const at = y(tick.value).toFixed(1);
+      drawing.append(
+        svg("line", { class: "rg-grid", x1: area.left, x2: area.right, y1: at, y2: at }),
+        mathText({ class: "rg-tick", x: area.left - 5, y: at, "text-anchor": "end", dy: "0.32em" }, tick.text),
+      );
+    }
+    for (const tick of xTicks) {
+      const at = x(tick.value).toFixed(1);
+      drawing.append(
+        svg("line", { class: "rg-grid rg-grid-x", x1: at, x2: at, y1: area.bottom, y2: area.bottom + 3 }),
+        mathText({ class: "rg-tick", x: at, y: area.bottom + 13, "text-anchor": "middle" }, tick.text),
+      );
+    }
+    drawing.append(svg("line", { class: "rg-axis", x1: area.left, x2: area.right, y1: area.bottom, y2: area.bottom }));
+    const middle = (area.left + area.right) / 2;
+    if (options.xLabel) drawing.append(svg("text", { class: "rg-tick", x: middle, y: area.bottom + 26, "text-anchor": "middle" }, options.xLabel));
+  }
+
+  /** Level lines (such as sigma_y) are named at their left end, above the line or below where there is no room. */
+  function drawLevels(y, area) {
+    for (const level of data.levels || []) {
+      const at = y(level.y);
+      drawing.append(
+        svg("line", { class: "rg-level", x1: area.left, x2: area.right, y1: at, y2: at }),
+        mathText({ class: "rg-tick rg-level-text", x: area.left + 4, y: at < area.top + 12 ? at + 11 : at - 4 }, level.text),
+      );
+    }
+  }
+
+  function drawMarks(x, area) {
+    const free = [-Infinity, -Infinity]; // how far each of two rows of labels is taken
+    const marks = (data.marks || []).map((mark) => ({ ...mark, at: x(mark.x) }));
+    drawing.append(...marks.map(({ at }) => svg("line", { class: "rg-mark", x1: at, x2: at, y1: area.top, y2: area.bottom })));
+    for (const [k, mark] of data.markText ? marks.entries() : []) {
+      const { at } = mark;
+      const width = 5.9 * mark.text.length + 6;
+      const room = Math.min(area.right, marks[k + 1]?.at ?? Infinity) - at;
+      const flip = room < width && at - width > area.left; // to the left of its line
+      const row = free.findIndex((taken) => taken <= (flip ? at - width : at));
+      if (row < 0) continue;
+      free[row] = flip ? at : at + width;
+      const place = { class: "rg-tick rg-mark-text", x: flip ? at - 3 : at + 3, y: area.top + 8 + 11 * row };
+      drawing.append(svg("text", { ...place, "text-anchor": flip ? "end" : "start" }, mark.text));
+    }
+  }
+
+  /** Names at the right ends of the lines, pushed apart so that none covers another. */
+  function drawEndLabels(x, y, area) {
+    const ends = data.lines
+      .map((line) => ({ line, k: line.y.findLastIndex((value) => Number.isFinite(value) && (!options.yLog || value > 0)) }))
+      .filter((end) => end.k >= 0)
+      .map((end) => ({ ...end, from: y(end.line.y[end.k]), at: y(end.line.y[end.k]) }))
+      .sort((a, b) => a.at - b.at);
+    const gap = Math.min(11.5, (area.bottom - area.top) / Math.max(1, ends.length));
+    for (let k = 0; k < ends.length; k++) ends[k].at = Math.max(ends[k].at, k ? ends[k - 1].at + gap : area.top + 4);
+    for (let k = ends.length - 1; k >= 0; k--)
+      ends[k].at = Math.min(ends[k].at, k < ends.length - 1 ? ends[k + 1].at - gap : area.bottom + 2);
+    for (const end of ends) {
+      const kind = end.line.kind;
+      drawing.append(
+        svg("path", { class: `rg-leader ${kind}`, d: `M${area.right + 1} ${end.from.toFixed(1)}L${area.right + 8} ${end.at.toFixed(1)}` }),
+        svg("text", { class: `rg-end ${kind}`, x: area.right + 11, y: end.at.toFixed(1), dy: "0.32em" }, end.line.name),
+      );
+    }
+  }
+
+  function drawLegend(index) {
+    legend.replaceChildren(
+      ...(options.endLabels ? [] : data.lines).map((line) => {
+        const k = index === null ? line.y.findLastIndex((value) => Number.isFinite(value)) : index;
+        const value = el("b", {}, shortNumber(line.y[k]) + (line.unit && Number.isFinite(line.y[k]) ? line.unit : ""));
+        return el("span", { class: `rg-key ${line.kind}` }, el("i"), line.name ? line.name + " " : "", value);
+      }),
+    );
+  }
+
+  function drawHover() {
+    drawing.querySelectorAll(".rg-hover").forEach((old) => old.remove());
+    const reference = data?.lines.find((line) => line.x.length);
+    if (hoverX === null || !reference || !frame) {
+      if (data) drawLegend(null);
+      return;
+    }
+    let nearest = 0;
+    reference.x.forEach((value, k) => {
+      if (Math.abs(frame.x(value) - hoverX) < Math.abs(frame.x(reference.x[nearest]) - hoverX)) nearest = k;
+    });
+    const at = frame.x(reference.x[nearest]);
+    drawing.append(svg("line", { class: "rg-hover rg-hover-line", x1: at, x2: at, y1: frame.area.top, y2: frame.area.bottom }));
+    for (const line of data.lines) {
+      const value = line.y[nearest];
+      if (!Number.isFinite(value) || (options.yLog && value <= 0)) continue;
+      drawing.append(svg("circle", { class: `rg-hover rg-dot ${line.kind}`, cx: at, cy: frame.y(value), r: line.kind === "rg-muted" ? 2 : 3 }));
+    }
+    const text = options.readOut(data, nearest);
+    const half = 3 * text.length; // kept within the plot
+    const place = { x: Math.min(frame.area.right - half, Math.max(frame.area.left + half, at)), y: frame.area.bottom + 13 };
+    drawing.append(svg("text", { class: "rg-hover rg-plot-at", "text-anchor": "middle", ...place }, text));
+    drawLegend(nearest);
+  }
+
+  function draw() {
+    const width = box.clientWidth;
+    if (!data || width < 60) return; // hidden for now: the resize observer calls again when it is shown
+    drawing.setAttribute("viewBox", `0 0 ${width} ${options.height}`);
+    drawing.replaceChildren();
+    const names = options.endLabels ? Math.max(0, ...data.lines.map((line) => line.name.length)) : 0;
+    const area = { left: 38, right: width - (names ? 5.6 * names + 18 : 8), top: 6, bottom: options.height - (options.xLabel ? 31 : 18) };
+    const levels = (data.levels || []).map((level) => level.y);
+    const known = extent([...data.lines.flatMap((line) => line.y), ...levels], options.yLog);
+    const yDomain = padded(known || (options.yLog ? [0.1, 1] : [0, 1]), options.yLog);
+    const xDomain = data.xDomain || extent(data.lines.flatMap((line) => line.x), options.xLog) || [options.xLog ? 0.1 : 0, 1];
+    const x = scale(xDomain, [area.left, area.right], options.xLog);
+    const y = scale(yDomain, [area.bottom, area.top], options.yLog);
+    frame = { x, y, area };
+
+    const xTicks = !known ? [] : (options.xLog ? logTicks : linearTicks)(...xDomain, Math.floor((area.right - area.left) / 42));
+    const yTicks = known ? (options.yLog ? logTicks : linearTicks)(...yDomain, Math.floor((area.bottom - area.top) / 24)) : [];
+    drawAxes(xTicks, yTicks, x, y, area);
+    drawLevels(y, area);
+    drawMarks(x, area);
+    const order = [...data.lines].sort((a, b) => (a.kind === "rg-strong") - (b.kind === "rg-strong")); // the chosen one on top
+    for (const line of order) drawing.append(svg("path", { class: `rg-line ${line.kind}`, d: pathOf(line, x, y) }));
+    if (options.endLabels) drawEndLabels(x, y, area);
+    if (data.now) {
+      const at = Math.min(area.right, Math.max(area.left, x(data.now.x)));
+      drawing.append(svg("line", { class: "rg-now-line", x1: at, x2: at, y1: area.top, y2: area.bottom }));
+      if (Number.isFinite(data.now.y)) drawing.append(svg("circle", { class: "rg-now", cx: at, cy: y(data.now.y), r: 4.5 }));
+    }
+    drawHover();
+    const last = data.lines.map((line) => `${line.name} ${shortNumber(line.y.at(-1))}`).join(", ");
+    drawing.setAttribute("aria-label", `${options.title}: ${last || "no values yet"}`);
+  }
+
+  const redraw = oncePerFrame(draw);
+  const rehover = oncePerFrame(drawHover);
+  new ResizeObserver(redraw).observe(box);
+  const onPointer = (event) => {
+    hoverX = event.clientX - box.getBoundingClientRect().left;
+    rehover();
+  };
+  box.addEventListener("pointermove", onPointer);
+  box.addEventListener("pointerdown", onPointer);
+  box.addEventListener("pointerleave", () => {
+    hoverX = null;
+    rehover();
+  });
+
+  return {
+    node,
+    update(next) {
+      data = next;
+      redraw();
+    },
+  };
+}

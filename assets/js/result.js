@@ -1,0 +1,71 @@
+// The result: before and after under a movable line, the figures, particles and the downloads.
+// Everything is carried in the value, so nothing of a person's picture is written to the server's disk.
+
+const root = element.querySelector(".rg-result");
+let position = 50;
+
+function compare(value) {
+  const before = el("img", { class: "rg-compare-image", src: value.before.src, alt: value.before.name, draggable: "false" });
+  const after = el("img", { class: "rg-compare-image rg-compare-after", src: value.after.src, alt: value.after.name, draggable: "false" });
+  const range = el("input", {
+    type: "range", class: "rg-compare-range", min: 0, max: 100, step: 0.5, value: position,
+    "aria-label": `${value.before.name} on the left, ${value.after.name} on the right`,
+  });
+  const line = el("div", { class: "rg-compare-line" }, el("div", { class: "rg-compare-grip" }, "‹ ›"));
+  const stage = el("div", { class: "rg-compare" }, before, after, line,
+    el("span", { class: "rg-compare-name" }, value.before.name),
+    el("span", { class: "rg-compare-name rg-compare-right" }, value.after.name), range);
+  stage.style.aspectRatio = String(Math.min(1.8, Math.max(0.75, value.w / value.h)));
+  const move = () => {
+    position = Number(range.value);
+    stage.style.setProperty("--at", `${position}%`);
+  };
+  range.addEventListener("input", move);
+  move();
+  return stage;
+}
+
+function choices(value) {
+  if (!value.befores || value.befores.length < 2) return null;
+  const select = el("select", { class: "rg-select", "aria-label": "What to compare with" });
+  value.befores.forEach((entry, k) => select.append(el("option", { value: k, selected: entry.name === value.before.name }, entry.name)));
+  select.addEventListener("change", () => draw({ ...value, before: value.befores[Number(select.value)] }));
+  return el("label", { class: "rg-choice" }, "Compare with ", select);
+}
+
+function figures(value) {
+  const cards = value.figures.map(({ name, text, note }) =>
+    el("div", {}, el("b", {}, text), el("span", {}, name), note ? el("span", { class: "rg-figure-note" }, note) : ""));
+  return el("div", { class: "rg-figures" }, ...cards);
+}
+
+function downloads(value) {
+  const links = value.downloads.map(({ name, text, href }) =>
+    el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text)));
+  return el("div", { class: "rg-downloads" }, ...links);
+}
+
+function gallery(value) {
+  if (!value.gallery || !value.gallery.length) return null;
+  const tiles = value.gallery.map(({ src, name }) => el("figure", {}, el("img", { src, alt: name, loading: "lazy" }), el("figcaption", {}, name)));
+  return el("div", { class: "rg-gallery" }, ...tiles);
+}
+
+function plain(value) {
+  return JSON.parse(JSON.stringify(value)); // out of Gradio's proxy, once
+}
+
+function draw(value) {
+  root.hidden = !value;
+  root.dataset.ready = value ? value.run : "";
+  if (!value) return root.replaceChildren();
+  const after = [compare(value), choices(value), figures(value), gallery(value), downloads(value)];
+  return root.replaceChildren(...after.filter(Boolean));
+}
+
+const update = oncePerFrame(() => {
+  const value = objectOrNull(props.value);
+  draw(value ? plain(value) : null);
+});
+watch("value", update);
+update();

@@ -1,0 +1,79 @@
+"""The app: `launch(build())`."""
+
+import os
+import threading
+from typing import Any
+
+# Before gradio is imported: no analytics and no look-up of versions, so the app works with the network cut off.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+
+from redgui import priors
+from redgui.ui.actions import Actions
+from redgui.ui.components import STYLES
+from redgui.ui.restore import restore_tab
+
+HEADER = """<div class="rg-header"><h1>redgui</h1>
+<p>Watch diffusion models solve inverse problems: paint a mask or pick a degradation, press Run, tune while it runs.
+<a href="https://arxiv.org/abs/2305.04391" target="_blank" rel="noopener">RED-diff, arXiv 2305.04391</a></p></div>"""
+
+
+def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False) -> gr.Blocks:
+    """The page with its tabs.
+
+    Args:
+        prior: the diffusion model that is chosen at the start.
+        public: for a host that strangers use: only listed priors.
+    """
+    actions = Actions(prior, device, precision, public)
+    with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
+        gr.HTML(HEADER, padding=False)
+        with gr.Tab("Restore", id="restore"):
+            restore_tab(actions)
+        everything = {
+            actions.operator, actions.mask, actions.sigma_y, actions.given, actions.seed, actions.prior, actions.sampler,
+            *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
+        }  # fmt: skip
+        demo.load(
+            actions.load_page, everything, [actions.mask, actions.measurement, actions.weights], queue=False,
+            show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
+        demo.unload(actions.leave)
+    demo.queue(max_size=32, default_concurrency_limit=8)
+    demo.actions = actions  # for those who look after the app: tests and the warm-up
+    return demo
+
+
+def launch(demo: gr.Blocks, **options: Any) -> Any:
+    """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it."""
+    threading.Thread(target=warm_up, args=(demo.actions,), daemon=True, name="warm-up").start()
+    defaults = dict(
+        theme=theme(),
+        css_paths=list(STYLES),
+        footer_links=["settings"],
+        run_history=False,
+        enable_monitoring=False,
+        max_file_size="40mb",
+        show_error=True,
+        quiet=True,
+    )
+    return demo.launch(**{**defaults, **options})
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's default in the app's colours, with the fonts that a machine has: nothing is fetched."""
+    sans = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    mono = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
+    return gr.themes.Default(primary_hue="indigo", neutral_hue="slate", font=sans, font_mono=mono).set(
+        block_label_text_weight="600", block_title_text_weight="600", block_info_text_size="12px"
+    )
+
+
+def warm_up(actions: Actions) -> None:
+    """Loads the prior and calls it once, so that the first click does not pay for it."""
+    import torch
+
+    prior = priors.load(actions.prior_name, actions.device, actions.precision)
+    with torch.no_grad():
+        prior.denoise(torch.zeros(1, *prior.shape, device=prior.device), 1.0)

@@ -1,0 +1,344 @@
+"""What the Restore tab does on an event: from a handler's values to problems, runs and the components' values."""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+
+from redgui import api, images, knobs, presets, priors
+from redgui.errors import RedguiError
+from redgui.operators import Inpaint, Operator, masks
+from redgui.problem import Problem
+from redgui.samplers import RedDiff, Sampler
+from redgui.ui import components, views
+from redgui.ui.controls import Controls
+from redgui.ui.runs import Run
+from redgui.ui.sessions import Session, Sessions
+
+Values = Mapping[Any, Any]
+HZ = 8.0  # pictures a second: more costs the solver time and the eye nothing
+SECONDS_ALLOWED = 3600.0  # of one run, so that one whose page is gone for good ends
+
+
+class Actions:
+    """The handlers of one app. The components are attributes, set by the layout."""
+
+    picture: Any
+    examples: Any
+    operator: Any
+    operators: dict[str, Controls]
+    operator_groups: dict[str, Any]
+    mask: Any
+    sigma_y: Any
+    given: Any
+    measurement: Any
+    run: Any
+    stop: Any
+    resume: Any
+    more: Any
+    sampler: Any
+    samplers: dict[str, Controls]
+    sampler_groups: dict[str, Any]
+    weights: Any
+    seed: Any
+    particles: Any
+    prior: Any
+    live: Any
+    result: Any
+    film: Any
+
+    def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
+        self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
+        self.sessions = Sessions()
+        self.examples_paths = images.folder(api.EXAMPLES)
+
+    # ---- from values to the things they stand for
+
+    def load_prior(self, values: Values) -> priors.Prior:
+        """The prior that is chosen, loaded once for everybody."""
+        name = str(values[self.prior] or self.prior_name)
+        if self.public and name not in {card.name for card in priors.PRIORS}:
+            raise priors.PriorError(f"{name!r} is not offered here; choose a prior of the list.")
+        return priors.load(name, self.device, self.precision)
+
+    def size(self, values: Values) -> tuple[int, int]:
+        """Height and width of the pictures, without loading the network where its config tells."""
+        name = str(values[self.prior] or self.prior_name)
+        return priors.size_of(name) or self.load_prior(values).shape[-2:]
+
+    def build_operator(self, values: Values, h: int, w: int) -> Operator:
+        """The operator with its knobs; an inpainting that was painted takes the mask of the editor."""
+        chosen = self.operators[values[self.operator]]
+        if chosen.cls is Inpaint and values[chosen.parts["kind"]] == "mask":
+            painted = masks.encode(components.mask_bits(values[self.mask], h, w))
+            return chosen.build(values, painted=painted)
+        return chosen.build(values)
+
+    def build_sampler(self, values: Values) -> Sampler:
+        """The sampler with its knobs."""
+        return self.samplers[values[self.sampler]].build(values)
+
+    def build_problem(self, session: Session, values: Values) -> tuple[torch.Tensor, Problem]:
+        """The fitted picture and its problem. Raises RedguiError."""
+        h, w = self.size(values)
+        H = self.build_operator(values, h, w)
+        H.check_size(h, w)
+        given = bool(values[self.given])
+        picture = images.to_tensor(images.fit(self.source(session), *(H.measured_size(h, w) if given else (h, w))))
+        make = Problem.given if given else Problem.simulate
+        return picture, make(picture, H, float(values[self.sigma_y] or 0), int(values[self.seed] or 0))
+
+    def source(self, session: Session) -> Any:
+        """The person's picture, or the first example on a page that has not chosen."""
+        if session.source is None:
+            session.source = images.read(self.examples_paths[0])
+        return session.source
+
+    # ---- the picture and the degradation
+
+    def leave(self, request: gr.Request) -> None:
+        """A page is closed: its run ends and its picture is forgotten."""
+        self.sessions.drop(request.session_hash)
+
+    def load_page(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
+        """A page is opened (or opened again): mask, measurement and weights."""
+        session = self.sessions.of(request.session_hash)
+        mask, measurement = self._refit(session, values)
+        return mask, measurement, self._weights(values)
+
+    def open_picture(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
+        """A person's own picture; one that cannot be read changes nothing."""
+        path = values[self.picture]
+        if not path:
+            return gr.skip(), gr.skip(), gr.skip()
+        session = self.sessions.of(request.session_hash)
+        try:
+            session.source, session.source_name = images.read(path), Path(path).name
+        except images.ImageError as error:
+            gr.Warning(str(error), title="This picture cannot be read")
+            return self.source(session), gr.skip(), gr.skip()
+        return gr.skip(), *self._refit(session, values)
+
+    def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> tuple[Any, Any, Any]:
+        """One of the bundled pictures."""
+        session = self.sessions.of(request.session_hash)
+        path = self.examples_paths[int(event.index) % len(self.examples_paths)]
+        session.source, session.source_name = images.read(path), path.name
+        return str(path), *self._refit(session, values)
+
+    def refit(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
+        """The picture is to be fitted anew, to another size or as the measurement itself."""
+        return self._refit(self.sessions.of(request.session_hash), values)
+
+    def choose_prior(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+        """Another diffusion model: loaded (and fetched) now, so that Run starts at once."""
+        session = self.sessions.of(request.session_hash)
+        try:
+            self.load_prior(values)
+        except RedguiError as error:
+            gr.Warning(str(error), title="This prior cannot be used")
+            return self.prior_name, gr.skip(), gr.skip(), gr.skip()
+        return gr.skip(), *self._refit(session, values), self._weights(values)
+
+    def choose_operator(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+        """Another degradation: its knobs, its measurement, and the presets where a person has not chosen otherwise."""
+        name = values[self.operator]
+        session = self.sessions.of(request.session_hash)
+        groups = [gr.update(visible=(key == name) or "hidden") for key in self.operator_groups]
+        editor = gr.update(visible=(name == Inpaint.name) or "hidden")
+        before, session.operator = session.operator, name
+        tuned = []
+        for sampler, group in self.samplers.items():
+            defaults = {k.name: k.default for k in knobs.knobs(group.cls)}
+            old = {**defaults, **presets.preset(sampler, before)}
+            new = {**defaults, **presets.preset(sampler, name)}
+            tuned += [
+                new[k] if old[k] != new[k] and values[part] == old[k] else gr.skip() for k, part in group.parts.items()
+            ]
+        return (*groups, editor, self._preview(session, values), *tuned)
+
+    def operator_outputs(self) -> list[Any]:
+        """The components that `choose_operator` updates, in its order."""
+        knobs_of_samplers = [part for group in self.samplers.values() for part in group.parts.values()]
+        return [*self.operator_groups.values(), self.mask, self.measurement, *knobs_of_samplers]
+
+    def change_mask(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
+        """A generated mask goes to the editor, where it can be painted over."""
+        session = self.sessions.of(request.session_hash)
+        if values[self.operators["inpaint"].parts["kind"]] == "mask":
+            return gr.skip(), self._preview(session, values)
+        try:
+            mask = components.mask_value(None, self._hole(values), session.version)
+        except RedguiError as error:
+            return gr.skip(), wrong(error)
+        return mask, self._preview(session, values)
+
+    def painted(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
+        """A stroke: from now on the mask is what was painted."""
+        kind = self.operators["inpaint"].parts["kind"]
+        return "mask", self._preview(self.sessions.of(request.session_hash), {**values, kind: "mask"})
+
+    def preview(self, values: Values, request: gr.Request) -> Any:
+        """The measurement with the knobs as they are."""
+        return self._preview(self.sessions.of(request.session_hash), values)
+
+    def shower(self, group: Controls, name: str) -> Any:
+        """A handler that shows the knobs which belong to a value of the knob `name`."""
+        return lambda value: group.shown_with(name, value)
+
+    # ---- the sampler
+
+    def choose_sampler(self, values: Values) -> tuple[Any, ...]:
+        """Another sampler: its knobs; the weights belong to RED-diff."""
+        name = values[self.sampler]
+        shown = [gr.update(visible=(key == name) or "hidden") for key in self.sampler_groups]
+        return (*shown, self._weights(values))
+
+    def tune(self, values: Values, request: gr.Request) -> Any:
+        """A knob was moved: the run in progress takes it in its next iteration."""
+        session = self.sessions.of(request.session_hash)
+        try:
+            sampler = self.build_sampler(values)
+        except RedguiError as error:
+            gr.Warning(str(error))
+            return gr.skip()
+        if session.run is not None and session.run.playing and type(sampler) is type(session.run.sampler):
+            session.run.tune(sampler)
+        return self._weights(values)
+
+    # ---- the run
+
+    def get_ready(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+        """At the click, before the queue: the measurement's start is shown at once."""
+        session = self.sessions.of(request.session_hash)
+        session.stop_wanted = False
+        session.runs += 1
+        try:
+            _, problem = self.build_problem(session, values)
+        except RedguiError as error:
+            return (views.blank(session.runs, "error", str(error)), *idle())
+        waiting = views.blank(session.runs, "waiting", "Waiting for a free place…", problem.H.picture(problem.start()))
+        return waiting, None, None, gr.update(interactive=False), gr.update(interactive=True), gr.update(interactive=False)
+
+    def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """A new run, streamed."""
+        session = self.sessions.of(request.session_hash)
+        try:
+            picture, problem = self.build_problem(session, values)
+            sampler = self.build_sampler(values)
+            particles = int(values[self.particles] or 1)
+            session.run = Run(picture, problem, self.load_prior(values), sampler, particles, SECONDS_ALLOWED)
+        except RedguiError as error:
+            yield (views.blank(session.runs, "error", str(error)), *idle())
+            return
+        yield from self._play(session)
+
+    def go_on(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """More steps of the run that was stopped or has ended, with the knobs as they are now."""
+        session = self.sessions.of(request.session_hash)
+        session.stop_wanted = False
+        if session.run is None or session.run.last is None:
+            yield (views.blank(session.runs, "error", "There is no run to go on with; press Run."), *idle())
+            return
+        try:
+            sampler = self.build_sampler(values)
+            if type(sampler) is type(session.run.sampler):
+                steps = getattr(session.run.now, "steps", None)
+                kept = {"steps": steps} if steps else {}
+                session.run.tune(knobs.build(type(sampler), {**knobs.values(sampler), **kept}))
+        except RedguiError as error:
+            gr.Warning(str(error))
+        session.run.extend(int(values[self.more] or 50))
+        yield from self._play(session)
+
+    def halt(self, request: gr.Request) -> None:
+        """Stop, within one iteration."""
+        self.sessions.of(request.session_hash).stop()
+
+    def _play(self, session: Session) -> Iterator[tuple[Any, ...]]:
+        run, number = session.run, session.runs
+        assert run is not None
+        if session.stop_wanted:
+            yield (views.blank(number, "stopped", "Stopped before it began."), *idle(run))
+            return
+        busy = (None, None, gr.update(interactive=False), gr.update(interactive=True), gr.update(interactive=False))
+        yield (views.live(run, number, "running"), *busy)
+        began, before = time.perf_counter(), (run.last.i + 1 if run.last else 0)
+        skip = (gr.skip(),) * 5
+        rate = None
+        try:
+            for step in run.play(HZ):
+                if session.stop_wanted:
+                    run.stop()
+                rate = (step.i + 1 - before) / max(time.perf_counter() - began, 1e-6)
+                if not run.finished:
+                    yield (views.live(run, number, "running", rate=rate), *skip)
+        except RedguiError as error:
+            yield (views.live(run, number, "error", str(error)), views.result(run, number), views.film(run), *buttons(run))
+            return
+        finally:
+            run.stop()  # the page is gone: let nobody go on computing for it
+        status = "done" if run.finished else "stopped"
+        message = "" if run.finished else "Stopped. Continue makes the remaining steps."
+        final = views.live(run, number, status, message, rate)
+        yield (final, views.result(run, number), views.film(run), *buttons(run))
+
+    # ---- pieces
+
+    def _hole(self, values: Values) -> Any:
+        h, w = self.size(values)
+        inpaint = self.operators["inpaint"].build(values)
+        inpaint.check_size(h, w)
+        return inpaint.hole(h, w)
+
+    def _refit(self, session: Session, values: Values) -> tuple[Any, Any]:
+        """The editor with the picture at the prior's size and the mask that belongs to it, and the measurement."""
+        session.version += 1
+        h, w = self.size(values)
+        kind = self.operators["inpaint"].parts["kind"]
+        try:
+            if values[kind] == "mask":
+                hole = components.mask_bits(values[self.mask], h, w)  # what was painted stays
+            else:
+                hole = self._hole(values)
+        except RedguiError:
+            values = {**values, kind: "box"}
+            hole = Inpaint().hole(h, w)
+        editor = components.mask_value(images.fit(self.source(session), h, w), hole, session.version)
+        values = {**values, self.mask: editor}
+        return editor, self._preview(session, values)
+
+    def _preview(self, session: Session, values: Values) -> Any:
+        try:
+            _, problem = self.build_problem(session, values)
+        except RedguiError as error:
+            return wrong(error)
+        return views.measurement(problem, session.version)
+
+    def _weights(self, values: Values) -> Any:
+        chosen = self.build_sampler(values)
+        if not isinstance(chosen, RedDiff):
+            return None
+        return views.weights(chosen, priors.sigmas_of(str(values[self.prior])))
+
+
+def wrong(error: Exception) -> dict[str, Any]:
+    """The measurement's place taken by what is wrong with its knobs."""
+    return {"src": None, "caption": str(error), "wrong": True}
+
+
+def buttons(run: Run | None) -> tuple[Any, Any, Any]:
+    """Run, Stop and Continue when nothing is running."""
+    more = run is not None and run.last is not None
+    label = "Continue" if run is None or run.finished else "Continue (rest)"
+    return gr.update(interactive=True), gr.update(interactive=False), gr.update(interactive=more, value=label)
+
+
+def idle(run: Run | None = None) -> tuple[Any, ...]:
+    """Everything but the live view when nothing is running and there is nothing to show."""
+    return (None, None, *buttons(run))
+
+

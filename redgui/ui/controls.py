@@ -1,0 +1,92 @@
+"""Knobs as controls: one place that turns `knobs(cls)` into gradio components and their values back into an instance."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from redgui import knobs
+from redgui.knobs import Knob
+from redgui.ui.components import ASSETS, log_slider
+
+Component = Any
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The components of a class with knobs, by the knobs' names."""
+
+    cls: type
+    parts: Mapping[str, Component]
+
+    def __iter__(self) -> Iterable[Component]:
+        return iter(self.parts.values())
+
+    def build(self, values: Mapping[Component, Any], **fixed: Any) -> Any:
+        """An instance from a handler's dict of component -> value. Raises KnobError."""
+        given = {name: values[part] for name, part in self.parts.items()}
+        return knobs.build(self.cls, {**given, **fixed})
+
+    def shown_with(self, name: str, value: str) -> list[Any]:
+        """Updates that show or hide the knobs which depend on the knob `name`, in the order of `parts`."""
+        by_name = {k.name: k for k in knobs.knobs(self.cls)}
+        return [
+            gr.update(visible=value in k.only_with[1] or "hidden") if k.only_with and k.only_with[0] == name else gr.skip()
+            for k in (by_name[n] for n in self.parts)
+        ]
+
+
+def draw(cls: type, prefix: str, wanted: Mapping[str, Any], *, advanced: bool | None = None) -> dict[str, Component]:
+    """Components for the knobs of `cls` inside the block that is open: all, or only the (not) advanced ones."""
+    drawn = {}
+    shown = {**{k.name: k.default for k in knobs.knobs(cls)}, **wanted}
+    for k in knobs.knobs(cls):
+        if not k.shown or (advanced is not None and k.advanced != advanced):
+            continue
+        visible = k.only_with is None or shown[k.only_with[0]] in k.only_with[1] or "hidden"
+        if k.name == "seed":
+            drawn[k.name] = seed_box(k, f"{prefix}-{k.name}", shown[k.name])
+        else:
+            drawn[k.name] = one(k, f"{prefix}-{k.name}", shown[k.name], visible)
+    return drawn
+
+
+def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
+    """The component for a knob."""
+    label = k.label.replace("_", " ")
+    label = label[:1].upper() + label[1:] if label.isascii() else label
+    common = dict(label=label, elem_id=elem_id, visible=visible)
+    if k.choices:
+        choices = [(c.replace("_", " "), c) for c in k.choices]
+        return gr.Dropdown(choices, value=value, info=k.help, filterable=False, **common)
+    if k.kind is bool:
+        return gr.Checkbox(value=value, info=k.help, **common)
+    if k.kind is str:
+        return gr.Textbox(value=value, info=k.help, max_lines=1, max_length=80, **common)
+    if k.log and k.kind is float:
+        return log_slider(k.lo or 0.0, k.hi or 1.0, value, label, k.help, elem_id, visible=visible)
+    hi, step = (k.hi or 1.0), k.step or (1 if k.kind is int else 0.01)
+    if k.name == "steps":
+        hi, step = 1000, 1  # more by hand, in the command line: a slider to 5000 cannot be aimed
+    return gr.Slider(k.lo, hi, value=value, step=step, info=k.help, buttons=["reset"], **common)
+
+
+def seed_box(k: Knob, elem_id: str, value: int) -> Component:
+    """A whole number with a dice beside it."""
+    with gr.Row(elem_classes="rg-seed"):
+        box = gr.Number(value, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info=k.help, elem_id=elem_id, scale=4)
+        dice = dice_button(f"{elem_id}-dice")
+    throw(dice, box)
+    return box
+
+
+def dice_button(elem_id: str) -> gr.Button:
+    """The dice beside a seed."""
+    return gr.Button("", icon=str(ASSETS / "dice.svg"), elem_id=elem_id, scale=0, min_width=42, elem_classes="rg-dice")
+
+
+def throw(dice: gr.Button, box: Component) -> None:
+    """The dice sets a new seed, in the browser."""
+    js = "() => Math.floor(Math.random() * 2147483647)"
+    dice.click(None, None, box, js=js, api_visibility="private", queue=False)

@@ -1,0 +1,134 @@
+"""A run that a person watches: it can be tuned, stopped and gone on with. No gradio here."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from redgui import images, knobs
+from redgui.priors import Counted, Prior
+from redgui.problem import Measured, Problem, Stop, measured, solve, throttle
+from redgui.record import Change, Record
+from redgui.samplers import Sampler
+
+FRAMES = 48  # iterates kept for the filmstrip
+SERIES = ("i", "sigma", "data", "prior", "psnr", "residual")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An iterate kept for the filmstrip, as a JPEG `data:` URL."""
+
+    i: int
+    sigma: float
+    psnr: float | None
+    src: str
+
+
+@dataclass
+class Run:
+    """One picture being restored.
+
+    The stream of Steps is left suspended when the run is stopped or has made its last step, so that `play` can go on with
+    it: with the same random numbers and the optimiser's state. All that a person changes is kept in `changes`.
+    """
+
+    picture: Tensor
+    problem: Problem
+    prior: Prior
+    sampler: Sampler
+    particles: int = 1
+    seconds_allowed: float = float("inf")
+
+    changes: list[Change] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    series: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in SERIES})
+    last: Measured | None = None
+    playing: bool = False
+
+    def __post_init__(self) -> None:
+        self.counted = Counted(self.prior)
+        self.now = self.sampler  # the knobs in force
+        self._lock = threading.Lock()
+        self._wanted: Sampler | None = None
+        self._stop = threading.Event()
+        self._stride = 1
+        self._began = time.perf_counter()
+        # Fits are checked here, before anything runs.
+        self._stream = measured(solve(self.problem, self.counted, self.sampler, self.particles), self.problem, self.counted)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps that were asked for have been made."""
+        return self.last is not None and self.last.i + 1 >= self.last.n
+
+    def play(self, hz: float = 10.0) -> Iterator[Measured]:
+        """Runs on until the end or `stop`; yields at most `hz` Steps a second, always the first and the last."""
+        self._began = time.perf_counter()
+        self.playing = True
+        try:
+            first = self._take(self.last.i) if self.last else None
+            yield from throttle(self._stream, hz, self._control, first=first, close=False)
+        finally:
+            self.playing = False
+
+    def tune(self, sampler: Sampler) -> None:
+        """Has the next iteration use other knobs. From any thread."""
+        with self._lock:
+            self._wanted = sampler
+
+    def stop(self) -> None:
+        """Ends `play` after the iteration in progress. From any thread."""
+        self._stop.set()
+
+    def extend(self, steps: int) -> None:
+        """Prepares another `play`: the steps that a stop left over, or after the last one `steps` more."""
+        self._stop.clear()
+        if self.finished and self.last:
+            with self._lock:
+                sampler = self._wanted or self.now
+                more = min(self.last.n + steps, next(k.hi for k in knobs.knobs(type(sampler)) if k.name == "steps") or 0)
+                self._wanted = dataclasses.replace(sampler, steps=int(more))
+
+    def record(self) -> Record:
+        """What reproduces the run up to its last step."""
+        if self.last is None:
+            raise RuntimeError("a run has no record before its first step")
+        return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, tuple(self.changes))
+
+    def _control(self, step: Measured) -> Sampler | None:
+        self.last = step
+        self._remember(step)
+        if self._stop.is_set() or step.i + 1 >= step.n or time.perf_counter() - self._began > self.seconds_allowed:
+            raise Stop
+        return self._take(step.i)
+
+    def _take(self, after: int) -> Sampler | None:
+        """The sampler that a person asked for since, noted as a change after step `after`; None if nothing differs."""
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+        if wanted is None:
+            return None
+        old, new = knobs.values(self.now), knobs.values(wanted)
+        live = {k.name for k in knobs.knobs(type(wanted)) if k.live}
+        changed = {name: value for name, value in new.items() if value != old[name] and name in live}
+        if not changed:
+            return None
+        self.now = dataclasses.replace(self.now, **changed)
+        self.changes.append(Change(after, changed))
+        return self.now
+
+    def _remember(self, step: Measured) -> None:
+        for name, value in zip(SERIES, (step.i + 1, step.sigma, step.scalar("data"), step.scalar("prior"), step.psnr,
+                                        step.residual), strict=True):  # fmt: skip
+            self.series[name].append(value)
+        if step.i % self._stride == 0 or step.i + 1 >= step.n:
+            src = images.data_url(step.x0_hat.mean(0, keepdim=True), "jpeg", quality=92)
+            self.frames.append(Frame(step.i + 1, step.sigma, step.psnr, src))
+        if len(self.frames) > FRAMES:
+            self._stride *= 2
+            self.frames = [f for f in self.frames if (f.i - 1) % self._stride == 0]

@@ -1,0 +1,67 @@
+"""What the server keeps for each open page: the picture and the run. Nothing is shared between pages."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from redgui.ui.runs import Run
+
+KEEP_SECONDS = 3600.0  # a page that closed without telling is forgotten after this long without a sign of life
+MOST = 2000
+
+
+@dataclass
+class Session:
+    """One open page."""
+
+    source: Image.Image | None = None  # the person's picture, upright RGB
+    source_name: str = ""
+    run: Run | None = None
+    stop_wanted: bool = False
+    version: int = 0  # of the picture in the mask editor
+    runs: int = 0
+    operator: str = "inpaint"  # whose presets the knobs were given
+    seen: float = field(default_factory=time.monotonic)
+
+    def stop(self) -> None:
+        """Stops the run in progress, or the one that waits for its turn."""
+        self.stop_wanted = True
+        if self.run is not None:
+            self.run.stop()
+
+
+class Sessions:
+    """Sessions by the hash that gradio gives to a page."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def of(self, key: str | None) -> Session:
+        """The session of a page, made on first sight."""
+        now = time.monotonic()
+        with self._lock:
+            if len(self._sessions) > MOST or any(now - s.seen > KEEP_SECONDS for s in self._sessions.values()):
+                self._forget(now)
+            session = self._sessions.setdefault(key or "", Session())
+            session.seen = now
+            return session
+
+    def drop(self, key: str | None) -> None:
+        """Forgets a page that was closed and stops its run."""
+        with self._lock:
+            session = self._sessions.pop(key or "", None)
+        if session is not None:
+            session.stop()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def _forget(self, now: float) -> None:
+        idle = sorted(self._sessions.items(), key=lambda item: item[1].seen)
+        for key, session in idle:
+            busy = session.run is not None and session.run.playing
+            if not busy and (now - session.seen > KEEP_SECONDS or len(self._sessions) > MOST):
+                del self._sessions[key]
