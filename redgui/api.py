@@ -3,6 +3,8 @@
     from redgui.api import restore
     result = restore("photo.jpg", operator="inpaint:kind=box", sampler="reddiff:steps=200")
     result.save("out")
+
+What a caller can mend is a RedguiError, in the words of the command line.
 """
 
 import json
@@ -20,7 +22,7 @@ from redgui.knobs import KnobError
 from redgui.operators import Operator, masks
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior
-from redgui.problem import Measured, Problem, measured, solve, summary
+from redgui.problem import Measured, Problem, measured, solve
 from redgui.record import Record
 
 FILM = 8  # pictures in a filmstrip
@@ -202,7 +204,7 @@ def listing() -> dict[str, Any]:
     return {
         "samplers": [card(s) | {"paper": s.paper, "needs": s.needs.__name__} for s in SAMPLERS],
         "operators": [card(o) for o in operators.OPERATORS]
-        + [{"name": "given", "label": "Given", "about": "the picture is itself the measurement: given:of=NAME,...", "knobs": []}],
+        + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
         "priors": [vars(p) for p in priors.PRIORS],
         "examples": [p.stem for p in images.folder(EXAMPLES)],
     }

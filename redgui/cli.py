@@ -86,7 +86,8 @@ def run_list(chosen: argparse.Namespace) -> None:
         for thing in listing[kind]:
             print(f"  {thing['name']:<14} {thing['label']}: {thing['about']}")
             for k in thing["knobs"]:
-                span = "|".join(k["choices"]) if k["choices"] else f"{k['lo']:g} to {k['hi']:g}" if k["lo"] is not None else k["kind"]
+                bounds = f"{k['lo']:g} to {k['hi']:g}" if k["lo"] is not None else k["kind"]
+                span = "|".join(k["choices"]) or bounds
                 print(f"      {k['name']:<12} {k['default']!s:<11} {span}: {k['help']}")
     print("PRIORS")
     for p in listing["priors"]:
@@ -114,23 +115,29 @@ def run_replay(chosen: argparse.Namespace) -> None:
     with Bar() as bar:
         result, same = api.replay(chosen.record, device=chosen.device, watch=bar)
     result.save(chosen.out)
-    print("the pixels are those of the record" if same else "the pixels differ from the record's (other device, precision or torch)")
+    differ = "the pixels differ from the record's (other device, precision or torch)"
+    print("the pixels are those of the record" if same else differ)
     print(api.figures_json(result.figures | {"same_pixels": same}))
 
 
 class Bar:
-    """A progress bar on stderr that is a watcher of Steps."""
+    """A progress bar on stderr that is a watcher of Steps; it appears with the first, so that errors before it stand alone."""
+
+    bar: Any = None
 
     def __enter__(self) -> "Bar":
-        from tqdm import tqdm
-
-        self.bar: Any = tqdm(unit="step", file=sys.stderr, leave=False, dynamic_ncols=True)
         return self
 
     def __call__(self, step: Any) -> None:
+        if self.bar is None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(unit="step", file=sys.stderr, leave=False, dynamic_ncols=True)
         self.bar.total = step.n
-        self.bar.set_postfix_str(f"sigma {step.sigma:.3g}" + (f", {step.psnr:.2f} dB" if step.psnr is not None else ""), refresh=False)
+        psnr = f", {step.psnr:.2f} dB" if step.psnr is not None else ""
+        self.bar.set_postfix_str(f"sigma {step.sigma:.3g}{psnr}", refresh=False)
         self.bar.update()
 
     def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()

@@ -4,6 +4,7 @@ A tensor here is float32, b c h w, in [-1, 1] unless said otherwise.
 """
 
 import base64
+import contextlib
 import io
 import warnings
 from collections.abc import Sequence
@@ -47,7 +48,8 @@ def opened(source: str | Path | bytes) -> Image.Image:
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
-                    f"{named} has {image.width}x{image.height} pixels; at most {MAX_PIXELS // 10**6} million are read. Make it smaller."
+                    f"{named} has {image.width}x{image.height} pixels; at most {MAX_PIXELS // 10**6} million are read. "
+                    "Make it smaller."
                 )
             image.load()
     except FileNotFoundError:
@@ -63,10 +65,10 @@ def opened(source: str | Path | bytes) -> Image.Image:
         raise ImageError(f"{named} {reason}") from None
     except Exception as error:  # a crafted file can make the decoders raise nearly anything
         raise ImageError(f"{named} is damaged: {error}") from None
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # the pixels are good, only what is said about them is not
-        return image
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # where only the EXIF is damaged, the pixels are good
+        warnings.simplefilter("ignore")
+        image = ImageOps.exif_transpose(image)
+    return image
 
 
 def rgb(image: Image.Image) -> Image.Image:

@@ -130,7 +130,8 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
                 residual = float(metrics.residual(step.x0_hat, y, problem.H).mean())
             if not (math.isfinite(residual) and bool(step.x0_hat.isfinite().all())):
                 raise SamplerError(
-                    f"the run left the finite numbers at step {step.i + 1} of {step.n}; lower the learning rate or the weight of the prior."
+                    f"the run left the finite numbers at step {step.i + 1} of {step.n}; "
+                    "lower the learning rate or the weight of the prior."
                 )
             spent += time.perf_counter() - began
             calls = (counted.forwards, counted.backwards) if counted else (0, 0)

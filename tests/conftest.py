@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import priors
-from redgui.priors import GaussianPrior, Prior
+from redgui.priors import GaussianPrior
 
 # The tensors are small: threads would only wait for each other, and with one of them sums have one order everywhere.
 torch.set_num_threads(1)
@@ -21,12 +20,6 @@ torch.set_num_threads(1)
 def gaussian() -> GaussianPrior:
     """The closed-form prior on pictures of 16x16: no weights, deterministic, microseconds."""
     return GaussianPrior(size=16)
-
-
-@pytest.fixture
-def faces() -> Prior:
-    """The bundled network; read from disk once, since `load` keeps it."""
-    return priors.load("faces-64", "cpu", "fp32")
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ KINDS = ["box", "half", "outpaint", "random", "stripes", "freeform", "text"]
 @pytest.mark.parametrize("fraction", [0.0, 0.375, 0.98])
 def test_every_mask_fits_and_keeps_something(kind, h, w, fraction):
     hole = masks.hole(kind, h, w, fraction=fraction, seed=4)
-    assert hole.shape == (h, w) and hole.dtype == bool
+    assert hole.shape == (h, w)
+    assert hole.dtype == bool
     assert not hole.all() or kind == "text"
     if fraction == 0 and kind != "text":
         assert not hole.any()
@@ -51,18 +52,24 @@ def test_box_follows_each_side_and_stays_off_the_border():
     for seed in range(1, 30):
         rows, cols = np.nonzero(masks.box(64, 128, 0.5, seed))
         assert (np.ptp(rows) + 1, np.ptp(cols) + 1) == (32, 64)
-        assert rows.min() >= 4 and rows.max() < 60 and cols.min() >= 8 and cols.max() < 120
+        assert rows.min() >= 4
+        assert rows.max() < 60
+        assert cols.min() >= 8
+        assert cols.max() < 120
 
 
 @pytest.mark.parametrize(("side", "pixel"), [("left", (5, 0)), ("right", (5, 9)), ("top", (0, 5)), ("bottom", (9, 5))])
 def test_half(side, pixel):
     hole = masks.half(10, 10, 0.5, side)
-    assert hole[pixel] and hole.sum() == 50 and not hole[9 - pixel[0], 9 - pixel[1]]
+    assert hole[pixel]
+    assert hole.sum() == 50
+    assert not hole[9 - pixel[0], 9 - pixel[1]]
 
 
 def test_outpaint_keeps_the_middle():
     kept = ~masks.outpaint(64, 64, 0.75)
-    assert kept[16:48, 16:48].all() and kept.sum() == 32 * 32
+    assert kept[16:48, 16:48].all()
+    assert kept.sum() == 32 * 32
 
 
 def test_random_is_exact():
@@ -75,7 +82,7 @@ def test_stripes_are_even():
     assert rows.sum() == 24
     starts = np.flatnonzero(np.diff(rows.astype(int)) == 1)
     assert starts.tolist() == list(range(starts[0], 64, 8))
-    assert (masks.stripes(64, 16, 0.375).T == rows).all()
+    assert (rows == masks.stripes(64, 16, 0.375).T).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -84,7 +91,8 @@ def test_freeform_is_strokes(seed):
     # Thick: most of it survives losing a pixel on all sides, unlike single pixels; and it is not one block.
     inner = hole[1:-1, 1:-1] & hole[:-2, 1:-1] & hole[2:, 1:-1] & hole[1:-1, :-2] & hole[1:-1, 2:]
     assert inner.sum() > 0.7 * hole.sum()
-    assert hole.any(1).mean() > 0.5 and hole.any(0).mean() > 0.5
+    assert hole.any(1).mean() > 0.5
+    assert hole.any(0).mean() > 0.5
 
 
 def test_text_is_thin_and_everywhere():
@@ -109,7 +117,8 @@ def test_unknown_kind():
 def test_text_form_there_and_back(kind, h, w):
     hole = masks.hole(kind, h, w, fraction=0.4)
     text = masks.encode(hole)
-    assert text.startswith(f"{w}x{h}:") and "," not in text
+    assert text.startswith(f"{w}x{h}:")
+    assert "," not in text
     assert np.array_equal(masks.decode(text), hole)
 
 

@@ -91,7 +91,9 @@ def test_names_are_unique():
 
 @pytest.mark.parametrize("cls", OPERATORS, ids=lambda cls: cls.name)
 def test_what_people_read(cls):
-    assert cls.label and cls.about and cls.__doc__
+    assert cls.label
+    assert cls.about
+    assert cls.__doc__
     for k in knobs.knobs(cls):
         assert k.help, f"{cls.name}: the knob {k.name} has no help"
         assert k.choices or k.kind in (bool, str) or (k.lo is not None and k.hi is not None), (
@@ -106,7 +108,8 @@ def test_what_people_read(cls):
 @every_case
 def test_the_record_gives_the_operator_back(spec, h, w):
     H = build(spec)
-    assert build(spec) == H and hash(build(spec)) == hash(H)
+    assert build(spec) == H
+    assert hash(build(spec)) == hash(H)
     assert knobs.build(type(H), knobs.values(H)) == H
     assert build(knobs.spec(H)) == H
 
@@ -257,4 +260,5 @@ def test_noise_lives_where_something_is_measured(spec, h, w):
 def test_a_person_can_look_at_it(spec, h, w):
     H = build(spec)
     picture = H.picture(H(torch.rand(2, 3, h, w) * 2 - 1))
-    assert picture.shape[:2] in ((2, 1), (2, 3)) and picture.abs().max() <= 1.3
+    assert picture.shape[:2] in ((2, 1), (2, 3))
+    assert picture.abs().max() <= 1.3

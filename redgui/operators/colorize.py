@@ -43,6 +43,9 @@ class Colorize(SpectralOperator):
     def adjoint(self, y: Tensor) -> Tensor:
         return _weights(self.weights, y.dtype, y.device) * y
 
+    def measurement_of(self, picture: Tensor) -> Tensor:
+        return self(picture)  # a grey picture comes with three equal channels
+
     def spectral(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return through_gram(self, x.new_full((), self.lam_max), f, x)
 

@@ -48,6 +48,9 @@ class SuperRes(SpectralOperator):
                 f"{remedy}, or choose another factor."
             )
 
+    def measured_size(self, h: int, w: int) -> tuple[int, int]:
+        return h // self.factor, w // self.factor
+
     def __call__(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
         self.check_size(h, w)

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from redgui import schedule
 from redgui.knobs import knob
-from redgui.operators.base import Operator
+from redgui.operators.base import LinearOperator, Operator
 from redgui.priors.base import Prior, Sigma, per_image
 from redgui.randomness import Generators
 from redgui.samplers.base import Sampler, Step, Steps
@@ -90,15 +90,26 @@ class RedDiff(Sampler):
     order: Literal["descending", "ascending", "random"] = knob(
         "descending", advanced=True, help="order in which noise levels are visited; the paper found descending best"
     )
+    spacing: Literal["uniform", "karras"] = knob(
+        "uniform", advanced=True, help="noise levels even over the training grid (the paper's), or dense at low noise (arXiv 2206.00364)"
+    )
+    sigma_start: float = knob(
+        160.0, 0.1, 200.0, label="first σ", log=True, advanced=True, help="highest noise level that is visited"
+    )
     sigma0: float = knob(0.0, 0.0, 1.0, label="σ₀", advanced=True, help="spread of the approximate posterior around its mean")
-    init: Literal["pinv", "denoised", "noise", "zero"] = knob(
-        "pinv", advanced=True, live=False, help="first picture: pseudo-inverse of y, one denoising of it, noise, or grey"
+    init: Literal["pinv", "wiener", "denoised", "noise", "zero"] = knob(
+        "pinv", advanced=True, live=False, help="first picture: the pseudo-inverse of y, regularised (Wiener), denoised; noise; grey"
     )
     final: Literal["mu", "denoised"] = knob("mu", advanced=True, help="the result: the mean itself, or one denoising of it")
     noise_aware: bool = knob(
         True, advanced=True, help="weigh the data term down as the residual nears the noise level, so that noise is not fitted"
     )
     compat: bool = knob(False, advanced=True, live=False, help="reproduce the update of the authors' public code exactly")
+
+    @property
+    def grid(self) -> tuple[object, ...]:
+        """The knobs that decide which levels are visited."""
+        return self.steps, self.order, self.spacing, self.sigma_start
 
     def weight(self, sigma: Tensor) -> Tensor:
         """lam * g(sigma), elementwise."""
@@ -108,7 +119,7 @@ class RedDiff(Sampler):
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
         levels = self.plan(prior.sigmas, self.steps, generator)
-        mu = self.first(prior, H, y, generator)
+        mu = self.first(prior, H, y, sigma_y, generator)
         optimizer = OPTIMIZERS[self.optimizer]([mu], self.lr)
         i = 0
         while levels:
@@ -148,14 +159,17 @@ class RedDiff(Sampler):
                     optimizer = OPTIMIZERS[tuned.optimizer]([mu], tuned.lr)
                 for group in optimizer.param_groups:
                     group["lr"] = tuned.lr
-                if (tuned.steps, tuned.order) != (self.steps, self.order):
+                if tuned.grid != self.grid:
                     # A run made shorter than it is already ends with one more step, which knows that it is the last.
                     more = max(tuned.steps - i, 1 if levels else 0)
                     levels = tuned.replan(prior.sigmas, sigma, levels, more, generator)
                 self = tuned
 
-    def first(self, prior: Prior, H: Operator, y: Tensor, generator: Generators) -> Tensor:
+    def first(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, generator: Generators) -> Tensor:
         """mu before the first step."""
+        if self.init == "wiener" and isinstance(H, LinearOperator):
+            # The linear estimate under white pixels of variance 1/4: about that of pictures.
+            return H.solve(H.adjoint(y), max(4 * sigma_y**2, 1e-4))
         mu = H.start(y).clone()
         if self.init == "zero":
             return torch.zeros_like(mu)
@@ -182,7 +196,13 @@ class RedDiff(Sampler):
 
     def plan(self, sigmas: Tensor, steps: int, generator: Generators) -> list[Sigma]:
         """The levels of `steps` iterations over an ascending grid, in the order of visit."""
-        levels = schedule.leading(sigmas, steps) if self.compat else schedule.uniform(sigmas, steps)
+        part = sigmas[: max(1, int((sigmas <= self.sigma_start).sum()))]
+        if self.compat:
+            levels = schedule.leading(sigmas, steps)
+        elif self.spacing == "karras":
+            levels = schedule.karras(steps, float(part[0]), float(part[-1]))
+        else:
+            levels = schedule.uniform(part, steps)
         if self.order == "random":
             return list(levels[generator.randperm(len(levels))].T)
         return (levels.flip(0) if self.order == "ascending" else levels).tolist()

@@ -49,6 +49,7 @@ class Run:
     series: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in SERIES})
     last: Measured | None = None
     playing: bool = False
+    elapsed: float = 0.0  # seconds of play so far, what watching costs included
 
     def __post_init__(self) -> None:
         self.counted = Counted(self.prior)
@@ -75,6 +76,7 @@ class Run:
             yield from throttle(self._stream, hz, self._control, first=first, close=False)
         finally:
             self.playing = False
+            self.elapsed += time.perf_counter() - self._began
 
     def tune(self, sampler: Sampler) -> None:
         """Has the next iteration use other knobs. From any thread."""

@@ -1,0 +1,299 @@
+"""The command line as other programs rely on it: files, one JSON object in the last line, one line per error."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from redgui import api, knobs
+from redgui.cli import main
+from redgui.images import ImageError
+from redgui.knobs import KnobError
+from redgui.operators import OPERATORS, build
+from redgui.samplers import SAMPLERS
+
+CONTRACT = {"psnr", "ssim", "psnr_measurement", "residual", "nfe", "backward", "seconds", "steps", "prior", "operator",
+            "sampler", "seed", "device", "precision"}  # fmt: skip
+FILES = {"input.png", "measurement.png", "restored.png", "filmstrip.png", "record.json"}
+FAST = ("--prior", "gaussian:size=32", "--sampler", "reddiff:steps=5", "--device", "cpu")
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """run(*words) in an empty folder: status, the JSON of stdout's last line (or None), stderr's lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_(*words: object) -> tuple[int, dict | None, list[str]]:
+        try:
+            status = main([str(word) for word in words])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        last = out.splitlines()[-1] if out.strip() else ""
+        return status, json.loads(last) if last.startswith("{") else None, [line for line in err.split("\n") if line.strip()]
+
+    return run_
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+# ---- list ----
+
+
+def test_list_as_json_names_everything_with_its_knobs(run):
+    status, listing, errors = run("list", "--json")
+    assert (status, errors) == (0, [])
+    assert [s["name"] for s in listing["samplers"]] == [s.name for s in SAMPLERS]
+    assert [o["name"] for o in listing["operators"]] == [*(o.name for o in OPERATORS), "given"]
+    found = {k["name"]: k for k in listing["samplers"][0]["knobs"]}
+    assert {"steps", "lr", "lam", "weighting", "exponent", "optimizer", "order", "sigma0", "init", "final", "noise_aware",
+            "compat"} <= set(found)  # fmt: skip
+    assert (found["steps"]["kind"], found["steps"]["default"], found["steps"]["lo"]) == ("int", 100, 1)
+    assert "linear" in found["weighting"]["choices"]
+    assert {"faces-64", "gaussian"} <= {p["name"] for p in listing["priors"]}
+    assert len(listing["examples"]) > 3
+
+
+def test_list_for_people_names_the_same(capsys):
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    for thing in (*SAMPLERS, *OPERATORS):
+        assert f"  {thing.name} " in text
+        assert thing.label in text
+    assert "example:face-" in text
+
+
+def test_a_reader_that_leaves_is_no_error(monkeypatch, capsys):
+    # `redgui list | head -1` once ended in "Broken pipe" and status 2.
+    end, start = os.pipe()
+    os.close(end)
+    with os.fdopen(start, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["list"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+# ---- restore ----
+
+
+def test_restore_writes_its_files_and_all_figures(run, photo):
+    status, figures, _ = run("restore", photo, *FAST, "--out", "result", "--seed", 3, "--sigma-y", 0.1)
+    assert status == 0
+    assert set(figures) >= CONTRACT
+    assert {p.name for p in Path("result").iterdir()} == FILES
+    assert (figures["steps"], figures["nfe"], figures["backward"], figures["seed"]) == (5, 5, 0, 3)
+    assert (figures["prior"], figures["operator"], figures["device"]) == ("gaussian:size=32", "inpaint", "cpu")
+    assert figures["sampler"].startswith("reddiff:steps=5")
+    assert figures["precision"] == "fp32"
+    for name in ("input", "measurement", "restored"):
+        assert pixels(f"result/{name}.png").shape == (32, 32, 3)
+    assert pixels("result/filmstrip.png").shape[0] == 32
+    for name in ("psnr", "ssim", "psnr_measurement", "residual", "seconds"):
+        assert isinstance(figures[name], float), name
+
+
+def test_figures_are_those_of_the_files(run, photo):
+    _, figures, _ = run("restore", photo, *FAST, "--out", "result", "--operator", "denoise", "--sigma-y", 0.2)
+    truth, restored = (pixels(f"result/{name}.png") / 255 for name in ("input", "restored"))
+    assert figures["psnr"] == pytest.approx(-10 * np.log10(((truth - restored) ** 2).mean()), abs=0.1)
+    assert json.loads(Path("result/record.json").read_text())["result"]["psnr"] == figures["psnr"]
+
+
+@pytest.mark.parametrize("operator", [o.name for o in OPERATORS])
+def test_every_operator_runs(run, photo, operator):
+    status, figures, _ = run("restore", photo, *FAST, "--operator", operator)
+    assert status == 0
+    assert figures["operator"] == operator
+    assert Path("out/restored.png").is_file()
+
+
+@pytest.mark.parametrize("cls", SAMPLERS, ids=lambda cls: cls.name)
+def test_every_sampler_runs(run, photo, cls):
+    words = f"{cls.name}:steps=3" if any(k.name == "steps" for k in knobs.knobs(cls)) else cls.name
+    status, figures, _ = run("restore", photo, "--prior", "gaussian:size=16", "--sampler", words)
+    assert status == 0
+    assert figures["sampler"].startswith(cls.name)
+
+
+def test_particles_add_their_pictures(run, photo):
+    _, figures, _ = run("restore", photo, *FAST, "--particles", 3)
+    assert figures["particles"] == 3
+    assert {p.name for p in Path("out").iterdir()} == FILES | {"particles.png", "std.png"}
+
+
+def test_white_in_the_mask_is_what_is_filled_in(run, photo):
+    Image.fromarray(np.repeat(np.array([[0] * 16 + [255] * 16], np.uint8), 32, 0)).save("mask.png")
+    status, *_ = run("restore", photo, *FAST, "--mask", "mask.png")
+    given, kept = pixels("out/input.png"), pixels("out/measurement.png")
+    assert status == 0
+    np.testing.assert_array_equal(kept[:, :16], given[:, :16])
+    assert (kept[:, 16:] == 128).all()  # mid grey: not measured
+    record = json.loads(Path("out/record.json").read_text())
+    assert record["operator"]["knobs"]["kind"] == "mask"
+
+
+def test_a_given_picture_is_the_measurement_and_has_no_truth(run, photo):
+    Image.fromarray(np.repeat(np.array([[0] * 16 + [255] * 16], np.uint8), 32, 0)).save("mask.png")
+    status, figures, _ = run("restore", photo, *FAST, "--operator", "given", "--mask", "mask.png")
+    assert status == 0
+    assert figures["operator"] == "inpaint" or "painted" in figures["operator"]
+    for name in ("psnr", "ssim", "psnr_measurement"):
+        assert figures[name] is None
+    assert isinstance(figures["residual"], float)
+
+
+def test_a_given_small_picture_is_enlarged(run, photo):
+    status, figures, _ = run("restore", photo, *FAST, "--operator", "given:of=superres,factor=2")
+    assert status == 0
+    assert figures["psnr"] is None
+    assert pixels("out/input.png").shape == (16, 16, 3)
+    assert pixels("out/restored.png").shape == (32, 32, 3)
+
+
+def test_an_example_needs_no_file_and_the_bundled_prior_restores_it(run):
+    # The one test of the whole with the network that people have.
+    status, figures, _ = run("restore", "example:face-6", "--sampler", "reddiff:steps=20", "--device", "cpu")
+    assert status == 0
+    assert figures["prior"] == "faces-64"
+    assert figures["psnr"] > figures["psnr_measurement"] + 3
+
+
+# ---- replay ----
+
+
+@pytest.mark.parametrize("words", [("--sigma-y", 0.05), ("--particles", 2, "--operator", "superres"), ("--operator", "given")])
+def test_replay_has_the_same_pixels(run, photo, words):
+    _, first, _ = run("restore", photo, *FAST, *words)
+    status, second, _ = run("replay", "out/record.json", "--out", "again")
+    assert status == 0
+    assert second["same_pixels"] is True
+    assert set(second) >= CONTRACT
+    for name in CONTRACT - {"seconds"}:
+        assert second[name] == first[name], name
+    assert (pixels("out/restored.png") == pixels("again/restored.png")).all()
+    assert {p.name for p in Path("again").iterdir()} >= FILES
+
+
+def test_replay_says_when_the_pixels_are_others(run, photo):
+    run("restore", photo, *FAST)
+    record = json.loads(Path("out/record.json").read_text())
+    Path("other.json").write_text(json.dumps(record | {"seed": 5}))
+    status, figures, _ = run("replay", "other.json")
+    assert status == 0
+    assert figures["same_pixels"] is False
+
+
+# ---- errors ----
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--operator", "inpant"), "did you mean 'inpaint'"),
+        (("--operator", "blur:sise=3"), "did you mean 'size'"),
+        (("--operator", "blur:size=4"), "odd"),
+        (("--operator", "superres:factor=5"), "divisible"),
+        (("--operator", "inpaint:fraction"), "knob=value"),
+        (("--operator", "inpaint:kind=mask"), "no mask is painted"),
+        (("--operator", "given:of=nothing"), "no operator 'nothing'"),
+        (("--sampler", "reddif"), "did you mean 'reddiff'"),
+        (("--sampler", "reddiff:lr=9"), "lr lies in 0.0001 to 2; got 9"),
+        (("--sampler", "reddiff:lr=fast"), "number"),
+        (("--prior", "nowhere"), "no prior 'nowhere'"),
+        (("--prior", "gaussian:size=a"), "number"),
+        (("--sigma-y", "-1"), "sigma_y lies in 0 to 2"),
+        (("--sigma-y", "nan"), "sigma_y lies in 0 to 2"),
+        (("--sigma-y", "much"), "--sigma-y"),
+        (("--seed", "-1"), "the seed lies in"),
+        (("--particles", "0"), "particles lie in 1 to 64"),
+        (("--mask", "nothing.png"), "nothing.png"),
+        (("--mask", "text.txt"), "text.txt"),
+        (("--mask", "white.png"), "covers the whole picture"),
+        (("--mask", "half.png", "--operator", "blur"), "a mask goes with the operator inpaint"),
+        (("--device", "cuda"), "no CUDA device"),
+        (("--device", "abacus"), "--device"),
+        (("--precision", "fp4"), "--precision"),
+        (("--out", "text.txt"), "text.txt"),
+        (("--speed", "9"), "--speed"),
+    ],
+    ids=" ".join,
+)
+def test_a_persons_error_is_one_line_and_status_2(run, photo, monkeypatch, words, told):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    Path("text.txt").write_text("no picture")
+    Image.new("L", (32, 32), 255).save("white.png")
+    Image.fromarray(np.repeat(np.array([[0] * 16 + [255] * 16], np.uint8), 32, 0)).save("half.png")
+    status, figures, errors = run("restore", photo, *FAST, *words)
+    assert (status, figures) == (2, None)
+    assert len(errors) == 1
+    assert errors[0].startswith("redgui: ")
+    assert told in errors[0]
+    assert not Path("out/restored.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "command"),
+        (("restor",), "restor"),
+        (("restore",), "IMAGE"),
+        (("restore", "nothing.png", *FAST), "no file nothing.png"),
+        (("restore", ".", *FAST), "directory"),
+        (("restore", "example:nobody", *FAST), "no example 'nobody'"),
+        (("replay", "nothing.json"), "nothing.json"),
+        (("replay", "bad.json"), "not a redgui record"),
+    ],
+    ids=lambda words: " ".join(words)[:30] if isinstance(words, tuple) else None,
+)
+def test_a_wrong_command_is_one_line_and_status_2(run, words, told):
+    Path("bad.json").write_text("{}")
+    status, figures, errors = run(*words)
+    assert (status, figures) == (2, None)
+    assert len(errors) == 1
+    assert errors[0].startswith("redgui: ")
+    assert told in errors[0]
+
+
+def test_ctrl_c_is_status_130(run, photo, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "restore", interrupted)
+    status, _, errors = run("restore", photo, *FAST)
+    assert status == 130
+    assert errors == ["redgui: stopped"]
+
+
+# ---- the Python interface says the same ----
+
+
+def test_the_python_interface_takes_pictures_and_things_that_are_made(photo, gaussian):
+    seen = []
+    result = api.restore(Image.open(photo), prior=gaussian, operator=build("superres:factor=2"), sampler="reddiff:steps=4",
+                         watch=lambda step: seen.append(step.i))  # fmt: skip
+    assert seen == [0, 1, 2, 3]
+    assert result.restored.shape == (1, 3, 16, 16)
+    assert result.figures["operator"] == "superres:factor=2"
+    assert len(result.film) >= 2
+
+
+def test_the_python_interface_raises_the_errors_of_the_command_line(gaussian, photo):
+    with pytest.raises(ImageError, match="no file"):
+        api.restore("nothing.png", prior=gaussian)
+    with pytest.raises(KnobError, match="did you mean"):
+        api.restore(photo, prior=gaussian, sampler="reddif")
+    with pytest.raises(KnobError, match="a mask goes with the name"):  # was once ignored
+        api.restore(photo, prior=gaussian, operator=build("inpaint"), mask=photo)
+
+
+def test_figures_have_no_numbers_that_json_has_not():
+    line = api.figures_json({"psnr": float("nan"), "residual": float("inf"), "steps": 3, "operator": "inpaint"})
+    assert json.loads(line) == {"psnr": None, "residual": None, "steps": 3, "operator": "inpaint"}
+    assert "\n" not in line

@@ -1,0 +1,246 @@
+"""The contract of every sampler with every operator that it accepts: a new one is held to it as soon as it is listed."""
+
+import dataclasses
+import importlib
+import inspect
+import math
+import pkgutil
+import threading
+from dataclasses import dataclass
+from typing import final
+
+import pytest
+import torch
+from torch import Tensor
+
+from redgui import knobs, samplers
+from redgui.operators import OPERATORS, Blur, Operator, SpectralOperator, build
+from redgui.priors import GaussianPrior
+from redgui.problem import Problem, solve
+from redgui.randomness import Generators
+from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step
+
+PRIOR = GaussianPrior(size=16)
+SIGMA_Y = 0.1
+PAIRS = [(s, o()) for s in SAMPLERS for o in OPERATORS if s.accepts(o())]
+every_pair = pytest.mark.parametrize(("cls", "H"), PAIRS, ids=[f"{s.name}-{H.name}" for s, H in PAIRS])
+every_sampler = pytest.mark.parametrize("cls", SAMPLERS, ids=[s.name for s in SAMPLERS])
+
+
+def small(cls: type[Sampler]) -> Sampler:
+    """The sampler with few steps, where it has such a knob."""
+    sampler = cls()
+    return dataclasses.replace(sampler, steps=6) if "steps" in knobs.values(sampler) else sampler
+
+
+def measurement(H: Operator, n: int) -> Tensor:
+    pictures = PRIOR.sample(n, torch.Generator().manual_seed(1)).clamp(-1, 1)
+    y = H(pictures)
+    return y + SIGMA_Y * H.on_support(Generators(range(100, 100 + n)).randn_like(y))
+
+
+def stream(cls: type[Sampler], H: Operator, y: Tensor, seeds: list[int]):
+    return small(cls)(PRIOR, H, y, SIGMA_Y, generator=Generators(seeds))
+
+
+@every_pair
+def test_steps_are_as_announced_finite_and_free_of_graphs(cls, H):
+    steps = list(stream(cls, H, measurement(H, 2), [0, 1]))
+    assert [step.i for step in steps] == list(range(len(steps)))
+    assert {step.n for step in steps} == {len(steps)}
+    for step in steps:
+        assert step.x0_hat.shape == (2, 3, 16, 16)
+        assert step.x0_hat.dtype == torch.float32
+        assert bool(step.x0_hat.isfinite().all())
+        assert not step.x0_hat.requires_grad
+        assert isinstance(step.sigma, float)
+        assert math.isfinite(step.sigma)
+        for name, value in step.scalars.items():
+            value = torch.as_tensor(value)
+            assert bool(value.isfinite().all()), name
+            assert value.shape in ((), (2,)), name
+            assert not value.requires_grad, name
+
+
+@every_pair
+def test_every_step_is_the_receivers_own(cls, H):
+    y = measurement(H, 1)
+    before = y.clone()
+    untouched = [step.x0_hat for step in stream(cls, H, y, [0])]
+    assert torch.equal(y, before)
+    kept = []
+    for step, wanted in zip(stream(cls, H, y, [0]), untouched, strict=True):
+        assert torch.equal(step.x0_hat, wanted)  # scribbling on the ones before had no effect
+        kept.append(step.x0_hat.fill_(7.0))
+    assert len({x.untyped_storage().data_ptr() for x in kept}) == len(kept)
+    assert all(bool((x == 7).all()) for x in kept)
+
+
+@every_pair
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_callers_grad_mode_is_its_own(cls, H, enabled):
+    with torch.set_grad_enabled(enabled):
+        for _ in stream(cls, H, measurement(H, 1), [0]):
+            assert torch.is_grad_enabled() is enabled
+        assert torch.is_grad_enabled() is enabled
+        left = stream(cls, H, measurement(H, 1), [0])
+        next(left)
+        left.close()
+        assert torch.is_grad_enabled() is enabled
+
+
+@every_pair
+def test_another_thread_gets_the_same_result(cls, H):
+    y = measurement(H, 1)
+    here, there, other = [s.x0_hat for s in stream(cls, H, y, [0])], [], stream(cls, H, y, [0])
+    there.append(next(other).x0_hat)
+    thread = threading.Thread(target=lambda: there.extend(s.x0_hat for s in other))
+    thread.start()
+    thread.join()
+    assert len(here) == len(there)
+    assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
+
+
+@every_pair
+def test_the_same_seed_is_the_same_run_whatever_the_global_generator(cls, H):
+    y = measurement(H, 1)
+    torch.manual_seed(0)
+    first = [s.x0_hat for s in stream(cls, H, y, [3])]
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    second = [s.x0_hat for s in stream(cls, H, y, [3])]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@every_pair
+def test_a_picture_alone_is_the_same_as_in_a_batch_of_eight(cls, H):
+    y, seeds = measurement(H, 8), list(range(8))
+    *_, together = stream(cls, H, y, seeds)
+    for k in (0, 5):
+        *_, alone = stream(cls, H, y[k : k + 1], seeds[k : k + 1])
+        torch.testing.assert_close(together.x0_hat[k : k + 1], alone.x0_hat, rtol=0, atol=1e-5)
+
+
+@every_pair
+def test_another_seed_is_another_run(cls, H):
+    y = measurement(H, 1)
+    (*_, first), (*_, second) = stream(cls, H, y, [0]), stream(cls, H, y, [1])
+    assert not torch.equal(first.x0_hat, second.x0_hat)
+
+
+@every_pair
+def test_a_closed_stream_is_over(cls, H):
+    left = stream(cls, H, measurement(H, 1), [0])
+    next(left)
+    left.close()
+    assert list(left) == []
+
+
+@every_pair
+def test_sending_the_same_knobs_changes_nothing(cls, H):
+    y = measurement(H, 1)
+    plain, told = list(stream(cls, H, y, [0])), stream(cls, H, y, [0])
+    for k, step in enumerate(plain):
+        same = told.send(None if k == 0 else small(cls))
+        assert torch.equal(step.x0_hat, same.x0_hat)
+        assert (step.i, step.n) == (same.i, same.n)
+
+
+@every_pair
+def test_sixty_four_particles_start_with_the_single_one(cls, H):
+    problem = Problem.simulate(PRIOR.sample(1, torch.Generator().manual_seed(1)), H, SIGMA_Y, seed=4)
+    one, two = (list(solve(problem, PRIOR, small(cls), n))[-1].x0_hat for n in (1, 64))
+    torch.testing.assert_close(two[:1], one, rtol=0, atol=1e-5)
+    assert float(two.std(0).max()) > 0
+
+
+# ---- what does not fit ----
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Square(Operator):
+    """Not linear."""
+
+    name, label, about = "square", "Squaring", ""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.square()
+
+    def start(self, y: Tensor) -> Tensor:
+        return y.clamp(min=0).sqrt()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Spectral(Sampler):
+    """Needs H^T H diagonalised."""
+
+    name, label, paper, about, needs = "spectral", "Spectral", "", "", SpectralOperator
+
+    def __call__(self, prior, H, y, sigma_y, *, generator):
+        yield Step(0, 1, 1.0, prior.denoise(H.start(y), 1.0))
+
+
+class Untouched(GaussianPrior):
+    """Must not be asked."""
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        raise AssertionError("the network was called")
+
+
+def test_an_operator_that_does_not_fit_is_refused_before_the_network_runs():
+    problem = Problem.simulate(torch.zeros(1, 3, 16, 16), Square())
+    with pytest.raises(SamplerError, match="Spectral needs a spectral operator, but Squaring is not one") as caught:
+        solve(problem, Untouched(size=16), Spectral())
+    fitting = [s for s in SAMPLERS if s.accepts(Square())]
+    assert fitting
+    assert all(s.label in str(caught.value) for s in fitting)
+
+
+def test_an_operator_that_fits_is_let_through():
+    assert Spectral.accepts(build("blur:size=3"))
+    problem = Problem.simulate(PRIOR.sample(1, torch.Generator().manual_seed(1)), Blur(size=3))
+    assert len(list(solve(problem, PRIOR, Spectral()))) == 1
+
+
+@every_sampler
+def test_a_non_linear_operator_of_ones_own_works_where_it_is_accepted(cls):
+    H = Square()
+    if cls.accepts(H):
+        assert bool(list(stream(cls, H, H(PRIOR.sample(1)) + 0.1, [0]))[-1].x0_hat.isfinite().all())
+    else:
+        with pytest.raises(SamplerError):
+            cls().check_fit(H, SAMPLERS)
+
+
+# ---- the registry ----
+
+
+def test_every_sampler_in_the_package_is_listed_once():
+    found = set()
+    for module in pkgutil.iter_modules(samplers.__path__, "redgui.samplers."):
+        for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(cls, Sampler) and not inspect.isabstract(cls) and cls.__module__ == module.name:
+                found.add(cls)
+    assert found == set(SAMPLERS)
+    assert len({s.name for s in SAMPLERS}) == len({s.label for s in SAMPLERS}) == len(SAMPLERS)
+
+
+def test_no_sampler_imports_another_or_what_a_sampler_has_no_business_with():
+    for cls in SAMPLERS:
+        source = inspect.getsource(inspect.getmodule(cls))
+        imported = [line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))]
+        for name in imported:
+            assert name.split(".")[0] not in ("gradio", "PIL", "tqdm", "diffusers"), f"{cls.name} imports {name}"
+            assert not name.startswith("redgui.samplers.") or name == "redgui.samplers.base", f"{cls.name} imports {name}"
+
+
+@every_sampler
+def test_a_sampler_cites_its_paper_and_is_built_from_its_text_form(cls):
+    assert "arXiv" in cls.paper
+    assert samplers.build(cls.name) == cls()
+    assert dataclasses.is_dataclass(cls)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cls().steps = 3
