@@ -10,21 +10,26 @@ from redgui import knobs
 from redgui.operators.base import Operator
 from redgui.samplers import SAMPLERS, Sampler
 
-# (sampler, operator) -> knobs; operator "*" serves those without a line of their own.
+# (sampler, operator) -> knobs. The operator is "name:kind" where one kind is another problem than the rest, "name", or "*" for those
+# without a line of their own; the first of these that is found is taken.
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # First 12 val faces, 100 steps, centre box / block-mean SR x4, PSNR in dB: uniform levels lr 0.05 28.6 / 24.8; Karras levels from
     # sigma 160 28.9 / 24.9, from 20 29.1 / 25.0, from 5 29.4 / 25.0 (lr 0.03; with lr 0.05 28.7 / 24.9). Above sigma 5 a face prior only
     # says "a face", and the steps spent there are missed where the detail forms.
     ("reddiff", "*"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=5.0),
+    # A hole as large as half a face needs the coarse levels and longer steps to leave its grey start, judged by eye on the same faces.
+    ("reddiff", "inpaint:half"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
+    ("reddiff", "inpaint:outpaint"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
 }
 
 
-def preset(sampler: str, operator: str) -> dict[str, Any]:
-    """The tuned knobs of a sampler for an operator, by their names."""
-    return PRESETS.get((sampler, operator), PRESETS.get((sampler, "*"), {}))
+def preset(sampler: str, operator: str, kind: str | None = None) -> dict[str, Any]:
+    """The tuned knobs of a sampler for an operator (and its kind), by their names."""
+    found = (PRESETS.get((sampler, key)) for key in (f"{operator}:{kind}", operator, "*"))
+    return next((knobs_ for knobs_ in found if knobs_ is not None), {})
 
 
 def sampler_for(spec: str, H: Operator) -> Sampler:
     """A sampler from its text form, with presets for H where the text says nothing. Raises KnobError."""
     name, given = knobs.parse(spec)
-    return knobs.build(knobs.find(SAMPLERS, name, "sampler"), {**preset(name, H.name), **given})
+    return knobs.build(knobs.find(SAMPLERS, name, "sampler"), {**preset(name, H.name, getattr(H, "kind", None)), **given})
