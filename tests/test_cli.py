@@ -223,7 +223,7 @@ def test_replay_says_when_the_pixels_are_others(run, photo):
         (("--out", "text.txt"), "text.txt"),
         (("--speed", "9"), "--speed"),
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
 )
 def test_a_persons_error_is_one_line_and_status_2(run, photo, monkeypatch, words, told):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

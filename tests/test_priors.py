@@ -133,6 +133,13 @@ def test_the_gaussian_denoiser_is_the_dense_formula(sigma, h, w):
     np.testing.assert_allclose(prior.denoise(x, sigma).flatten().numpy(), wanted, atol=1e-12)
 
 
+@pytest.mark.parametrize("exponent", [0.0, 2.0, 3.0])
+def test_the_gaussian_priors_power_falls_with_frequency(exponent):
+    power = GaussianPrior(exponent=exponent).spectrum(16, 16)
+    assert float(power[0, 1] / power[0, 2]) == pytest.approx(2**exponent)
+    assert float(power[3, 4] / power[5, 0]) == pytest.approx(1)
+
+
 def test_draws_of_the_gaussian_prior_have_its_spectrum():
     prior = GaussianPrior(size=8, channels=1, std=0.5)
     power = torch.fft.fft2(prior.sample(4000, torch.Generator().manual_seed(0)), norm="ortho").abs().square().mean((0, 1))

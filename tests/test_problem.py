@@ -162,7 +162,9 @@ def test_a_learning_rate_far_too_high_for_plain_descent_is_reported(gaussian, dr
 
 def test_closing_the_outer_stream_closes_the_sampler():
     closed = []
-    outer = throttle(measured(fake(5, closed=closed), Problem.simulate(torch.zeros(1, 3, 2, 2), build("denoise"))), 1e9)
+    sampler = fake(5, closed=closed)  # kept here, so that it is not closed for want of a reference
+    watched = measured(sampler, Problem.simulate(torch.zeros(1, 3, 2, 2), build("denoise")))
+    outer = throttle(watched, 1e9)
     next(outer)
     outer.close()
     assert closed == [True]
@@ -207,8 +209,8 @@ def test_stop_ends_the_run_with_that_very_step_and_closes_the_stream():
         if step.i == 4:
             raise Stop
 
-    clock = ticking(0.0)
-    shown = [step.i for step in throttle(fake(100, heard, closed), 1, control, clock=lambda: next(clock))]
+    clock, stream = ticking(0.0), fake(100, heard, closed)
+    shown = [step.i for step in throttle(stream, 1, control, clock=lambda: next(clock))]
     assert shown == [0, 4]
     assert closed == [True]
     assert len(heard) == 4  # no further iteration was begun
