@@ -22,7 +22,7 @@ const progress = el(
   { class: "rg-bar", role: "progressbar", "aria-label": "Progress of the run", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": "0" },
   bar,
 );
-const message = el("p", { class: "rg-message", hidden: true });
+const message = el("p", { class: "rg-message" });
 const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
 
 const plots = el("div", { class: "rg-plots" });
@@ -31,7 +31,7 @@ root.replaceChildren(
   plots,
 );
 const readOut = (data, k) => `step ${data.lines[0].x[k]}`;
-const terms = createPlot(plots, { title: "Loss terms", height: 136, yLog: true, readOut });
+const terms = createPlot(plots, { title: "Loss", height: 136, yLog: true, readOut });
 const quality = createPlot(plots, { title: "PSNR", height: 110, readOut });
 const residual = createPlot(plots, { title: "Residual", height: 123, yLog: true, xLabel: "iteration", readOut });
 
@@ -92,8 +92,14 @@ function showLine(value) {
   bar.style.width = `${percent}%`;
   progress.setAttribute("aria-valuenow", String(Math.round(percent)));
   progress.setAttribute("aria-valuetext", factsOf(value).join(", ") || STATUS[value.status]);
-  message.textContent = value.message || "";
-  message.hidden = !value.message || (!shown && value.status === "waiting");
+  message.textContent = shown || value.status !== "waiting" ? value.message || "" : ""; // it is on the stage already
+}
+
+/** Where the picture forms is below what was touched last on a small screen: the page goes there when a run begins or fails. */
+function goThere() {
+  const area = stage.getBoundingClientRect();
+  if (area.height && (area.top < 0 || area.bottom > window.innerHeight))
+    stage.scrollIntoView({ block: area.height < window.innerHeight ? "center" : "start", behavior: "instant" });
 }
 
 /** Copies out of Gradio's proxy once, since reading through it costs at every access. */
@@ -116,7 +122,8 @@ const draw = oncePerFrame(() => {
   const value = objectOrNull(props.value) || { status: "idle" };
   const status = value.status in STATUS ? value.status : "idle";
   const now = { run: 0, i: 0, n: 0, w: 0, h: 0, ...value, status };
-  if (now.run !== run) {
+  const another = now.run !== run;
+  if (another) {
     run = now.run;
     frames = 0;
   }
@@ -125,6 +132,7 @@ const draw = oncePerFrame(() => {
   showLine(now);
   showPlots(now);
   speak(now, changed);
+  if ((changed || another) && (status === "waiting" || status === "error")) goThere();
   document.dispatchEvent(new CustomEvent("redgui-sigma", { detail: status === "running" && now.i > 0 ? now.sigma : null }));
   Object.assign(root.dataset, { run: now.run, i: now.i, n: now.n, status, frames });
 });

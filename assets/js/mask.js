@@ -231,7 +231,8 @@ function showTools() {
   redoButton.disabled = !state.redo.length;
 }
 
-const HINT = "Paint what is to be filled in. [ and ] or Ctrl + wheel change the brush.";
+const KEYS = matchMedia("(hover: hover)").matches ? " [ and ] or Ctrl + wheel change the brush." : ""; // not where fingers paint
+const HINT = "Paint what is to be filled in." + KEYS;
 
 function say(text, wrong = false) {
   hint.textContent = text;

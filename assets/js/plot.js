@@ -18,10 +18,16 @@ function mathText(attributes, text) {
 function linearTicks(lo, hi, count) {
   const rough = (hi - lo) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
-  const ticks = [];
-  for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + step * 1e-9; k++) ticks.push(Number((k * step).toPrecision(12)));
-  return ticks.map((value) => ({ value, text: String(value) }));
+  const steps = [0.5, 1, 2, 5, 10].map((factor) => factor * power);
+  const wanted = steps.findIndex((candidate) => candidate >= rough * 0.999);
+  const ticksBy = (step) => {
+    const ticks = [];
+    for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + step * 1e-9; k++) ticks.push(Number((k * step).toPrecision(12)));
+    return ticks;
+  };
+  const ticks = ticksBy(steps[wanted]);
+  // One tick alone gives no scale.
+  return (ticks.length > 1 ? ticks : ticksBy(steps[wanted - 1])).map((value) => ({ value, text: String(value) }));
 }
 
 /** Decades; where fewer than two fit, also 2 and 5 (and what is left is better off with linear ticks). */
@@ -38,7 +44,7 @@ function logTicks(lo, hi, count) {
   for (let k = first - 1; k <= last + 1; k++)
     for (const factor of [1, 2, 5]) {
       const value = Number((factor * 10 ** k).toPrecision(3));
-      if (value >= lo * 0.999 && value <= hi * 1.001) ticks.push({ value, text: shortNumber(value) });
+      if (value >= lo * 0.999 && value <= hi * 1.001) ticks.push({ value, text: shortNumber(value).replace(".0e", "e") });
     }
   return ticks.length >= 2 ? ticks : linearTicks(lo, hi, count);
 }

@@ -47,7 +47,7 @@ function downloads(value) {
 
 function gallery(value) {
   if (!value.gallery || !value.gallery.length) return null;
-  const tiles = value.gallery.map(({ src, name }) => el("figure", {}, el("img", { src, alt: name, loading: "lazy" }), el("figcaption", {}, name)));
+  const tiles = value.gallery.map(({ src, name }) => el("figure", {}, el("img", { src, alt: name }), el("figcaption", {}, name)));
   return el("div", { class: "rg-gallery" }, ...tiles);
 }
 

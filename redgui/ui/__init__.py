@@ -12,7 +12,7 @@ import gradio as gr
 from redgui import priors
 from redgui.ui.actions import Actions
 from redgui.ui.components import STYLES
-from redgui.ui.restore import restore_tab
+from redgui.ui.restore import QUIET, restore_tab
 
 HEADER = """<div class="rg-header"><h1>redgui</h1>
 <p>Watch diffusion models solve inverse problems: paint a mask or pick a degradation, press Run, tune while it runs.
@@ -32,13 +32,10 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         with gr.Tab("Restore", id="restore"):
             restore_tab(actions)
         everything = {
-            actions.operator, actions.mask, actions.sigma_y, actions.given, actions.seed, actions.prior, actions.sampler,
+            actions.operator, actions.mask, actions.given, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
         }  # fmt: skip
-        demo.load(
-            actions.load_page, everything, [actions.mask, actions.measurement, actions.weights], queue=False,
-            show_progress="hidden", api_visibility="private",
-        )  # fmt: skip
+        demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.weights], **QUIET)
         demo.unload(actions.leave)
     demo.queue(max_size=32, default_concurrency_limit=8)
     demo.actions = actions  # for those who look after the app: tests and the warm-up
@@ -66,8 +63,11 @@ def theme() -> gr.themes.Base:
     sans = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     mono = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
     return gr.themes.Default(primary_hue="indigo", neutral_hue="slate", font=sans, font_mono=mono).set(
-        block_label_text_weight="600", block_title_text_weight="600", block_info_text_size="12px"
-    )
+        block_label_text_weight="600", block_title_text_weight="600", block_info_text_size="12px",
+        # a shade darker than the default, which is too pale to be read on white
+        body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500", block_title_text_color="*neutral_700",
+        block_label_text_color="*neutral_600",
+    )  # fmt: skip
 
 
 def warm_up(actions: Actions) -> None:

@@ -14,12 +14,14 @@ from redgui.operators import Inpaint, Operator, masks
 from redgui.problem import Problem
 from redgui.samplers import RedDiff, Sampler
 from redgui.ui import components, views
-from redgui.ui.controls import Controls
+from redgui.ui.controls import Controls, Setting, one_of
+from redgui.ui.outcome import busy, ended, idle, wrong
 from redgui.ui.runs import Run
 from redgui.ui.sessions import Session, Sessions
 
 Values = Mapping[Any, Any]
 HZ = 8.0  # pictures a second: more costs the solver time and the eye nothing
+WAITING = "Waiting for a free place…"
 SECONDS_ALLOWED = 3600.0  # of one run, so that one whose page is gone for good ends
 
 
@@ -32,7 +34,7 @@ class Actions:
     operators: dict[str, Controls]
     operator_groups: dict[str, Any]
     mask: Any
-    sigma_y: Any
+    setting: Controls
     given: Any
     measurement: Any
     run: Any
@@ -43,8 +45,6 @@ class Actions:
     samplers: dict[str, Controls]
     sampler_groups: dict[str, Any]
     weights: Any
-    seed: Any
-    particles: Any
     prior: Any
     live: Any
     result: Any
@@ -77,6 +77,10 @@ class Actions:
             return chosen.build(values, painted=painted)
         return chosen.build(values)
 
+    def build_setting(self, values: Values) -> Setting:
+        """Noise, seed and particles."""
+        return self.setting.build(values)
+
     def build_sampler(self, values: Values) -> Sampler:
         """The sampler with its knobs."""
         return self.samplers[values[self.sampler]].build(values)
@@ -86,10 +90,10 @@ class Actions:
         h, w = self.size(values)
         H = self.build_operator(values, h, w)
         H.check_size(h, w)
-        given = bool(values[self.given])
+        given, setting = bool(values[self.given]), self.build_setting(values)
         picture = images.to_tensor(images.fit(self.source(session), *(H.measured_size(h, w) if given else (h, w))))
         make = Problem.given if given else Problem.simulate
-        return picture, make(picture, H, float(values[self.sigma_y] or 0), int(values[self.seed] or 0))
+        return picture, make(picture, H, setting.sigma_y, setting.seed)
 
     def source(self, session: Session) -> Any:
         """The person's picture, or the first example on a page that has not chosen."""
@@ -111,7 +115,7 @@ class Actions:
 
     def open_picture(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
         """A person's own picture; one that cannot be read changes nothing."""
-        path = values[self.picture]
+        path = (values[self.picture] or {}).get("path")
         if not path:
             return gr.skip(), gr.skip(), gr.skip()
         session = self.sessions.of(request.session_hash)
@@ -147,23 +151,12 @@ class Actions:
         """Another degradation: its knobs, its measurement, and the presets where a person has not chosen otherwise."""
         name = values[self.operator]
         session = self.sessions.of(request.session_hash)
-        groups = [gr.update(visible=(key == name) or "hidden") for key in self.operator_groups]
         editor = gr.update(visible=(name == Inpaint.name) or "hidden")
-        before, session.operator = session.operator, name
-        tuned = []
-        for sampler, group in self.samplers.items():
-            defaults = {k.name: k.default for k in knobs.knobs(group.cls)}
-            old = {**defaults, **presets.preset(sampler, before)}
-            new = {**defaults, **presets.preset(sampler, name)}
-            tuned += [
-                new[k] if old[k] != new[k] and values[part] == old[k] else gr.skip() for k, part in group.parts.items()
-            ]
-        return (*groups, editor, self._preview(session, values), *tuned)
+        return (*one_of(self.operator_groups, name), editor, self._preview(session, values), *self._retuned(session, values))
 
-    def operator_outputs(self) -> list[Any]:
-        """The components that `choose_operator` updates, in its order."""
-        knobs_of_samplers = [part for group in self.samplers.values() for part in group.parts.values()]
-        return [*self.operator_groups.values(), self.mask, self.measurement, *knobs_of_samplers]
+    def choose_kind(self, values: Values, request: gr.Request) -> list[Any]:
+        """Another kind of a degradation can be another problem, with presets of its own."""
+        return self._retuned(self.sessions.of(request.session_hash), values)
 
     def change_mask(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
         """A generated mask goes to the editor, where it can be painted over."""
@@ -193,18 +186,15 @@ class Actions:
 
     def choose_sampler(self, values: Values) -> tuple[Any, ...]:
         """Another sampler: its knobs; the weights belong to RED-diff."""
-        name = values[self.sampler]
-        shown = [gr.update(visible=(key == name) or "hidden") for key in self.sampler_groups]
-        return (*shown, self._weights(values))
+        return (*one_of(self.sampler_groups, values[self.sampler]), self._weights(values))
 
     def tune(self, values: Values, request: gr.Request) -> Any:
         """A knob was moved: the run in progress takes it in its next iteration."""
         session = self.sessions.of(request.session_hash)
         try:
             sampler = self.build_sampler(values)
-        except RedguiError as error:
-            gr.Warning(str(error))
-            return gr.skip()
+        except RedguiError:
+            return gr.skip()  # a number that is being typed; one that is left like that is told at the next Run
         if session.run is not None and session.run.playing and type(sampler) is type(session.run.sampler):
             session.run.tune(sampler)
         return self._weights(values)
@@ -220,16 +210,22 @@ class Actions:
             _, problem = self.build_problem(session, values)
         except RedguiError as error:
             return (views.blank(session.runs, "error", str(error)), *idle())
-        waiting = views.blank(session.runs, "waiting", "Waiting for a free place…", problem.H.picture(problem.start()))
-        return waiting, None, None, gr.update(interactive=False), gr.update(interactive=True), gr.update(interactive=False)
+        return (views.blank(session.runs, "waiting", WAITING, problem.start()), *busy())
+
+    def get_ready_again(self, request: gr.Request) -> tuple[Any, ...]:
+        """The same for going on with a run: its picture stays."""
+        session = self.sessions.of(request.session_hash)
+        session.stop_wanted = False
+        if session.run is None:
+            return (views.blank(session.runs, "waiting", WAITING), *busy())
+        return (views.live(session.run, session.runs, "waiting", WAITING), *busy())
 
     def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """A new run, streamed."""
         session = self.sessions.of(request.session_hash)
         try:
             picture, problem = self.build_problem(session, values)
-            sampler = self.build_sampler(values)
-            particles = int(values[self.particles] or 1)
+            sampler, particles = self.build_sampler(values), self.build_setting(values).particles
             session.run = Run(picture, problem, self.load_prior(values), sampler, particles, SECONDS_ALLOWED)
         except RedguiError as error:
             yield (views.blank(session.runs, "error", str(error)), *idle())
@@ -239,7 +235,6 @@ class Actions:
     def go_on(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """More steps of the run that was stopped or has ended, with the knobs as they are now."""
         session = self.sessions.of(request.session_hash)
-        session.stop_wanted = False
         if session.run is None or session.run.last is None:
             yield (views.blank(session.runs, "error", "There is no run to go on with; press Run."), *idle())
             return
@@ -258,17 +253,21 @@ class Actions:
         """Stop, within one iteration."""
         self.sessions.of(request.session_hash).stop()
 
+    def broke(self, request: gr.Request) -> tuple[Any, ...]:
+        """The server failed, and a toast says how: the page must not stay locked."""
+        session = self.sessions.of(request.session_hash)
+        return (views.blank(session.runs, "error", "The run broke off on the server. Press Run to start anew."), *idle())
+
     def _play(self, session: Session) -> Iterator[tuple[Any, ...]]:
         run, number = session.run, session.runs
         assert run is not None
         if session.stop_wanted:
-            yield (views.blank(number, "stopped", "Stopped before it began."), *idle(run))
+            yield ended(run, number, "Stopped before it began.")
             return
-        busy = (None, None, gr.update(interactive=False), gr.update(interactive=True), gr.update(interactive=False))
-        yield (views.live(run, number, "running"), *busy)
+        yield (views.live(run, number, "running"), *busy())
         began, before = time.perf_counter(), (run.last.i + 1 if run.last else 0)
         skip = (gr.skip(),) * 5
-        rate = None
+        rate: float | None = None
         try:
             for step in run.play(HZ):
                 if session.stop_wanted:
@@ -277,14 +276,11 @@ class Actions:
                 if not run.finished:
                     yield (views.live(run, number, "running", rate=rate), *skip)
         except RedguiError as error:
-            yield (views.live(run, number, "error", str(error)), views.result(run, number), views.film(run), *buttons(run))
+            yield ended(run, number, str(error), rate, "error")
             return
         finally:
             run.stop()  # the page is gone: let nobody go on computing for it
-        status = "done" if run.finished else "stopped"
-        message = "" if run.finished else "Stopped. Continue makes the remaining steps."
-        final = views.live(run, number, status, message, rate)
-        yield (final, views.result(run, number), views.film(run), *buttons(run))
+        yield ended(run, number, "" if run.finished else "Stopped. Continue makes the remaining steps.", rate)
 
     # ---- pieces
 
@@ -300,16 +296,27 @@ class Actions:
         h, w = self.size(values)
         kind = self.operators["inpaint"].parts["kind"]
         try:
-            if values[kind] == "mask":
-                hole = components.mask_bits(values[self.mask], h, w)  # what was painted stays
-            else:
-                hole = self._hole(values)
+            painted = values[kind] == "mask"  # which stays
+            hole = components.mask_bits(values[self.mask], h, w) if painted else self._hole(values)
         except RedguiError:
             values = {**values, kind: "box"}
             hole = Inpaint().hole(h, w)
         editor = components.mask_value(images.fit(self.source(session), h, w), hole, session.version)
         values = {**values, self.mask: editor}
         return editor, self._preview(session, values)
+
+    def _retuned(self, session: Session, values: Values) -> list[Any]:
+        """Updates of the samplers' knobs to their presets, where a person has not chosen otherwise."""
+        operator = values[self.operator]
+        kind = self.operators[operator].parts.get("kind")
+        before, session.tuned_for = session.tuned_for, (operator, kind and values[kind])
+        updates = []
+        for sampler, group in self.samplers.items():
+            defaults = {k.name: k.default for k in knobs.knobs(group.cls)}
+            old = {**defaults, **presets.preset(sampler, *before)}
+            new = {**defaults, **presets.preset(sampler, *session.tuned_for)}
+            updates += [new[k] if old[k] != new[k] and values[part] == old[k] else gr.skip() for k, part in group.parts.items()]
+        return updates
 
     def _preview(self, session: Session, values: Values) -> Any:
         try:
@@ -323,22 +330,3 @@ class Actions:
         if not isinstance(chosen, RedDiff):
             return None
         return views.weights(chosen, priors.sigmas_of(str(values[self.prior])))
-
-
-def wrong(error: Exception) -> dict[str, Any]:
-    """The measurement's place taken by what is wrong with its knobs."""
-    return {"src": None, "caption": str(error), "wrong": True}
-
-
-def buttons(run: Run | None) -> tuple[Any, Any, Any]:
-    """Run, Stop and Continue when nothing is running."""
-    more = run is not None and run.last is not None
-    label = "Continue" if run is None or run.finished else "Continue (rest)"
-    return gr.update(interactive=True), gr.update(interactive=False), gr.update(interactive=more, value=label)
-
-
-def idle(run: Run | None = None) -> tuple[Any, ...]:
-    """Everything but the live view when nothing is running and there is nothing to show."""
-    return (None, None, *buttons(run))
-
-

@@ -7,10 +7,25 @@ from typing import Any
 import gradio as gr
 
 from redgui import knobs
-from redgui.knobs import Knob
+from redgui.knobs import Knob, knob
 from redgui.ui.components import ASSETS, log_slider
 
 Component = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a run has besides its operator and its sampler."""
+
+    name = "run"
+
+    sigma_y: float = knob(0.0, 0.0, 1.0, step=0.005, label="Noise σ_y", help="standard deviation, the picture spanning -1 to 1")
+    seed: int = knob(0, 0, 2**31 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
+    particles: int = knob(1, 1, 16, help="independent runs in one batch: their mean and spread")
+
+
+SETTING = {k.name: k for k in knobs.knobs(Setting)}
+SHOWN, HIDDEN = ["rg-knobs"], ["rg-knobs", "rg-off"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,16 @@ class Controls:
         ]
 
 
+def group(name: str, shown: bool) -> gr.Group:
+    """The group around the knobs of one operator or sampler."""
+    return gr.Group(elem_id=f"knobs-{name}", elem_classes=SHOWN if shown else HIDDEN)
+
+
+def one_of(groups: Mapping[str, gr.Group], name: str) -> list[Any]:
+    """Updates that show the group `name` alone. By class: with `visible`, all that it holds would be shown with it."""
+    return [gr.update(elem_classes=SHOWN if key == name else HIDDEN) for key in groups]
+
+
 def draw(cls: type, prefix: str, wanted: Mapping[str, Any], *, advanced: bool | None = None) -> dict[str, Component]:
     """Components for the knobs of `cls` inside the block that is open: all, or only the (not) advanced ones."""
     drawn = {}
@@ -46,7 +71,7 @@ def draw(cls: type, prefix: str, wanted: Mapping[str, Any], *, advanced: bool | 
             continue
         visible = k.only_with is None or shown[k.only_with[0]] in k.only_with[1] or "hidden"
         if k.name == "seed":
-            drawn[k.name] = seed_box(k, f"{prefix}-{k.name}", shown[k.name])
+            drawn[k.name] = seed_box(k, f"{prefix}-{k.name}", shown[k.name], visible)
         else:
             drawn[k.name] = one(k, f"{prefix}-{k.name}", shown[k.name], visible)
     return drawn
@@ -54,8 +79,7 @@ def draw(cls: type, prefix: str, wanted: Mapping[str, Any], *, advanced: bool | 
 
 def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
     """The component for a knob."""
-    label = k.label.replace("_", " ")
-    label = label[:1].upper() + label[1:] if label.isascii() else label
+    label = k.label.replace("_", " ").capitalize() if k.label.islower() and k.label.isascii() else k.label
     common = dict(label=label, elem_id=elem_id, visible=visible)
     if k.choices:
         choices = [(c.replace("_", " "), c) for c in k.choices]
@@ -63,7 +87,7 @@ def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
     if k.kind is bool:
         return gr.Checkbox(value=value, info=k.help, **common)
     if k.kind is str:
-        return gr.Textbox(value=value, info=k.help, max_lines=1, max_length=80, **common)
+        return gr.Textbox(value=value, info=k.help, max_lines=1, max_length=int(k.hi or 80), **common)
     if k.log and k.kind is float:
         return log_slider(k.lo or 0.0, k.hi or 1.0, value, label, k.help, elem_id, visible=visible)
     hi, step = (k.hi or 1.0), k.step or (1 if k.kind is int else 0.01)
@@ -72,21 +96,14 @@ def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
     return gr.Slider(k.lo, hi, value=value, step=step, info=k.help, buttons=["reset"], **common)
 
 
-def seed_box(k: Knob, elem_id: str, value: int) -> Component:
+def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True) -> Component:
     """A whole number with a dice beside it."""
+    common = dict(label="Seed", info=k.help, elem_id=elem_id, visible=visible)
     with gr.Row(elem_classes="rg-seed"):
-        box = gr.Number(value, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info=k.help, elem_id=elem_id, scale=4)
-        dice = dice_button(f"{elem_id}-dice")
-    throw(dice, box)
-    return box
-
-
-def dice_button(elem_id: str) -> gr.Button:
-    """The dice beside a seed."""
-    return gr.Button("", icon=str(ASSETS / "dice.svg"), elem_id=elem_id, scale=0, min_width=42, elem_classes="rg-dice")
-
-
-def throw(dice: gr.Button, box: Component) -> None:
-    """The dice sets a new seed, in the browser."""
-    js = "() => Math.floor(Math.random() * 2147483647)"
+        box = gr.Number(value, precision=0, scale=4, min_width=120, **common)
+        dice = gr.Button(
+            "", icon=str(ASSETS / "dice.svg"), elem_id=f"{elem_id}-dice", elem_classes="rg-dice", scale=0, min_width=42
+        )
+    js = "() => Math.floor(Math.random() * 2147483647)"  # thrown in the browser
     dice.click(None, None, box, js=js, api_visibility="private", queue=False)
+    return box

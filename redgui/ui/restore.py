@@ -12,9 +12,13 @@ from redgui.operators import OPERATORS, Inpaint
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui import components, controls
 from redgui.ui.actions import Actions
-from redgui.ui.controls import Controls
+from redgui.ui.controls import SETTING, Controls, Setting
 
-QUIET: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")  # events that only look after the page
+# Events that only look after the page. Values come as the browser sent them: gradio's own checks of numbers and pictures
+# fail unseen outside of its queue, those of `knobs` and `images` say what is wrong.
+QUIET: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private", preprocess=False)
+# Those that may warn: a toast comes through the queue alone.
+SPOKEN: dict[str, Any] = QUIET | dict(queue=True, concurrency_limit=None)
 
 
 def restore_tab(actions: Actions) -> None:
@@ -31,15 +35,15 @@ def restore_tab(actions: Actions) -> None:
 
 def _problem(a: Actions) -> None:
     """Left: the picture, the degradation with its knobs and mask, noise, and the measurement."""
-    examples = actions_examples(a)
+    examples = a.examples_paths
     with gr.Group():
         a.picture = gr.Image(
             value=str(examples[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=170,
             label="Picture", elem_id="picture", buttons=[],
         )  # fmt: skip
         a.examples = gr.Gallery(
-            [(str(p), p.stem) for p in examples], columns=len(examples), rows=1, height=64, allow_preview=False, show_label=False,
-            interactive=False, buttons=[], elem_id="examples", object_fit="cover", label="Examples",
+            [(str(p), p.stem) for p in examples], columns=len(examples), rows=1, height=64, allow_preview=False,
+            show_label=False, interactive=False, buttons=[], elem_id="examples", object_fit="cover", label="Examples",
         )  # fmt: skip
     a.operator = gr.Dropdown(
         [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator", filterable=False
@@ -47,18 +51,17 @@ def _problem(a: Actions) -> None:
     a.mask = components.mask_editor(elem_id="mask")
     a.operators, a.operator_groups = {}, {}
     for cls in OPERATORS:
-        with gr.Group(visible=(cls is Inpaint) or "hidden", elem_id=f"knobs-{cls.name}") as group:
+        with controls.group(cls.name, cls is Inpaint) as group:
             a.operators[cls.name] = Controls(cls, controls.draw(cls, cls.name, {}))
         a.operator_groups[cls.name] = group
     with gr.Group():
-        a.sigma_y = gr.Slider(
-            0, 1, value=0, step=0.005, label="Noise σ_y", info="standard deviation, the picture spanning -1 to 1", elem_id="sigma-y",
-            buttons=["reset"],
-        )  # fmt: skip
+        sigma_y = controls.one(SETTING["sigma_y"], "sigma-y", 0.0)
         a.given = gr.Checkbox(
-            False, label="My picture is already damaged", info="take it as the measurement itself; there is no original", elem_id="given"
-        )
+            False, label="My picture is already damaged", elem_id="given",
+            info="take it as the measurement itself; there is no original",
+        )  # fmt: skip
     a.measurement = components.picture_view("measurement")
+    a.setting = Controls(Setting, {"sigma_y": sigma_y})
 
 
 def _sampler(a: Actions) -> None:
@@ -70,8 +73,8 @@ def _sampler(a: Actions) -> None:
         with gr.Row(elem_classes="rg-actions"):
             a.resume = gr.Button("Continue", elem_id="continue", min_width=110, scale=2, interactive=False)
             a.more = gr.Dropdown(
-                [(f"+{n} steps", n) for n in (10, 25, 50, 100, 250, 500)], value=50, label="More steps", show_label=False, container=False,
-                elem_id="more", min_width=100, scale=1, filterable=False,
+                [(f"+{n} steps", n) for n in (10, 25, 50, 100, 250, 500)], value=50, label="More steps", show_label=False,
+                container=False, elem_id="more", min_width=100, scale=1, filterable=False,
             )  # fmt: skip
     several = len(SAMPLERS) > 1
     a.sampler = gr.Dropdown(
@@ -81,8 +84,8 @@ def _sampler(a: Actions) -> None:
     a.weights = components.weights_plot("weights")
     a.samplers, a.sampler_groups = {}, {}
     for cls in SAMPLERS:
-        with gr.Group(visible=(cls is RedDiff) or "hidden", elem_id=f"knobs-{cls.name}") as group:
-            wanted = presets.preset(cls.name, "inpaint")
+        with controls.group(cls.name, cls is RedDiff) as group:
+            wanted = presets.preset(cls.name, "inpaint", "box")
             parts = controls.draw(cls, cls.name, wanted, advanced=False)
             if any(k.advanced for k in knobs.knobs(cls)):
                 with gr.Accordion("Advanced", open=False, elem_id=f"advanced-{cls.name}"):
@@ -90,12 +93,9 @@ def _sampler(a: Actions) -> None:
             a.samplers[cls.name] = Controls(cls, parts)
         a.sampler_groups[cls.name] = group
     with gr.Group():
-        with gr.Row(elem_classes="rg-seed"):
-            a.seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", elem_id="seed", scale=4, min_width=120)
-            controls.throw(controls.dice_button("seed-dice"), a.seed)
-        a.particles = gr.Slider(
-            1, 16, value=1, step=1, label="Particles", info="independent runs in one batch: their mean and spread", elem_id="particles"
-        )
+        seed = controls.seed_box(SETTING["seed"], "seed", 0)
+        particles = controls.one(SETTING["particles"], "particles", 1)
+    a.setting = Controls(Setting, {**a.setting.parts, "seed": seed, "particles": particles})
     with gr.Accordion("Prior", open=False):
         names = [card.name for card in priors.PRIORS if card.name != "empirical"]
         a.prior = gr.Dropdown(
@@ -111,35 +111,34 @@ def _outcome(a: Actions) -> None:
     a.film = components.film_strip("film")
 
 
-def actions_examples(a: Actions) -> list[Any]:
-    """The example pictures, the first of which is open at the start."""
-    return a.examples_paths
-
-
 def _wire(a: Actions) -> None:
-    problem = {a.operator, a.mask, a.sigma_y, a.given, a.seed, a.prior, *(p for c in a.operators.values() for p in c)}
-    solver = {a.sampler, a.particles, a.more, *(p for c in a.samplers.values() for p in c)}
+    problem = {a.operator, a.mask, a.given, a.prior, *a.setting, *(p for c in a.operators.values() for p in c)}
+    solver = {a.sampler, a.more, *(p for c in a.samplers.values() for p in c)}
     everything = problem | solver
     page = [a.mask, a.measurement]
+    tuned = [part for group in a.samplers.values() for part in group]
 
     # the picture
-    a.picture.input(a.open_picture, {a.picture, *problem}, [a.picture, *page], **QUIET)
+    a.picture.input(a.open_picture, {a.picture, *problem}, [a.picture, *page], **SPOKEN)
     a.examples.select(a.open_example, problem, [a.picture, *page], **QUIET)
 
     # the degradation: every change shows in the measurement at once
-    a.operator.change(a.choose_operator, everything, a.operator_outputs(), trigger_mode="always_last", **QUIET)
+    outputs = [*a.operator_groups.values(), *page, *tuned]
+    a.operator.change(a.choose_operator, everything, outputs, trigger_mode="always_last", **QUIET)
     for name, group in a.operators.items():
         for knob_name, part in group.parts.items():
             if knob_name in {k.only_with[0] for k in knobs.knobs(group.cls) if k.only_with}:
                 part.change(a.shower(group, knob_name), part, list(group.parts.values()), **QUIET)
+            if knob_name == "kind":
+                part.change(a.choose_kind, everything, tuned, **QUIET)
             handler = a.change_mask if name == Inpaint.name else a.preview
             outputs = page if name == Inpaint.name else a.measurement
             part.change(handler, problem, outputs, trigger_mode="always_last", **QUIET)
     a.mask.input(a.painted, problem, [a.operators["inpaint"].parts["kind"], a.measurement], trigger_mode="always_last", **QUIET)
-    for part in (a.sigma_y, a.seed):
-        part.change(a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
+    for name in ("sigma_y", "seed"):
+        a.setting.parts[name].change(a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
     a.given.change(a.refit, problem, page, **QUIET)
-    a.prior.change(a.choose_prior, problem, [a.prior, *page, a.weights], show_progress="minimal", api_visibility="private")
+    a.prior.change(a.choose_prior, problem, [a.prior, *page, a.weights], **SPOKEN | dict(show_progress="minimal"))
 
     # the sampler: its knobs act on the very next iteration of a run
     a.sampler.change(a.choose_sampler, everything, [*a.sampler_groups.values(), a.weights], **QUIET)
@@ -153,9 +152,9 @@ def _wire(a: Actions) -> None:
 
     # the run
     outcome = [a.live, a.result, a.film, a.run, a.stop, a.resume]
-    running: dict[str, Any] = dict(
-        show_progress="hidden", concurrency_id="solver", concurrency_limit=1, trigger_mode="once", api_visibility="private"
-    )
-    a.run.click(a.get_ready, everything, outcome, **QUIET).then(a.start, everything, outcome, **running)
-    a.resume.click(a.go_on, everything, outcome, **running)
+    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
+    started = a.run.click(a.get_ready, everything, outcome, **QUIET).then(a.start, everything, outcome, **running)
+    went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.go_on, everything, outcome, **running)
+    for event in (started, went_on):
+        event.failure(a.broke, None, outcome, **QUIET)
     a.stop.click(a.halt, None, None, **QUIET)

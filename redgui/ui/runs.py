@@ -96,6 +96,12 @@ class Run:
                 more = min(self.last.n + steps, next(k.hi for k in knobs.knobs(type(sampler)) if k.name == "steps") or 0)
                 self._wanted = dataclasses.replace(sampler, steps=int(more))
 
+    def film(self) -> list[Frame]:
+        """The kept iterates and the last one, wherever the run stands."""
+        if self.last is None or (self.frames and self.frames[-1].i == self.last.i + 1):
+            return self.frames
+        return [*self.frames, _frame(self.last)]
+
     def record(self) -> Record:
         """What reproduces the run up to its last step."""
         if self.last is None:
@@ -129,8 +135,12 @@ class Run:
                                         step.residual), strict=True):  # fmt: skip
             self.series[name].append(value)
         if step.i % self._stride == 0 or step.i + 1 >= step.n:
-            src = images.data_url(step.x0_hat.mean(0, keepdim=True), "jpeg", quality=92)
-            self.frames.append(Frame(step.i + 1, step.sigma, step.psnr, src))
+            self.frames.append(_frame(step))
         if len(self.frames) > FRAMES:
             self._stride *= 2
             self.frames = [f for f in self.frames if (f.i - 1) % self._stride == 0]
+
+
+def _frame(step: Measured) -> Frame:
+    src = images.data_url(step.x0_hat.mean(0, keepdim=True), "jpeg", quality=92)
+    return Frame(step.i + 1, step.sigma, step.psnr, src)

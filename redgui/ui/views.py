@@ -21,9 +21,8 @@ def live(run: Run, number: int, status: str, message: str = "", rate: float | No
     step = run.last
     sigma_y = run.problem.sigma_y
     if step is None:
-        start = run.problem.H.picture(run.problem.start())
         n = getattr(run.now, "steps", 0)
-        return blank(number, status, message, start) | {"n": n, "sigma_y": sigma_y}
+        return blank(number, status, message, run.problem.start()) | {"n": n, "sigma_y": sigma_y}
     shown = images.row(list(step.x0_hat[:SHOWN].split(1)), per_row=_columns(len(step.x0_hat)))
     left = None if not rate else (step.n - step.i - 1) / rate
     return {
@@ -40,7 +39,7 @@ def live(run: Run, number: int, status: str, message: str = "", rate: float | No
         "rate": rate,
         "series": series_text(run.series),
         "sigma_y": sigma_y,
-        "marks": [{"i": c.after + 1, "text": ", ".join(f"{_short(k)} {_value(v)}" for k, v in c.knobs.items())} for c in run.changes],
+        "marks": [{"i": c.after + 1, "text": _changed(c.knobs)} for c in run.changes],
     }
 
 
@@ -55,7 +54,7 @@ def blank(number: int, status: str, message: str = "", picture: Tensor | None = 
 def film(run: Run) -> dict[str, Any]:
     """The filmstrip's value."""
     h, w = run.problem.start().shape[-2:]
-    return {"frames": [vars(frame) for frame in run.frames], "w": w, "h": h}
+    return {"frames": [vars(frame) for frame in run.film()], "w": w, "h": h}
 
 
 def result(run: Run, number: int) -> dict[str, Any] | None:
@@ -102,7 +101,8 @@ def figures(found: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
     against = f"noise σ_y {problem.sigma_y:g}" if problem.sigma_y > 0 else "no noise"
     cards.append({"name": "residual", "text": f"{found['residual']:.4f}", "note": against})
     cards.append({"name": "network calls", "text": str(found["nfe"]), "note": f"{found['backward']} backward"})
-    cards.append({"name": "seconds", "text": f"{found['seconds']:.1f}", "note": f"{found['steps'] / max(found['seconds'], 1e-9):.0f} steps/s"})
+    rate = found["steps"] / max(found["seconds"], 1e-9)
+    cards.append({"name": "seconds", "text": f"{found['seconds']:.1f}", "note": f"{rate:.0f} steps/s"})
     return cards
 
 
@@ -145,9 +145,7 @@ def _to_shape(picture: Tensor, like: Tensor) -> Tensor:
     return torch.nn.functional.interpolate(picture, like.shape[-2:], mode="nearest")
 
 
-def _short(name: str) -> str:
-    return {"lam": "λ", "sigma0": "σ₀"}.get(name, name)
-
-
-def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _changed(knobs: dict[str, Any]) -> str:
+    """What a person changed in mid-run, as short as a plot has room for."""
+    names = {"lam": "λ", "sigma0": "σ₀", "sigma_start": "first σ"}
+    return ", ".join(f"{names.get(k, k)} {v:g}" if isinstance(v, float) else f"{names.get(k, k)} {v}" for k, v in knobs.items())

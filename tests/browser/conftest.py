@@ -9,7 +9,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from redgui.ui.components import STYLES
 
@@ -45,14 +45,18 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[..., str]]:
-    """serve(demo, **options of launch): an address where the app is until the end of the session."""
+    """serve(demo, launch, **options of launch): an address where the app is until the end of the session.
+
+    `launch` is how the app itself is served; without it the components alone are.
+    """
     running = []
 
-    def serve_(demo: gr.Blocks, **options) -> str:
-        usual = {"ssr_mode": False, "run_history": False, "quiet": True, "css_paths": list(STYLES)}
-        _, url, _ = demo.queue().launch(
-            server_name="127.0.0.1", server_port=free_port(), prevent_thread_lock=True, **{**usual, **options}
-        )
+    def plain(demo: gr.Blocks, **options):
+        return demo.queue().launch(**{"run_history": False, "quiet": True, "css_paths": list(STYLES), **options})
+
+    def serve_(demo: gr.Blocks, launch: Callable[..., tuple] = plain, **options) -> str:
+        own = {"server_name": "127.0.0.1", "server_port": free_port(), "prevent_thread_lock": True, "ssr_mode": False}
+        _, url, _ = launch(demo, **{**own, **options})
         running.append(demo)
         return url
 
@@ -64,6 +68,7 @@ def serve() -> Iterator[Callable[..., str]]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = chromium()
+    expect.set_options(timeout=30_000)  # a machine that is busy with other things must not fail a test
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield opened
@@ -72,14 +77,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """open_page(url, **options of a new page): a page whose errors fail the test."""
+    """open_page(url, before, **options of a new page): a page whose errors fail the test. `before` sees it still blank."""
     pages, errors = [], []
 
-    def open_(url: str, **options) -> Page:
-        page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+    def open_(url: str, before: Callable[[Page], object] = lambda page: None, **options) -> Page:
+        page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
         pages.append(page)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        before(page)
         page.goto(url)
         return page
 
