@@ -91,14 +91,22 @@ class RedDiff(Sampler):
         "descending", advanced=True, help="order in which noise levels are visited; the paper found descending best"
     )
     spacing: Literal["uniform", "karras"] = knob(
-        "uniform", advanced=True, help="noise levels even over the training grid (the paper's), or dense at low noise (arXiv 2206.00364)"
+        "uniform",
+        advanced=True,
+        help="noise levels even over the training grid (the paper's), or dense at low noise (arXiv 2206.00364)",
     )
     sigma_start: float = knob(
         160.0, 0.1, 200.0, label="first σ", log=True, advanced=True, help="highest noise level that is visited"
     )
+    sigma_end: float = knob(
+        0.005, 0.001, 10.0, label="last σ", log=True, advanced=True, help="lowest noise level that is visited"
+    )
     sigma0: float = knob(0.0, 0.0, 1.0, label="σ₀", advanced=True, help="spread of the approximate posterior around its mean")
     init: Literal["pinv", "wiener", "denoised", "noise", "zero"] = knob(
-        "pinv", advanced=True, live=False, help="first picture: the pseudo-inverse of y, regularised (Wiener), denoised; noise; grey"
+        "pinv",
+        advanced=True,
+        live=False,
+        help="first picture: the pseudo-inverse of y, regularised (Wiener), denoised; noise; grey",
     )
     final: Literal["mu", "denoised"] = knob("mu", advanced=True, help="the result: the mean itself, or one denoising of it")
     noise_aware: bool = knob(
@@ -109,7 +117,7 @@ class RedDiff(Sampler):
     @property
     def grid(self) -> tuple[object, ...]:
         """The knobs that decide which levels are visited."""
-        return self.steps, self.order, self.spacing, self.sigma_start
+        return self.steps, self.order, self.spacing, self.sigma_start, self.sigma_end
 
     def weight(self, sigma: Tensor) -> Tensor:
         """lam * g(sigma), elementwise."""
@@ -196,7 +204,9 @@ class RedDiff(Sampler):
 
     def plan(self, sigmas: Tensor, steps: int, generator: Generators) -> list[Sigma]:
         """The levels of `steps` iterations over an ascending grid, in the order of visit."""
-        part = sigmas[: max(1, int((sigmas <= self.sigma_start).sum()))]
+        part = sigmas[(sigmas <= self.sigma_start) & (sigmas >= self.sigma_end)]
+        if len(part) == 0:  # between two levels of the grid, or the knobs crossed: the one that is nearest
+            part = sigmas[(sigmas - self.sigma_start).abs().argmin()].reshape(1)
         if self.compat:
             levels = schedule.leading(sigmas, steps)
         elif self.spacing == "karras":
