@@ -2,16 +2,16 @@
 
     python benchmarks/overhead.py [--steps 100] [--rounds 7] [--browser]
 
-Each round times the bare calls, the run, and (with --browser) the run with a headless Chromium watching its page, in turn, so that
-a machine's changing speed meets all alike; the ratios are medians over rounds.
+Each round times the bare calls, the run, and (with --browser) the run with a headless Chromium watching its page, in turn, so
+that a machine's changing speed meets all alike; the ratios are medians over rounds.
 """
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--browser", action="store_true")
     chosen = parser.parse_args()
     prior = priors.load("faces-64", device="cpu")
-    picture = images.load(api.resolve("example:face-6"), 64, 64)
+    picture = images.load(api.resolve("example:face-06"), 64, 64)
     problem = Problem.simulate(picture, build("inpaint"))
     bare(prior, 20), full(prior, problem, 20)
     watched = Watched(chosen.steps) if chosen.browser else None
@@ -107,9 +107,9 @@ def main() -> None:
         print(f"network {network:.3f} s, run x{runs[-1]:.3f}" + (f", watched x{views[-1]:.3f}" if views else ""))
     if watched:
         watched.close()
-    found = {"steps": chosen.steps, "rounds": chosen.rounds, "network_seconds": round(network, 3), "run_over_network": round(statistics.median(runs), 3)}
+    found = {"steps": chosen.steps, "rounds": chosen.rounds, "network_seconds": network, "run_over_network": median(runs)}
     if views:
-        found |= {"watched_over_network": round(statistics.median(views), 3), "first_preview_seconds": round(statistics.median(firsts), 3)}
+        found |= {"watched_over_network": median(views), "first_preview_seconds": median(firsts)}
     print(json.dumps(found))
 
 

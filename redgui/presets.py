@@ -10,12 +10,12 @@ from redgui import knobs
 from redgui.operators.base import Operator
 from redgui.samplers import SAMPLERS, Sampler
 
-# (sampler, operator) -> knobs. The operator is "name:kind" where one kind is another problem than the rest, "name", or "*" for those
-# without a line of their own; the first of these that is found is taken.
+# (sampler, operator) -> knobs. The operator is "name:kind" where one kind is another problem than the rest, "name", or "*" for
+# those without a line of their own; the first of these that is found is taken.
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
-    # 100 steps on the first 12 val faces, PSNR in dB, centre box / block-mean SR x4. Even levels at lr 0.05: 28.6 / 24.8. Karras
-    # levels at lr 0.03 from sigma 160: 28.9 / 24.9, from 20: 29.1 / 25.0, from 5: 29.4 / 25.0. Above 5 this prior only says
-    # "a face", and the steps spent there are missed where the detail forms. The box from sigma 2 to 0.1: 29.6.
+    # 100 steps on the first 12 val faces, PSNR in dB, centre box / block-mean SR x4. Even levels at lr 0.05: 28.6 / 24.8.
+    # Karras levels at lr 0.03 from sigma 160: 28.9 / 24.9, from 20: 29.1 / 25.0, from 5: 29.4 / 25.0. Above 5 this prior only
+    # says "a face", and the steps spent there are missed where the detail forms. The box from sigma 2 to 0.1: 29.6.
     ("reddiff", "*"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=5.0),
     ("reddiff", "inpaint"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=2.0, sigma_end=0.1),
     # Plain gradient steps: H^T H is 1/k^2 times a projection, so lr 1 meets y at once. 25.1 against Adam's 25.0, same faces.

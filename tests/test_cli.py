@@ -159,7 +159,7 @@ def test_a_given_small_picture_is_enlarged(run, photo):
 
 def test_an_example_needs_no_file_and_the_bundled_prior_restores_it(run):
     # The one test of the whole with the network that people have.
-    status, figures, _ = run("restore", "example:face-6", "--sampler", "reddiff:steps=20", "--device", "cpu")
+    status, figures, _ = run("restore", "example:face-06", "--sampler", "reddiff:steps=20", "--device", "cpu")
     assert status == 0
     assert figures["prior"] == "faces-64"
     assert figures["psnr"] > figures["psnr_measurement"] + 3

@@ -5,6 +5,7 @@
 Deterministic DDIM (arXiv 2010.02502) over 250 levels from pure noise: x <- D + (s / sigma)(x - D).
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def draw(seeds: list[int], steps: int = 250) -> torch.Tensor:
     prior = priors.load("faces-64", device="cpu")
     levels = [*schedule.uniform(prior.sigmas, steps).tolist(), 0.0]
     x = levels[0] * Generators(seeds).randn(*prior.shape)
-    for sigma, s in zip(levels, levels[1:], strict=False):
+    for sigma, s in itertools.pairwise(levels):
         x0_hat = prior.denoise(x, sigma)
         x = x0_hat + s / sigma * (x - x0_hat)
     return x
@@ -31,4 +32,4 @@ def draw(seeds: list[int], steps: int = 250) -> torch.Tensor:
 if __name__ == "__main__":
     chosen = [int(text) for text in sys.argv[1:]]
     for seed, face in zip(chosen, draw(chosen).split(1), strict=True):
-        images.to_pil(face).save(Path(__file__).parent / f"face-{seed}.png")
+        images.to_pil(face).save(Path(__file__).parent / f"face-{seed:02d}.png")

@@ -38,6 +38,8 @@ const residual = createPlot(plots, { title: "Residual", height: 123, yLog: true,
 let run = null;
 let frames = 0;
 let shown = null; // the source of the picture on the stage
+const PLOT_EVERY = 400; // milliseconds
+let plottedAt = 0;
 let spokenAt = 0;
 let spokenLater = null;
 
@@ -130,10 +132,15 @@ const draw = oncePerFrame(() => {
   const changed = root.dataset.status !== status;
   showStage(now);
   showLine(now);
-  showPlots(now);
+  // Curves are drawn less often than the picture: they change slowly and cost the most.
+  const due = performance.now() - plottedAt > PLOT_EVERY;
+  if (due || changed || status !== "running") {
+    plottedAt = performance.now();
+    showPlots(now);
+    document.dispatchEvent(new CustomEvent("redgui-sigma", { detail: status === "running" && now.i > 0 ? now.sigma : null }));
+  }
   speak(now, changed);
   if ((changed || another) && (status === "waiting" || status === "error")) goThere();
-  document.dispatchEvent(new CustomEvent("redgui-sigma", { detail: status === "running" && now.i > 0 ? now.sigma : null }));
   Object.assign(root.dataset, { run: now.run, i: now.i, n: now.n, status, frames });
 });
 

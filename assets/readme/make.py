@@ -1,6 +1,6 @@
 """Takes the README's pictures of the running app with a headless Chromium.
 
-    python assets/readme/make.py        writes restore.png (and restore-dark.png, restore-phone.png) beside this file
+python assets/readme/make.py        writes restore.png and restore-phone.png beside this file
 """
 
 import shutil
@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 from redgui import ui
 
 HERE = Path(__file__).parent
-SHOTS = (("restore", "light", 1400, 1000), ("restore-dark", "dark", 1400, 1000), ("restore-phone", "light", 390, 844))
+SHOTS = (("restore", "light", 1400, 1000), ("restore-phone", "light", 390, 844))
 
 
 def run(page: Page) -> None:

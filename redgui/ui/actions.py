@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from redgui.samplers import RedDiff, Sampler
 from redgui.ui import components, views
 from redgui.ui.controls import Controls, Setting, one_of
 from redgui.ui.outcome import busy, ended, idle, wrong
-from redgui.ui.runs import Run
+from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session, Sessions
 
 Values = Mapping[Any, Any]
-HZ = 8.0  # pictures a second: more costs the solver time and the eye nothing
+HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
 WAITING = "Waiting for a free place…"
 SECONDS_ALLOWED = 3600.0  # of one run, so that one whose page is gone for good ends
 
@@ -269,17 +270,14 @@ class Actions:
         skip = (gr.skip(),) * 5
         rate: float | None = None
         try:
-            for step in run.play(HZ):
-                if session.stop_wanted:
-                    run.stop()
-                rate = (step.i + 1 - before) / max(time.perf_counter() - began, 1e-6)
-                if not run.finished:
-                    yield (views.live(run, number, "running", rate=rate), *skip)
+            with closing(newest(run.play(HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
+                for step in steps:
+                    rate = (step.i + 1 - before) / max(time.perf_counter() - began, 1e-6)
+                    if not run.finished:
+                        yield (views.live(run, number, "running", rate=rate), *skip)
         except RedguiError as error:
             yield ended(run, number, str(error), rate, "error")
             return
-        finally:
-            run.stop()  # the page is gone: let nobody go on computing for it
         yield ended(run, number, "" if run.finished else "Stopped. Continue makes the remaining steps.", rate)
 
     # ---- pieces

@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,7 @@ class Run:
 
     changes: list[Change] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
-    series: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in SERIES})
+    rows: list[tuple[Any, ...]] = field(default_factory=list)  # a row of SERIES for every step
     last: Measured | None = None
     playing: bool = False
     elapsed: float = 0.0  # seconds of play so far, what watching costs included
@@ -63,6 +63,12 @@ class Run:
         self._stream = measured(solve(self.problem, self.counted, self.sampler, self.particles), self.problem, self.counted)
 
     @property
+    def series(self) -> dict[str, list[Any]]:
+        """The curves of the run so far, by their names. From any thread: rows are added whole."""
+        columns = list(zip(*list(self.rows), strict=True)) or [()] * len(SERIES)
+        return {name: list(column) for name, column in zip(SERIES, columns, strict=True)}
+
+    @property
     def finished(self) -> bool:
         """Whether all steps that were asked for have been made."""
         return self.last is not None and self.last.i + 1 >= self.last.n
@@ -72,7 +78,8 @@ class Run:
         self._began = time.perf_counter()
         self.playing = True
         try:
-            first = self._take(self.last.i) if self.last else None
+            # The knobs in force are sent again: whoever left the last `play` may have kept them from the sampler.
+            first = (self._take(self.last.i) or self.now) if self.last else None
             yield from throttle(self._stream, hz, self._control, first=first, close=False)
         finally:
             self.playing = False
@@ -131,14 +138,52 @@ class Run:
         return self.now
 
     def _remember(self, step: Measured) -> None:
-        for name, value in zip(SERIES, (step.i + 1, step.sigma, step.scalar("data"), step.scalar("prior"), step.psnr,
-                                        step.residual), strict=True):  # fmt: skip
-            self.series[name].append(value)
+        self.rows.append((step.i + 1, step.sigma, step.scalar("data"), step.scalar("prior"), step.psnr, step.residual))
         if step.i % self._stride == 0 or step.i + 1 >= step.n:
             self.frames.append(_frame(step))
         if len(self.frames) > FRAMES:
             self._stride *= 2
             self.frames = [f for f in self.frames if (f.i - 1) % self._stride == 0]
+
+
+def newest(stream: Iterator[Measured], stop: Callable[[], None]) -> Iterator[Measured]:
+    """Runs a stream in a thread of its own and yields its newest Step: the solver does not wait for who looks on.
+
+    Closing this calls `stop` and waits for the thread, so for the iteration in progress.
+    """
+    latest: list[Measured] = []
+    failed: list[BaseException] = []
+    news, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        try:
+            for step in stream:
+                latest[:] = [step]
+                news.set()
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            over.set()
+            news.set()
+
+    thread = threading.Thread(target=work, daemon=True, name="solver")
+    thread.start()
+    try:
+        shown = None
+        while True:
+            news.wait()
+            news.clear()
+            ended = over.is_set()  # read first: what is the newest after the end is the last
+            if latest and latest[0] is not shown:
+                shown = latest[0]
+                yield shown
+            if ended:
+                break
+        if failed:
+            raise failed[0]
+    finally:
+        stop()
+        thread.join()
 
 
 def _frame(step: Measured) -> Frame:
