@@ -21,6 +21,7 @@ Given the noisy picture, x0 is taken to be N(x0_hat, r_t^2 I), which makes y Gau
 The pulls of B and C do not shrink with the step: more steps pull harder, and the samples collapse to one that fits y.
 
 Differs from that repository: the solve (there noiseless, with f+), no pixel of a mask is overwritten, no operator is special.
+`spread` and `clip` are ours.
 
 Cost per step: one forward of the network and one backward; one solve of H.
 """
