@@ -4,6 +4,8 @@ A grid is a float64 tensor on the CPU. Priors own an ascending training grid; sa
 selection of it. `alpha_bar = 1 / (1 + sigma^2)` links it to the variance-preserving notation of the papers.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -57,3 +59,24 @@ def karras(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tens
     ramp = torch.linspace(0, 1, n, dtype=torch.float64)
     hi, lo = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     return (hi + ramp * (lo - hi)) ** rho
+
+
+def descent(sigmas: Tensor, n: int, *, start: float = math.inf, length: int = 1, repeats: int = 1) -> list[tuple[float, float]]:
+    """The pairs (sigma, next smaller level) that a sampler visits over an ascending grid, `uniform` in n levels, then 0.
+
+    Args:
+        start: the highest level, included if it is one of the grid's.
+        length, repeats: time travel (arXiv 2201.09865): on reaching a level that is a multiple of `length` levels above the
+            lowest, go back up by `length` levels, `repeats` - 1 times. A pair that starts higher than the one before ends is
+            such a jump.
+    """
+    levels = [*uniform(sigmas[sigmas <= start], n).tolist(), 0.0]
+    jumps = {n - 1 - up: repeats - 1 for up in range(0, n - length, length)}
+    pairs, k = [], 0
+    while k < n:
+        if jumps.get(k, 0) > 0:
+            jumps[k] -= 1
+            k -= length
+        pairs.append((levels[k], levels[k + 1]))
+        k += 1
+    return pairs

@@ -1,5 +1,7 @@
 """Noise levels: the table of DDPM's schedule, and the spacings as diffusers has them."""
 
+import itertools
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
@@ -79,3 +81,28 @@ def test_karras_is_even_in_the_root():
     steps = (levels ** (1 / 7)).diff()
     torch.testing.assert_close(steps, steps[0].expand(4))
     torch.testing.assert_close(schedule.karras(3, 1.0, 3.0, rho=1), torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
+
+
+# ---- the pairs of a descent ----
+
+
+def test_a_descent_visits_the_levels_in_pairs_and_ends_at_0():
+    levels = [*schedule.uniform(INDICES, 7).tolist(), 0.0]
+    assert schedule.descent(INDICES, 7) == list(itertools.pairwise(levels))
+
+
+def test_a_descent_can_start_at_a_level():
+    assert schedule.descent(INDICES, 3, start=400.0) == [(400.0, 200.0), (200.0, 0.0), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("n", "length", "repeats", "calls"),
+    [(250, 10, 10, 2410), (50, 5, 3, 140), (100, 10, 3, 280), (100, 10, 10, 910), (100, 10, 1, 100), (5, 10, 10, 5)],
+)
+def test_time_travel_costs_what_the_papers_say(n, length, repeats, calls):
+    assert len(schedule.descent(INDICES, n, length=length, repeats=repeats)) == calls
+
+
+def test_time_travel_goes_back_up_from_every_multiple_of_its_length():
+    down = [(4, 3), (3, 2), (4, 3), (3, 2), (2, 1), (1, 0), (2, 1), (1, 0), (0, 0)]
+    assert schedule.descent(INDICES[:5], 5, length=2, repeats=2) == down

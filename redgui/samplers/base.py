@@ -92,3 +92,19 @@ class Sampler(abc.ABC):
             f"{self.label} needs a {needed} operator, but {H.label} is not one. "
             f"Choose another operator{f', or one of: {others}' if others else ''}."
         )
+
+
+def ddim(x: Tensor, x0_hat: Tensor, sigma: float, s: float, eta: float, generator: Generators) -> Tensor:
+    """From level sigma to a lower level s through the estimate x0_hat: DDIM (arXiv 2010.02502), DDPM's own step at eta = 1.
+
+    x0_hat + sqrt(s^2 - c^2) (x - x0_hat) / sigma + c z,  c = eta s sqrt(1 - s^2 / sigma^2)
+    """
+    c = eta * s * (1 - (s / sigma) ** 2) ** 0.5
+    x = x0_hat + (s * s - c * c) ** 0.5 / sigma * (x - x0_hat)
+    return x + c * generator.randn_like(x) if c > 0 else x
+
+
+def misfit(H: Operator, x0_hat: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """The scalars of a Step on how well an estimate explains y: residual |H(x0_hat) - y| / sqrt(m), and half its square."""
+    residual = H.residual(x0_hat, y).flatten(1).norm(dim=1) / H.entries(y) ** 0.5
+    return {"data": residual.square() / 2, "residual": residual}

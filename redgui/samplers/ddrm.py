@@ -1,0 +1,116 @@
+"""DDRM: Kawar, Elad, Ermon, Song, "Denoising Diffusion Restoration Models", NeurIPS 2022, arXiv 2201.11793, eqs. 4-8.
+
+With H = U S V^T, ybar = S^+ U^T y and xbar = V^T x, each coefficient takes what is less noisy, the model or y:
+
+    xbar_T ~ N(ybar, sigma_T^2 - sigma_y^2 / s_i^2)   or N(0, sigma_T^2) where y is noisier
+    for t = T-1, ..., 0, with xbar_0 = V^T x0_hat:
+        s_i = 0:                     N(xbar_0 + sqrt(1 - eta^2) sigma_t (xbar_{t+1} - xbar_0) / sigma_{t+1}, eta^2 sigma_t^2)
+        sigma_t < sigma_y / s_i:     N(xbar_0 + sqrt(1 - eta^2) sigma_t (ybar - xbar_0) / (sigma_y / s_i), eta^2 sigma_t^2)
+        sigma_t >= sigma_y / s_i:    N((1 - eta_b) xbar_0 + eta_b ybar, sigma_t^2 - eta_b^2 sigma_y^2 / s_i^2)
+
+Here wholly in image space, with functions of H^T H: x <- f0 D + f2 H^+ y + f3 (x - D) / sigma + f4 z.
+
+    paper                here
+    sigma_t, sigma_{t+1} s, sigma: the next level and this one
+    s_i^2                lam, an eigenvalue of H^T H
+    x0_hat               D(x, sigma)
+    eta, eta_b           eta, eta_b;  eta multiplies s itself, unlike DDIM's
+
+Differs from the authors' code (bahjat-kawar/ddrm, functions/denoising.py): nothing is lost where s_i sigma_t = sigma_y
+(both of its inequalities are strict), sigma_y needs no doubling, and noise is drawn in image space.
+
+Cost per step: one forward of the network, no backward; six functions of H^T H.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import final
+
+import torch
+from torch import Tensor
+
+from redgui import schedule
+from redgui.knobs import knob
+from redgui.operators.base import SpectralOperator
+from redgui.priors.base import Prior
+from redgui.randomness import Generators
+from redgui.samplers.base import Sampler, Step, Steps, misfit
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DDRM(Sampler):
+    """Sampling in the singular basis of H, every coefficient from y as soon as y is less noisy than the iterate."""
+
+    name = "ddrm"
+    label = "DDRM"
+    paper = "arXiv 2201.11793"
+    about = "samples coefficient by coefficient in the singular basis of H; few steps, no gradients"
+    needs = SpectralOperator
+
+    steps: int = knob(20, 1, 1000, help="noise levels: one network call each", log=True)
+    eta: float = knob(0.85, 0.0, 1.0, label="η", help="fresh noise where y says little; the rest is kept from the step before")
+    eta_b: float = knob(1.0, 0.0, 1.0, label="η_b", help="share of y, against the model, where y says more than the iterate")
+
+    @torch.no_grad()
+    def __call__(self, prior: Prior, H: SpectralOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
+        path = schedule.descent(prior.sigmas, self.steps)
+        known = H.pinv(y)
+        x = self.first(H, known, sigma_y, path[0][0], generator)
+        i = 0
+        while path:
+            sigma, s = path.pop(0)
+            denoised = prior.denoise(x, sigma)
+            eps_hat = (x - denoised) / sigma
+            # What the step would give without noise, s = 0: D alone, or y wherever y has none.
+            x0_hat = self.move(H, denoised, known, eps_hat, 0.0, sigma_y)
+            tuned = (yield Step(i, i + 1 + len(path), sigma, x0_hat, misfit(H, x0_hat, y))) or self
+            i += 1
+            if path and tuned.steps != self.steps:
+                (_, s), *path = schedule.descent(prior.sigmas, 1 + max(tuned.steps - i, 1), start=sigma)
+            self = tuned
+            x = self.move(H, denoised, known, eps_hat, s, sigma_y, generator.randn_like(x))
+
+    def first(self, H: SpectralOperator, known: Tensor, sigma_y: float, sigma: float, generator: Generators) -> Tensor:
+        """The iterate at the highest level: y and as much noise as makes sigma, noise alone where y has more than that."""
+
+        def from_y(lam: Tensor) -> Tensor:
+            return (H.kept(lam) & (lam.sqrt() * sigma > sigma_y)).to(lam)
+
+        def noise(lam: Tensor) -> Tensor:
+            given = from_y(lam) > 0
+            return (sigma**2 - torch.where(given, sigma_y**2 / torch.where(given, lam, 1.0), 0.0)).clamp(min=0).sqrt()
+
+        return H.spectral(from_y, known) + H.spectral(noise, generator.randn_like(known))
+
+    def move(
+        self,
+        H: SpectralOperator,
+        x0_hat: Tensor,
+        known: Tensor,
+        eps_hat: Tensor,
+        s: float,
+        sigma_y: float,
+        z: Tensor | None = None,
+    ) -> Tensor:
+        """f0 x0_hat + f2 known + f3 eps_hat + f4 z: the next iterate, at level s."""
+        parts = [x0_hat, known, eps_hat] + ([] if z is None else [z])
+        return torch.stack([H.spectral(partial(self.coefficient, H, s, sigma_y, k), v) for k, v in enumerate(parts)]).sum(0)
+
+    def coefficient(self, H: SpectralOperator, s: float, sigma_y: float, k: int, lam: Tensor) -> Tensor:
+        """The k-th of (f0, f2, f3, f4) of the eigenvalues lam."""
+        kept = H.kept(lam)
+        root = torch.where(kept, lam, 1.0).sqrt()
+        noisy = root * s < sigma_y
+        old = (1 - self.eta**2) ** 0.5
+        kappa = old * s * root / sigma_y if sigma_y > 0 else torch.zeros_like(lam)
+        match k:
+            case 0:
+                return torch.where(kept, torch.where(noisy, 1 - kappa, 1 - self.eta_b), 1.0)
+            case 1:
+                return torch.where(kept, torch.where(noisy, kappa, self.eta_b), 0.0)
+            case 2:
+                return torch.where(kept, 0.0, old * s).to(lam)
+            case _:
+                rest = (s * s - (self.eta_b * sigma_y / root) ** 2).clamp(min=0).sqrt()
+                return torch.where(kept & ~noisy, rest, self.eta * s)
