@@ -220,7 +220,7 @@ class Actions:
             _, problem = self.build_problem(session, values)
         except RedguiError as error:
             return (views.blank(session.runs, "error", str(error)), *idle())
-        waiting = views.blank(session.runs, "waiting", "Waiting for a free place…", problem.H.picture(problem.start()))
+        waiting = views.blank(session.runs, "waiting", "Waiting for a free place…", problem.start())
         return waiting, None, None, gr.update(interactive=False), gr.update(interactive=True), gr.update(interactive=False)
 
     def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:

@@ -129,7 +129,7 @@ class Run:
                                         step.residual), strict=True):  # fmt: skip
             self.series[name].append(value)
         if step.i % self._stride == 0 or step.i + 1 >= step.n:
-            src = images.data_url(step.x0_hat.mean(0, keepdim=True), "jpeg", quality=92)
+            src = images.data_url(step.estimate, "jpeg", quality=92)
             self.frames.append(Frame(step.i + 1, step.sigma, step.psnr, src))
         if len(self.frames) > FRAMES:
             self._stride *= 2
