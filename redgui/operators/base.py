@@ -193,7 +193,7 @@ def clipped_residual(z: Tensor, y: Tensor, lo: float = -1.0, hi: float = 1.0, ma
 
 def through(value: Tensor, x: Tensor) -> Tensor:
     """`value` with the gradient of x: the straight-through estimator of a rounding."""
-    return x + (value - x).detach()
+    return value.detach() + (x - x.detach())  # in this order exactly the value
 
 
 def conjugate_gradients(apply: Callable[[Tensor], Tensor], b: Tensor, tol: float = 1e-6, limit: int = 200) -> Tensor:

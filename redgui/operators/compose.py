@@ -266,7 +266,8 @@ def _part(name: str, body: str) -> Operator:
         key, equals, value = setting.partition("=")
         if not equals:
             raise knobs.KnobError(f"knobs are written knob=value with semicolons between; got {setting.strip()!r} in {name}.")
-        values[key.strip()] = re.sub(r"\\(.)", r"\1", value.strip(), flags=re.DOTALL)
+        value = re.sub(r"^\s+|(?<!\\)\s+\Z", "", value)
+        values[key.strip()] = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
     cls = knobs.find(tuple(c for c in operators.OPERATORS if not issubclass(c, Compose)), name, "operator to compose")
     return knobs.build(cls, values)
 

@@ -1,15 +1,16 @@
 """JPEG: y is the picture after compression at a quality and back (ITU-T T.81 / ISO 10918-1, JFIF).
 
-    C(x) = DCT of 8 x 8 blocks of the planes Y, Cb, Cr of x (4:2:0: chroma averaged 2 x 2)
+    C(x) = DCT of 8 x 8 blocks of the planes Y, Cb, Cr of x (4:2:0: chroma averaged 2 x 2), each in whole grey levels
     y    = clip(C^-1(q round(C(x) / q)))
 
 with the tables q of Annex K scaled by the quality as libjpeg does, and chroma enlarged by its triangle filter, so that y is
-what Pillow decodes, but for the rounding to 8 bits. The entropy coding loses nothing and is left out.
+what Pillow decodes, but for its last rounding to 8 bits. The entropy coding loses nothing and is left out.
 
 Rounding has derivative 0 almost everywhere; H has the straight-through derivative, that of C^-1 C (with chroma's averaging and
 clipping). y says that each coefficient lies in a cell of width q. The residual is the distance to the cell (in units of x) and
 not to its middle: r = c - clip(c, q k - q/2, q k + q/2), where k are the whole numbers of the file, read back from y by undoing
-the decoder; where the decoder clipped they may be off by one. f+(y) = y.
+the decoder; where the decoder clipped they may be off by one. c is that of planes not in whole levels, for which the cells are
+widened by 1.5 levels, five standard deviations of such a rounding. f+(y) = y.
 """
 
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ CHROMA = (
     (24, 26, 56, 99, 99, 99, 99, 99), (47, 66, 99, 99, 99, 99, 99, 99),
     *((99,) * 8 for _ in range(4)),
 )  # fmt: skip
+
+SLACK = 1.5  # grey levels
 
 # Y, Cb, Cr from R, G, B (JFIF), without the offset of 128 that chroma has in a file.
 YCBCR = (
@@ -67,9 +70,10 @@ class JPEG(Operator):
 
     def __call__(self, x: Tensor) -> Tensor:
         planes = []
-        for c, q in self.coefficients(x, "averaged"):
-            k = c / q
-            planes.append(self._enlarged(_undone(q * through(k.round(), k)), x.shape[-2:]))
+        for plane, q in self.planes(x, "averaged", whole=True):
+            k = _transformed(plane) / q
+            nearest = k.sign() * (k.abs() + 0.5).floor()  # halves away from 0, as encoders have it
+            planes.append(self._enlarged(_undone(q * through(nearest, k)), x.shape[-2:]))
         rgb = torch.einsum("ij,bjhw->bihw", _matrix("rgb", x.dtype, x.device), torch.cat(planes, 1))
         return ((rgb + 128) / 127.5 - 1).clamp(-1, 1)
 
@@ -78,27 +82,32 @@ class JPEG(Operator):
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         parts = []
-        for (c, q), (of_y, _) in zip(self.coefficients(x, "averaged"), self.coefficients(y, "undone"), strict=True):
-            middle = q * (of_y / q).round()
-            parts.append((c - c.clamp(middle - q / 2, middle + q / 2)).flatten(1) / 127.5)
+        for (of_x, q), (of_y, _) in zip(self.planes(x, "averaged"), self.planes(y, "undone"), strict=True):
+            c, middle, reach = _transformed(of_x), q * (_transformed(of_y) / q).round(), q / 2 + SLACK
+            parts.append((c - c.clamp(middle - reach, middle + reach)).flatten(1) / 127.5)
         return torch.cat(parts, 1)
 
-    def coefficients(self, x: Tensor, chroma: Literal["averaged", "undone"]) -> list[tuple[Tensor, Tensor]]:
-        """(C(x), q) of Y and of Cb, Cr: (b, 1 or 2, h / 8, w / 8, 8, 8), orthonormal, in grey levels.
+    def planes(self, x: Tensor, chroma: Literal["averaged", "undone"], whole: bool = False) -> list[tuple[Tensor, Tensor]]:
+        """Y, and Cb with Cr, (b, 1 or 2, h', w') in grey levels with 0 in the middle, each with its table q.
 
-        Chroma at half the size is averaged as an encoder does, or what a decoder has enlarged is undone.
+        Chroma at half the size is averaged as an encoder does, or what a decoder has enlarged is undone. With `whole` all
+        values are whole grey levels, as in an encoder: those of pixels, and the averages (halves down and up in turn).
         """
         if x.shape[1] != 3:
             raise OperatorError(f"jpeg needs pictures of 3 channels; got {x.shape[1]}. Put colorize after it, or leave it out.")
         self.check_size(*x.shape[-2:])
         levels = (x + 1) * 127.5 - 128
         planes = torch.einsum("ij,bjhw->bihw", _matrix("ycbcr", x.dtype, x.device), levels)
+        planes = through(planes.round(), planes) if whole else planes
         luma, colour = planes[:, :1], planes[:, 1:]
         if self.subsampling == "420":
             rows, cols = (_resampling(n // 2, chroma, x.dtype, x.device) for n in x.shape[-2:])
             colour = rows @ colour @ cols.mT
+            if whole:
+                bias = 0.25 + 0.25 * (torch.arange(colour.shape[-1], device=x.device) % 2)
+                colour = through((colour + bias).floor(), colour)
         tables = [_table(name, self.quality, x.dtype, x.device) for name in ("luma", "chroma")]
-        return [(_transformed(luma), tables[0]), (_transformed(colour), tables[1])]
+        return [(luma, tables[0]), (colour, tables[1])]
 
     def _enlarged(self, plane: Tensor, size: torch.Size) -> Tensor:
         if plane.shape[-2:] == size:
