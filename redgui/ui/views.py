@@ -73,7 +73,9 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         befores.append({"name": "original", "src": images.data_url(problem.x_true)})
     gallery = []
     if len(particles) > 1:
-        gallery = [{"name": "mean" if run.last.best is None else "least residual", "src": png}, {"name": "spread (std)", "src": images.data_url(api.std_picture(particles))}]
+        reported = "mean" if run.last.best is None else "least residual"
+        spread = images.data_url(api.std_picture(particles))
+        gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
     record_url = "data:application/json;base64," + base64.b64encode(record.to_json().encode()).decode()
     return {
