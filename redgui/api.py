@@ -36,7 +36,7 @@ class Result:
     """A finished run.
 
     Attributes:
-        restored: (1, 3, h, w): the estimate, the mean over particles when there are several.
+        restored: (1, 3, h, w): the estimate, the mean over particles when there are several (or the best: `Measured.estimate`).
         particles: (n, 3, h, w).
         figures: psnr, ssim, psnr_measurement, residual, nfe, backward, seconds, steps and what was run.
         film: a few iterates from first to last.
@@ -135,12 +135,12 @@ def watched(stream: Any, watch: Watcher | None) -> tuple[Measured, list[Tensor]]
         last = step
         stride = max(1, step.n // FILM)
         if step.i % stride == 0 and step.i + 1 < step.n:
-            film.append(step.x0_hat.mean(0, keepdim=True))
+            film.append(step.estimate)
         if watch:
             watch(step)
     if last is None:
         raise OperatorError("the sampler made no step; ask for at least one.")
-    return last, [*film, last.x0_hat.mean(0, keepdim=True)]
+    return last, [*film, last.estimate]
 
 
 def finish(picture: Tensor, problem: Problem, prior: Prior, sampler: Any, last: Measured, film: list[Tensor],
@@ -158,7 +158,7 @@ def finish(picture: Tensor, problem: Problem, prior: Prior, sampler: Any, last: 
         "device": prior.device.type,
         "precision": prior.precision,
     }
-    return Result(problem, picture, last.x0_hat.mean(0, keepdim=True), last.x0_hat, figures, film, record)
+    return Result(problem, picture, last.estimate, last.x0_hat, figures, film, record)
 
 
 def parse_operator(spec: str, mask: str | Path | None, h: int, w: int) -> tuple[Operator, bool]:

@@ -10,7 +10,7 @@
 import math
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -68,6 +68,10 @@ class Problem:
         """The pseudo-inverse of the measurement (or its stand-in), what the sampler is to improve on."""
         return self.H.start(self.y)
 
+    def aligned(self, x: Tensor) -> Tensor:
+        """x as it is compared with the truth: of what H cannot tell from x the nearest, where the operator is ambiguous."""
+        return x if self.x_true is None else self.H.aligned(x, self.x_true.to(x.device))
+
 
 @dataclass(frozen=True)
 class Measured(Step):
@@ -78,6 +82,7 @@ class Measured(Step):
         residual: |H(x) - y| / sqrt(m) as the sampler saw it in this iteration, mean over particles.
         seconds: since the first iteration began, without the time that the consumer took.
         nfe, backward: forwards of the network so far, and backward passes through it, per picture.
+        best: of an ambiguous operator, the particle with the least residual (the truth has no say in it).
     """
 
     psnr: float | None = None
@@ -85,6 +90,12 @@ class Measured(Step):
     seconds: float = 0.0
     nfe: int = 0
     backward: int = 0
+    best: int | None = None
+
+    @property
+    def estimate(self) -> Tensor:
+        """What the run reports, (1, c, h, w): the mean over particles, or the best of them."""
+        return self.x0_hat.mean(0, keepdim=True) if self.best is None else self.x0_hat[self.best : self.best + 1]
 
     def scalar(self, name: str) -> float:
         """A scalar of the sampler, mean over particles; nan where it has none."""
@@ -122,11 +133,12 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             except StopIteration:
                 return
             first = False
-            estimate = step.x0_hat.mean(0, keepdim=True) if len(step.x0_hat) > 1 else step.x0_hat
-            psnr = None if x_true is None else float(metrics.psnr(estimate, x_true.to(estimate.device)))
+            y = problem.y.to(step.x0_hat.device)
+            best = int(metrics.residual(step.x0_hat, y, problem.H).argmin()) if problem.H.ambiguous else None
+            seen = Measured(step.i, step.n, step.sigma, step.x0_hat, step.scalars, best=best)
+            psnr = None if x_true is None else float(metrics.psnr(problem.aligned(seen.estimate), x_true.to(y.device)))
             residual = _mean(step.scalars.get("residual"))
             if residual is None:
-                y = problem.y.to(estimate.device)
                 residual = float(metrics.residual(step.x0_hat, y, problem.H).mean())
             if not (math.isfinite(residual) and bool(step.x0_hat.isfinite().all())):
                 raise SamplerError(
@@ -135,7 +147,8 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
                 )
             spent += time.perf_counter() - began
             calls = (counted.forwards, counted.backwards) if counted else (0, 0)
-            tuned = yield Measured(step.i, step.n, step.sigma, step.x0_hat, step.scalars, psnr, residual, spent, *calls)
+            figures = dict(psnr=psnr, residual=residual, seconds=spent, nfe=calls[0], backward=calls[1])
+            tuned = yield replace(seen, **figures)
     finally:
         steps.close()
 
@@ -180,17 +193,20 @@ def throttle(
 def summary(step: Measured, problem: Problem) -> dict[str, Any]:
     """The figures of a finished run, as the command line prints them; psnr and ssim are None without a ground truth.
 
-    With particles they are those of the mean over particles. `psnr_measurement` is that of the pseudo-inverse.
+    With particles they are those of the mean over particles (of an ambiguous operator: of the one with the least residual,
+    `aligned` with the truth first). `psnr_measurement` is that of the pseudo-inverse or of the starting picture.
     """
     problem = problem.to(step.x0_hat.device)
-    estimate = step.x0_hat.mean(0, keepdim=True)
+    estimate, start = problem.aligned(step.estimate), problem.aligned(problem.start())
     x_true = problem.x_true
+    shown = step.x0_hat if step.best is None else step.estimate
     return {
         "psnr": None if x_true is None else float(metrics.psnr(estimate, x_true)),
         "ssim": None if x_true is None else float(metrics.ssim(estimate, x_true)),
-        "psnr_measurement": None if x_true is None else float(metrics.psnr(problem.start(), x_true)),
-        "ssim_measurement": None if x_true is None else float(metrics.ssim(problem.start(), x_true)),
-        "residual": float(metrics.residual(step.x0_hat, problem.y, problem.H).mean()),
+        "psnr_measurement": None if x_true is None else float(metrics.psnr(start, x_true)),
+        "ssim_measurement": None if x_true is None else float(metrics.ssim(start, x_true)),
+        "aligned": problem.H.ambiguous,
+        "residual": float(metrics.residual(shown, problem.y, problem.H).mean()),
         "nfe": step.nfe,
         "backward": step.backward,
         "seconds": round(step.seconds, 4),

@@ -7,21 +7,41 @@ from redgui import knobs
 from redgui.operators.base import LinearOperator, Operator, OperatorError, SpectralOperator
 from redgui.operators.blur import Blur
 from redgui.operators.colorize import Colorize
+from redgui.operators.compose import Compose
+from redgui.operators.compressed_sensing import CompressedSensing
 from redgui.operators.denoise import Denoise
+from redgui.operators.fourier import Fourier
+from redgui.operators.hdr import HDR
 from redgui.operators.inpaint import Inpaint
+from redgui.operators.jpeg import JPEG
+from redgui.operators.nonlinear_blur import NonlinearBlur
+from redgui.operators.phase import PhaseRetrieval
+from redgui.operators.quantize import Quantize
 from redgui.operators.superres import SuperRes
 
-OPERATORS: tuple[type[Operator], ...] = (Denoise, Inpaint, SuperRes, Blur, Colorize)
+# In the order in which people see them.
+OPERATORS: tuple[type[Operator], ...] = (
+    Denoise, Inpaint, SuperRes, Blur, Colorize, HDR, PhaseRetrieval, NonlinearBlur, JPEG, Quantize,
+    CompressedSensing, Fourier, Compose,
+)  # fmt: skip
 
 __all__ = [
+    "HDR",
+    "JPEG",
     "OPERATORS",
     "Blur",
     "Colorize",
+    "Compose",
+    "CompressedSensing",
     "Denoise",
+    "Fourier",
     "Inpaint",
     "LinearOperator",
+    "NonlinearBlur",
     "Operator",
     "OperatorError",
+    "PhaseRetrieval",
+    "Quantize",
     "SpectralOperator",
     "SuperRes",
     "build",

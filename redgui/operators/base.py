@@ -31,12 +31,18 @@ class OperatorError(RedguiError):
 class Operator(abc.ABC):
     """y = H(x): what every degradation can do.
 
-    Class attributes: `name` (command line), `label` (for people), `about` (one line for a tooltip).
+    Class attributes: `name` (command line), `label` (for people), `about` (one line for a tooltip), and
+
+    pictorial: y is itself a picture (b, 1 or 3, h', w'), so that another degradation can follow it in a composition.
+    ambiguous: quite different pictures have the same measurement. A mean over particles is then nobody's picture: the
+        particle of the least residual is reported, and figures are those of its `aligned` form.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     about: ClassVar[str]
+    pictorial: ClassVar[bool] = True
+    ambiguous: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         knobs.check(self)
@@ -74,12 +80,16 @@ class Operator(abc.ABC):
         return self.on_support(picture)
 
     def measured_size(self, h: int, w: int) -> tuple[int, int]:
-        """Height and width of the measurement's picture for images of h x w."""
+        """Height and width of the picture that `measurement_of` takes for images of h x w."""
         return h, w
 
     def picture(self, y: Tensor) -> Tensor:
         """The measurement as a person sees it, (b, 1 or 3, h', w') in [-1, 1]."""
         return y
+
+    def aligned(self, x: Tensor, x_true: Tensor) -> Tensor:
+        """Of the pictures that H cannot tell from x, the one nearest to x_true: for figures only, never for a sampler."""
+        return x
 
     def check_size(self, h: int, w: int) -> None:
         """Raises OperatorError when pictures of h x w do not fit, saying which do."""
@@ -158,10 +168,32 @@ def through_gram(H: LinearOperator, gamma: Tensor, f: Callable[[Tensor], Tensor]
 
     f(H^T H) x = f(0) x + H^T g(H H^T) H x with g(lam) = (f(lam) - f(0)) / lam, and g(0) of no account.
     """
+    return f(x.new_zeros(())) * x + H.adjoint(divided(f, gamma) * H(x))
+
+
+def divided(f: Callable[[Tensor], Tensor], gamma: Tensor) -> Tensor:
+    """g of `through_gram`, 0 where gamma is."""
     f0 = f(torch.zeros_like(gamma))
     positive = gamma > 0
-    g = torch.where(positive, (f(gamma) - f0) / torch.where(positive, gamma, torch.ones_like(gamma)), torch.zeros_like(gamma))
-    return f(x.new_zeros(())) * x + H.adjoint(g * H(x))
+    return torch.where(
+        positive, (f(gamma) - f0) / torch.where(positive, gamma, torch.ones_like(gamma)), torch.zeros_like(gamma)
+    )
+
+
+def clipped_residual(z: Tensor, y: Tensor, lo: float = -1.0, hi: float = 1.0, margin: float = 0.25) -> Tensor:
+    """The residual of y = clip(z, lo, hi) + noise, one-sided where y is clipped.
+
+    At a bound only falling short of it counts, however far beyond it z is; where y lies within `margin` of a bound it may be a
+    clipped value and noise, and z beyond that bound has the residual clip(z) - y and no gradient, the true derivative.
+    Anywhere else z itself is compared, so that a z which is clipped and should not be is drawn back.
+    """
+    may_be_clipped = ((z > hi) & (y > hi - margin)) | ((z < lo) & (y < lo + margin))
+    return torch.where(may_be_clipped, z.clamp(lo, hi), z) - y.clamp(lo, hi)
+
+
+def through(value: Tensor, x: Tensor) -> Tensor:
+    """`value` with the gradient of x: the straight-through estimator of a rounding."""
+    return value.detach() + (x - x.detach())  # in this order exactly the value
 
 
 def conjugate_gradients(apply: Callable[[Tensor], Tensor], b: Tensor, tol: float = 1e-6, limit: int = 200) -> Tensor:

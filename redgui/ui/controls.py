@@ -87,7 +87,7 @@ def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
     if k.kind is bool:
         return gr.Checkbox(value=value, info=k.help, **common)
     if k.kind is str:
-        return gr.Textbox(value=value, info=k.help, max_lines=1, max_length=int(k.hi or 80), **common)
+        return gr.Textbox(value=value, info=k.help, max_lines=1, max_length=int(min(k.hi or 80, 2000)), **common)
     if k.log and k.kind is float:
         return log_slider(k.lo or 0.0, k.hi or 1.0, value, label, k.help, elem_id, visible=visible)
     hi, step = (k.hi or 1.0), k.step or (1 if k.kind is int else 0.01)

@@ -187,5 +187,5 @@ def newest(stream: Iterator[Measured], stop: Callable[[], None]) -> Iterator[Mea
 
 
 def _frame(step: Measured) -> Frame:
-    src = images.data_url(step.x0_hat.mean(0, keepdim=True), "jpeg", quality=92)
+    src = images.data_url(step.estimate, "jpeg", quality=92)
     return Frame(step.i + 1, step.sigma, step.psnr, src)

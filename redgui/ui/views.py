@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from redgui import api, images, metrics
+from redgui.operators import LinearOperator
 from redgui.problem import Problem, summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
 from redgui.ui.components import series_text
@@ -62,16 +63,18 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     if run.last is None:
         return None
     problem, particles = run.problem.to(run.last.x0_hat.device), run.last.x0_hat
-    restored = particles.mean(0, keepdim=True)
+    restored = run.last.estimate
     record = run.record()
     png = images.data_url(restored)
     befores = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
-    befores.append({"name": "pseudo-inverse", "src": images.data_url(problem.start())})
+    befores.append({"name": start_name(problem), "src": images.data_url(problem.start())})
     if problem.x_true is not None:
         befores.append({"name": "original", "src": images.data_url(problem.x_true)})
     gallery = []
     if len(particles) > 1:
-        gallery = [{"name": "mean", "src": png}, {"name": "spread (std)", "src": images.data_url(api.std_picture(particles))}]
+        reported = "mean" if run.last.best is None else "least residual"
+        spread = images.data_url(api.std_picture(particles))
+        gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
     record_url = "data:application/json;base64," + base64.b64encode(record.to_json().encode()).decode()
     return {
@@ -95,7 +98,8 @@ def figures(found: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
     cards = []
     if found["psnr"] is not None:
         gain = found["psnr"] - found["psnr_measurement"]
-        cards.append({"name": "PSNR", "text": f"{found['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement"})
+        turned = ", the better of upright and turned" if found["aligned"] else ""
+        cards.append({"name": "PSNR", "text": f"{found['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
         gain = found["ssim"] - found["ssim_measurement"]
         cards.append({"name": "SSIM", "text": f"{found['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
     against = f"noise σ_y {problem.sigma_y:g}" if problem.sigma_y > 0 else "no noise"
@@ -111,10 +115,16 @@ def measurement(problem: Problem, version: int) -> dict[str, Any]:
     picture = problem.H.picture(problem.y)
     caption = "The measurement y"
     if problem.x_true is not None:
-        caption += f": its pseudo-inverse has {float(metrics.psnr(problem.start(), problem.x_true)):.1f} dB PSNR"
+        found = float(metrics.psnr(problem.aligned(problem.start()), problem.x_true))
+        caption += f": its {start_name(problem)} has {found:.1f} dB PSNR"
     else:
         caption += ", as you gave it"
     return {"src": images.data_url(picture), "alt": "The measurement", "caption": caption, "version": version}
+
+
+def start_name(problem: Problem) -> str:
+    """What the picture to start from is called: only a linear operator has a pseudo-inverse."""
+    return "pseudo-inverse" if isinstance(problem.H, LinearOperator) else "starting picture"
 
 
 def weights(chosen: RedDiff, sigmas: Tensor, now: float | None = None) -> dict[str, Any]:

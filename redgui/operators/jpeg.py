@@ -1,0 +1,168 @@
+"""JPEG: y is the picture after compression at a quality and back (ITU-T T.81 / ISO 10918-1, JFIF).
+
+    C(x) = DCT of 8 x 8 blocks of the planes Y, Cb, Cr of x (4:2:0: chroma averaged 2 x 2), each in whole grey levels
+    y    = clip(C^-1(q round(C(x) / q)))
+
+with the tables q of Annex K scaled by the quality as libjpeg does, and chroma enlarged by its triangle filter, so that y is
+what Pillow decodes, but for its last rounding to 8 bits. The entropy coding loses nothing and is left out.
+
+Rounding has derivative 0 almost everywhere; H has the straight-through derivative, that of C^-1 C (with chroma's averaging and
+clipping). y says that each coefficient lies in a cell of width q. The residual is the distance to the cell (in units of x) and
+not to its middle: r = c - clip(c, q k - q/2, q k + q/2), where k are the whole numbers of the file, read back from y by undoing
+the decoder; where the decoder clipped they may be off by one. c is that of planes not in whole levels, for which the cells are
+widened by 1.5 levels, five standard deviations of such a rounding. f+(y) = y.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from redgui.knobs import knob
+from redgui.operators.base import Operator, OperatorError, through
+
+# Annex K.1 and K.2, in rows of frequency.
+LUMA = (
+    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56), (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
+)  # fmt: skip
+CHROMA = (
+    (17, 18, 24, 47, 99, 99, 99, 99), (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99), (47, 66, 99, 99, 99, 99, 99, 99),
+    *((99,) * 8 for _ in range(4)),
+)  # fmt: skip
+
+SLACK = 1.5  # grey levels
+
+# Y, Cb, Cr from R, G, B (JFIF), without the offset of 128 that chroma has in a file.
+YCBCR = (
+    (0.299, 0.587, 0.114),
+    (-0.299 / 1.772, -0.587 / 1.772, 0.5),
+    (0.5, -0.587 / 1.402, -0.114 / 1.402),
+)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class JPEG(Operator):
+    """y = clip(C^-1(q round(C(x) / q))), the same size as x."""
+
+    name = "jpeg"
+    label = "JPEG"
+    about = "The picture was saved as a small JPEG file; its blocks and lost detail are to be mended."
+
+    quality: int = knob(10, 1, 100, help="as in Pillow and libjpeg; the lower, the smaller the file")
+    subsampling: Literal["420", "444"] = knob("420", help="colour at half the size in both directions (4:2:0), or at full size")
+
+    def check_size(self, h: int, w: int) -> None:
+        unit = 16 if self.subsampling == "420" else 8
+        if h % unit or w % unit:
+            whole = f"{h - h % unit}x{w - w % unit}" if min(h, w) >= unit else f"at least {unit}x{unit}"
+            raise OperatorError(
+                f"jpeg: both sides must be divisible by {unit} (subsampling {self.subsampling}), so that all blocks are whole; "
+                f"got a picture of {h}x{w}. Use pictures of {whole}{', or subsampling 444' if unit == 16 else ''}."
+            )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        planes = []
+        for plane, q in self.planes(x, "averaged", whole=True):
+            k = _transformed(plane) / q
+            nearest = k.sign() * (k.abs() + 0.5).floor()  # halves away from 0, as encoders have it
+            planes.append(self._enlarged(_undone(q * through(nearest, k)), x.shape[-2:]))
+        rgb = torch.einsum("ij,bjhw->bihw", _matrix("rgb", x.dtype, x.device), torch.cat(planes, 1))
+        return ((rgb + 128) / 127.5 - 1).clamp(-1, 1)
+
+    def start(self, y: Tensor) -> Tensor:
+        return y.clone()
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        parts = []
+        for (of_x, q), (of_y, _) in zip(self.planes(x, "averaged"), self.planes(y, "undone"), strict=True):
+            c, middle, reach = _transformed(of_x), q * (_transformed(of_y) / q).round(), q / 2 + SLACK
+            parts.append((c - c.clamp(middle - reach, middle + reach)).flatten(1) / 127.5)
+        return torch.cat(parts, 1)
+
+    def planes(self, x: Tensor, chroma: Literal["averaged", "undone"], whole: bool = False) -> list[tuple[Tensor, Tensor]]:
+        """Y, and Cb with Cr, (b, 1 or 2, h', w') in grey levels with 0 in the middle, each with its table q.
+
+        Chroma at half the size is averaged as an encoder does, or what a decoder has enlarged is undone. With `whole` all
+        values are whole grey levels, as in an encoder: those of pixels, and the averages (halves down and up in turn).
+        """
+        if x.shape[1] != 3:
+            raise OperatorError(f"jpeg needs pictures of 3 channels; got {x.shape[1]}. Put colorize after it, or leave it out.")
+        self.check_size(*x.shape[-2:])
+        levels = (x + 1) * 127.5 - 128
+        planes = torch.einsum("ij,bjhw->bihw", _matrix("ycbcr", x.dtype, x.device), levels)
+        planes = through(planes.round(), planes) if whole else planes
+        luma, colour = planes[:, :1], planes[:, 1:]
+        if self.subsampling == "420":
+            rows, cols = (_resampling(n // 2, chroma, x.dtype, x.device) for n in x.shape[-2:])
+            colour = rows @ colour @ cols.mT
+            if whole:
+                bias = 0.25 + 0.25 * (torch.arange(colour.shape[-1], device=x.device) % 2)
+                colour = through((colour + bias).floor(), colour)
+        tables = [_table(name, self.quality, x.dtype, x.device) for name in ("luma", "chroma")]
+        return [(luma, tables[0]), (colour, tables[1])]
+
+    def _enlarged(self, plane: Tensor, size: torch.Size) -> Tensor:
+        if plane.shape[-2:] == size:
+            return plane
+        rows, cols = (_resampling(n // 2, "enlarged", plane.dtype, plane.device) for n in size)
+        return rows @ plane @ cols.mT
+
+
+def table(base: tuple[tuple[int, ...], ...], quality: int) -> np.ndarray:
+    """A table of Annex K, (8, 8), at a quality of 1 to 100 as libjpeg scales it."""
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return ((np.array(base) * percent + 50) // 100).clip(1, 255)
+
+
+def _transformed(planes: Tensor) -> Tensor:
+    """DCT of the blocks of (b, c, h, w)."""
+    b, c, h, w = planes.shape
+    T = _matrix("dct", planes.dtype, planes.device)
+    return T @ planes.reshape(b, c, h // 8, 8, w // 8, 8).transpose(-3, -2) @ T.mT
+
+
+def _undone(blocks: Tensor) -> Tensor:
+    """The planes of coefficients."""
+    b, c, rows, cols = blocks.shape[:4]
+    T = _matrix("dct", blocks.dtype, blocks.device)
+    return (T.mT @ blocks @ T).transpose(-3, -2).reshape(b, c, 8 * rows, 8 * cols)
+
+
+@lru_cache(maxsize=32)
+def _matrix(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    match name:
+        case "dct":
+            j = np.arange(8)
+            array = np.cos((2 * j + 1) * j[:, None] * np.pi / 16) / 2
+            array[0] /= np.sqrt(2)
+        case "ycbcr":
+            array = np.array(YCBCR)
+        case _:
+            array = np.linalg.inv(np.array(YCBCR))
+    return torch.from_numpy(array).to(device, dtype)
+
+
+@lru_cache(maxsize=32)
+def _table(name: str, quality: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.from_numpy(table(LUMA if name == "luma" else CHROMA, quality)).to(device, dtype)
+
+
+@lru_cache(maxsize=32)
+def _resampling(n: int, way: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """One axis of chroma: `averaged` in pairs (n, 2n), `enlarged` (2n, n), and `undone`, a left inverse of it (n, 2n).
+
+    Enlarging is libjpeg's triangle filter: 3/4 of the nearer and 1/4 of the farther value.
+    """
+    averaged = np.kron(np.eye(n), [[0.5, 0.5]])
+    before, after = np.eye(n)[[0, *range(n - 1)]], np.eye(n)[[*range(1, n), n - 1]]
+    enlarged = np.stack([0.75 * np.eye(n) + 0.25 * before, 0.75 * np.eye(n) + 0.25 * after], 1).reshape(2 * n, n)
+    undone = np.linalg.solve(averaged @ enlarged, averaged)
+    return torch.from_numpy({"averaged": averaged, "enlarged": enlarged, "undone": undone}[way]).to(device, dtype)
