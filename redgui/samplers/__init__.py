@@ -2,11 +2,16 @@
 
 from redgui import knobs
 from redgui.samplers.base import Sampler, SamplerError, Step, Steps
+from redgui.samplers.daps import DAPS
+from redgui.samplers.diffpir import DiffPIR
 from redgui.samplers.reddiff import RedDiff
+from redgui.samplers.rsd import RSD
+from redgui.samplers.sitcom import SITCOM
+from redgui.samplers.vml_map import VmlMap
 
-__all__ = ["SAMPLERS", "RedDiff", "Sampler", "SamplerError", "Step", "Steps", "build"]
+__all__ = ["DAPS", "RSD", "SAMPLERS", "SITCOM", "DiffPIR", "RedDiff", "Sampler", "SamplerError", "Step", "Steps", "VmlMap", "build"]
 
-SAMPLERS: tuple[type[Sampler], ...] = (RedDiff,)
+SAMPLERS: tuple[type[Sampler], ...] = (RedDiff, VmlMap, DiffPIR, DAPS, SITCOM, RSD)
 
 
 def build(spec: str) -> Sampler:
