@@ -14,12 +14,12 @@ def lift(H: LinearOperator, w: Tensor, reg: float) -> Tensor:
     """(H^T H + reg I)^-1 H^T w = H^T (H H^T + reg I)^-1 w, (b, c, h, w'); reg = 0 is H^+ w.
 
     `solve(adjoint(w), reg)` is the same number, but where H is blind it multiplies rounding errors of H^T w by 1/reg.
-    Here the eigenvalue 0 maps to 0, which keeps float32 exact for any reg >= 0.
+    Here the eigenvalue 0 maps to 0, and a reg that float32 cannot resolve leaves the pseudo-inverse, with its cutoff.
     """
     if isinstance(H, SpectralOperator):
 
         def inverse(lam: Tensor) -> Tensor:
-            kept = lam > 0 if reg > H.lam_max * H.cutoff**2 else H.kept(lam)
+            kept = lam > 0 if reg > 1e-6 * H.lam_max else H.kept(lam)
             return torch.where(kept, 1 / torch.where(kept, lam + reg, torch.ones_like(lam)), torch.zeros_like(lam))
 
         return H.spectral(inverse, H.adjoint(w))
