@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from redgui.knobs import knob
-from redgui.operators import OPERATORS, LinearOperator, Operator, SpectralOperator, build
-from redgui.priors import Counted, GaussianPrior, MixturePrior
+from redgui.operators import OPERATORS, LinearOperator, Operator, build
+from redgui.priors import Counted, GaussianPrior, MixturePrior, Prior
 from redgui.randomness import Generators
 from redgui.samplers import SITCOM, VmlMap
 
@@ -68,6 +68,11 @@ def vml_s(prior: MixturePrior, H: Operator, y: Tensor, sigma_y: float, x: Tensor
     return -log_p(prior, x, sigma) - (D - x).flatten(1).square().sum(1) / (2 * sigma**2) + data / (2 * sigma_y**2)
 
 
+def at(sampler: VmlMap, prior: Prior, H: Operator, y: Tensor, sigma_y: float, x: Tensor, sigma: float) -> Tensor:
+    """x after the sampler's descent at one level."""
+    return sampler.descend(prior, H, y, sigma_y, x, sigma, torch.ones(len(x)).to(x))[0]
+
+
 def dense(H: LinearOperator, like: Tensor) -> Tensor:
     """H as a matrix (m, n)."""
     eye = torch.eye(like[0].numel(), dtype=like.dtype).view(-1, *like.shape[1:])
@@ -108,8 +113,8 @@ def test_proposition_2_is_the_divergence_between_the_two_posteriors(H, sigma):
 def test_the_plain_step_is_the_gradient_of_the_simplified_loss(H, sigma):
     sigma_y, y = 0.3, torch.tensor([[[[0.4]]]], dtype=torch.float64).expand(3, 1, 1, 1)
     x = points((0.2, -0.1), (1.0, 0.4), (-0.5, 0.3))
-    plain = VmlMap(preconditioner="plain", use_jacobian=True, clip=100.0)
-    moved = plain.descend(THREE, H, y, sigma_y, x, sigma)[0] - x
+    plain = VmlMap(preconditioner="plain", use_jacobian=True, clip=100.0, backtrack=False)
+    moved = at(plain, THREE, H, y, sigma_y, x, sigma) - x
 
     gradient, step = torch.zeros_like(x), 1e-5
     for k in range(2):
@@ -153,10 +158,10 @@ def test_without_noise_map_ga_is_plain_descent_of_the_simplified_loss_where_all_
     H, draw = build(spec), torch.Generator().manual_seed(0)
     prior = GaussianPrior(size=8)
     x, x_true = (torch.randn(2, 3, 8, 8, generator=draw, dtype=torch.float64) for _ in range(2))
-    ga = VmlMap(objective="map-ga-np", clip=100.0)
-    vml = VmlMap(preconditioner="plain", use_jacobian=True, clip=100.0)
+    ga = VmlMap(objective="map-ga-np", clip=100.0, backtrack=False)
+    vml = VmlMap(preconditioner="plain", use_jacobian=True, clip=100.0, backtrack=False)
     for sigma in (0.1, 3.0):
-        a, b = ga.descend(prior, H, H(x_true), 0.0, x, sigma)[0], vml.descend(prior, H, H(x_true), 1e-9, x, sigma)[0]
+        a, b = at(ga, prior, H, H(x_true), 0.0, x, sigma), at(vml, prior, H, H(x_true), 1e-9, x, sigma)
         assert float((a - x).abs().max()) > 1e-3
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
@@ -193,10 +198,10 @@ def test_under_a_gaussian_prior_every_level_denoises_to_the_map_estimate(spec):
     for sigma in (0.02, 0.3, 1.0, 10.0):
         x = (wanted.flatten() + sigma**2 * torch.linalg.solve(C, wanted.flatten())).view_as(wanted)
         for still in (free, through, VmlMap(preconditioner="plain", use_jacobian=True)):
-            torch.testing.assert_close(still.descend(prior, H, y, sigma_y, x, sigma)[0], x, rtol=0, atol=1e-7 * (1 + sigma**2))
+            torch.testing.assert_close(at(still, prior, H, y, sigma_y, x, sigma), x, rtol=0, atol=1e-7 * (1 + sigma**2))
     # and where it gets to from elsewhere.
     for mover in (free, through):
-        x, _ = mover.descend(prior, H, y, sigma_y, torch.ones_like(x_true), 0.3)
+        x = at(mover, prior, H, y, sigma_y, torch.ones_like(x_true), 0.3)
         torch.testing.assert_close(prior.denoise(x, 0.3), wanted, rtol=0, atol=2e-3)
 
 
@@ -214,3 +219,140 @@ def test_gauss_newton_through_the_network_finds_the_dominant_mode_of_a_posterior
     ends = reached(sampler, prior, Row(), 0.3, sigma_y, 60)
     hits = (ends - torch.tensor([0.3, 0.8])).norm(dim=1) < 0.1
     assert int(hits.sum()) >= 58
+
+
+@pytest.mark.parametrize("sigma_y", [0.3, 0.1, 0.01])
+def test_backtracking_makes_the_loss_fall_where_full_steps_overshoot(sigma_y):
+    # Two narrow modes: between them J is up to 9.
+    prior = MixturePrior(points((0.7, 0.8), (-0.6, -0.7)), 0.1, torch.tensor([0.5, 0.5], dtype=torch.float64))
+    H, y = Row(a=1.0, b=0.5), torch.full((200, 1, 1, 1), 0.5, dtype=torch.float64)
+    rises = {}
+    for backtrack in (True, False):
+        sampler, made, rises[backtrack] = VmlMap(use_jacobian=True, backtrack=backtrack), 0, 0
+        for sigma in (0.2, 0.5, 1.0, 3.0):
+            x = sigma * torch.randn(200, 2, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            share = torch.ones(200, dtype=torch.float64)
+            before = vml_s(prior, H, y, sigma_y, x, sigma)
+            for _ in range(8):
+                x, _, share = sampler.descend(prior, H, y, sigma_y, x, sigma, share)
+                after = vml_s(prior, H, y, sigma_y, x, sigma)
+                rises[backtrack] += int((after > before + 1e-9 * (1 + before.abs())).sum())
+                made, before = made + 200, after
+    assert rises[True] <= 0.003 * made
+    assert rises[False] >= 0.15 * made
+
+
+@pytest.mark.parametrize("knobs", [{}, dict(use_jacobian=True)], ids=["free", "jacobian"])
+def test_an_operator_that_is_not_linear_is_fitted_too(knobs):
+    ends = torch.cat([reached(VmlMap(steps=40, inner=4, **knobs), THREE, Parabola(), y, 0.01, 5) for y in (0.3, -0.5)])
+    measured = ends[:, 0] + ends[:, 1].square() / 2
+    torch.testing.assert_close(measured, torch.tensor([0.3] * 5 + [-0.5] * 5, dtype=torch.float64), rtol=0, atol=0.03)
+
+
+# ---- what it costs ----
+
+
+@pytest.mark.parametrize(
+    ("knobs", "forwards", "backwards"),
+    [
+        (dict(inner=1), 12, 0),
+        (dict(inner=3), 24, 0),
+        (dict(inner=3, use_jacobian=True), 24, 18),
+        (dict(inner=3, objective="map-ga-np"), 24, 18),
+        (dict(inner=3, objective="map-ga"), 42, 18),
+    ],
+)
+def test_network_calls_of_vml_map(gaussian, drawn, knobs, forwards, backwards):
+    H, counted = build("inpaint"), Counted(gaussian)
+    list(VmlMap(steps=6, **knobs)(counted, H, H(drawn(1)), 0.0, generator=Generators([0])))
+    assert (counted.forwards, counted.backwards) == (forwards, backwards)
+
+
+def test_without_the_jacobian_no_graph_passes_through_the_network(drawn):
+    H = build("superres:factor=2")
+    assert len(list(VmlMap(steps=3)(Strict(size=16), H, H(drawn(1)), 0.0, generator=Generators([0])))) == 3
+
+
+class Strict(GaussianPrior):
+    """Fails when a graph could pass through it."""
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        assert not torch.is_grad_enabled()
+        return super().denoise(x, sigma)
+
+
+@pytest.mark.parametrize("objective", ["vml", "map-ga", "map-ga-np"])
+@pytest.mark.parametrize("transition", ["ode", "renoise"])
+def test_every_variant_fits_the_measurement_and_restores_what_is_missing(objective, transition):
+    prior, H = GaussianPrior(size=16), build("inpaint:kind=random,fraction=0.5")
+    x_true = prior.sample(2, torch.Generator().manual_seed(2))
+    sampler = VmlMap(steps=60, inner=2, objective=objective, transition=transition)
+    *_, step = sampler(prior, H, H(x_true), 0.0, generator=Generators([0, 1]))
+    assert float((step.x0_hat - x_true).square().mean()) < 0.8 * float((H(x_true) - x_true).square().mean())
+    assert bool((step.scalars["residual"] < 1e-3).all())
+
+
+@pytest.mark.parametrize("cls", [VmlMap, SITCOM])
+def test_more_or_fewer_steps_are_taken_from_where_the_run_is(gaussian, drawn, cls):
+    H = build("inpaint")
+    for wanted, total in ((10, 10), (4, 4), (1, 3)):
+        run = cls(steps=6)(gaussian, H, H(drawn(1)), 0.0, generator=Generators([0]))
+        seen = [next(run), run.send(None)]
+        seen += [run.send(cls(steps=wanted)), *run]
+        assert [step.i for step in seen] == list(range(total))
+        assert [step.n for step in seen[2:]] == [total] * (total - 2)
+        sigmas = [step.sigma for step in seen]
+        assert sigmas == sorted(sigmas, reverse=True)
+
+
+# ---- SITCOM ----
+
+
+def test_sitcom_stops_at_the_noise_level_picture_by_picture():
+    prior, H, sigma_y = GaussianPrior(size=8), build("inpaint:kind=random,fraction=0.5"), 0.1
+    x_true = prior.sample(4, torch.Generator().manual_seed(1))
+    y = H(x_true) + sigma_y * H.on_support(Generators([5, 6, 7, 8]).randn_like(x_true))
+    sampler = SITCOM(steps=20, inner=60, lr=0.1, clip=False)
+    steps = [step for step in sampler(prior, H, y, sigma_y, generator=Generators(range(4))) if step.sigma < 0.5]
+    assert len(steps) >= 2
+    for step in steps:  # at very high levels the network gives its mean whatever it is given
+        assert bool((step.scalars["residual"] < sigma_y + 0.001).all())
+        assert bool((step.scalars["residual"] > 0.5 * sigma_y).all())  # and no further
+    assert len({float(k) for step in steps for k in step.scalars["inner"]}) > 1
+
+
+def test_sitcom_optimises_in_the_networks_own_scale():
+    class Watched(GaussianPrior):
+        def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+            seen.append((x.detach().clone(), float(sigma)))
+            return super().denoise(x, sigma)
+
+    seen: list[tuple[Tensor, float]] = []
+    prior, H = Watched(size=8), build("denoise")
+    y = prior.sample(1, torch.Generator().manual_seed(0))
+    list(SITCOM(steps=3, inner=2, lr=0.02)(prior, H, y, 0.0, generator=Generators([0])))
+    for (x, sigma), (moved, _) in zip(seen[::2], seen[1::2], strict=True):
+        # Adam's first step moves every entry of u = x / sqrt(1 + sigma^2) by lr.
+        torch.testing.assert_close((moved - x).abs(), torch.full_like(x, 0.02 * (1 + sigma**2) ** 0.5), rtol=2e-2, atol=0)
+
+
+def test_sitcoms_proximity_keeps_the_input_where_it_was(gaussian, drawn):
+    H = build("inpaint")
+    y, x = H(drawn(1)), Generators([0]).randn(3, 16, 16)
+    residual = [SITCOM(inner=40, proximity=p).fit(gaussian, H, y, x, 0.3, 0.0)[1].item() for p in (0.0, 1.0, 10.0)]
+    assert residual[0] < residual[1] < residual[2]
+
+
+def test_network_calls_of_sitcom(gaussian, drawn):
+    H, counted = build("inpaint"), Counted(gaussian)
+    list(SITCOM(steps=6, inner=5, stop=0.0)(counted, H, H(drawn(1)), 0.0, generator=Generators([0])))
+    assert (counted.forwards, counted.backwards) == (30, 24)
+    counted = Counted(gaussian)
+    list(SITCOM(steps=6, inner=5, stop=3.0)(counted, H, H(drawn(1)), 2.0, generator=Generators([0])))  # all is noise
+    assert (counted.forwards, counted.backwards) == (6, 0)
+
+
+def test_knobs_of_both_are_kept_within_their_bounds():
+    for sampler in (VmlMap(), SITCOM()):
+        with pytest.raises(Exception, match="steps lies in"):
+            dataclasses.replace(sampler, steps=0)
