@@ -336,6 +336,7 @@ def test_sitcom_optimises_in_the_networks_own_scale():
         torch.testing.assert_close((moved - x).abs(), torch.full_like(x, 0.02 * (1 + sigma**2) ** 0.5), rtol=2e-2, atol=0)
 
 
+@torch.no_grad()
 def test_sitcoms_proximity_keeps_the_input_where_it_was(gaussian, drawn):
     H = build("inpaint")
     y, x = H(drawn(1)), Generators([0]).randn(3, 16, 16)

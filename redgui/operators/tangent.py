@@ -67,9 +67,8 @@ class Tangent:
 
     def norm2(self) -> Tensor:
         """The largest eigenvalue of A^T A per image, (b, 1, 1, 1), by power iteration if it is not known."""
-        v = torch.ones_like(self.x[:, :1]).expand_as(self.x) + 0.1 * torch.linspace(-1, 1, self.x[0].numel()).to(self.x).view_as(
-            self.x[0]
-        )
+        # Not orthogonal to the largest singular vector of any common degradation, which is a constant picture or near one.
+        v = 1 + 0.1 * torch.linspace(-1, 1, self.x[0].numel()).to(self.x).view_as(self.x[:1]).expand_as(self.x)
         if isinstance(self.linear, SpectralOperator):
             return self.linear.lam_max * torch.ones_like(v[:, :1, :1, :1])
         size = v.flatten(1).norm(dim=1)

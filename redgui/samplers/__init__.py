@@ -9,7 +9,20 @@ from redgui.samplers.rsd import RSD
 from redgui.samplers.sitcom import SITCOM
 from redgui.samplers.vml_map import VmlMap
 
-__all__ = ["DAPS", "RSD", "SAMPLERS", "SITCOM", "DiffPIR", "RedDiff", "Sampler", "SamplerError", "Step", "Steps", "VmlMap", "build"]
+__all__ = [
+    "DAPS",
+    "RSD",
+    "SAMPLERS",
+    "SITCOM",
+    "DiffPIR",
+    "RedDiff",
+    "Sampler",
+    "SamplerError",
+    "Step",
+    "Steps",
+    "VmlMap",
+    "build",
+]
 
 SAMPLERS: tuple[type[Sampler], ...] = (RedDiff, VmlMap, DiffPIR, DAPS, SITCOM, RSD)
 

@@ -60,24 +60,26 @@ class DAPS(Sampler):
     about = "draws a fresh picture that fits the measurement at every noise level"
 
     steps: int = knob(50, 1, 1000, help="noise levels; each costs `ode_steps` network calls", log=True)
-    ode_steps: int = knob(5, 1, 50, label="ODE steps", help="network calls for the estimate at each noise level")
+    ode_steps: int = knob(2, 1, 50, label="ODE steps", help="network calls for the estimate at each noise level")
     inner: Literal["exact", "langevin"] = knob(
         "exact", help="draw given the measurement: exact (linear operators), or by Langevin dynamics as in the paper"
     )
     langevin_steps: int = knob(100, 1, 1000, label="Langevin steps", log=True, help="length of the chain at each noise level")
-    lr: float = knob(0.3, 1e-3, 1.9, label="Langevin step", log=True, help="step over what the curvature allows; from 2 on it diverges")
+    lr: float = knob(0.3, 1e-3, 1.9, label="Langevin step", log=True, help="step over one that the curvature allows")
     texture: float = knob(
-        0.15, 0.01, 1e4, log=True, advanced=True, help="bounds the spread of the draw by this times √σ; large: no bound, as in the paper"
+        0.15, 0.01, 1e4, log=True, advanced=True, help="bounds the spread of a draw by this times √σ; large: the paper's"
     )
     prior_std: float = knob(
-        0.5, 0.05, 1e4, label="prior's std", log=True, advanced=True, help="bounds the spread of the draw; large: no bound, as in the paper"
+        0.5, 0.05, 1e4, label="prior's std", log=True, advanced=True, help="bounds the spread of a draw; large: the paper's"
     )
     final: Literal["mean", "draw"] = knob(
         "mean", advanced=True, help="the result: the mean of the last draw's distribution, or the draw with its noise"
     )
     sigma_max: float = knob(100.0, 1.0, 200.0, label="first σ", log=True, advanced=True, live=False, help="highest noise level")
     sigma_min: float = knob(0.1, 0.01, 1.0, label="last σ", log=True, advanced=True, help="lowest noise level but zero")
-    sigma_y_min: float = knob(0.01, 1e-4, 0.5, label="least σ_y", log=True, advanced=True, help="noise assumed in the measurement when it has less")  # fmt: skip
+    sigma_y_min: float = knob(
+        0.01, 1e-4, 0.5, label="least σ_y", log=True, advanced=True, help="noise assumed in y when there is less"
+    )
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
@@ -111,7 +113,7 @@ class DAPS(Sampler):
     def ode(self, prior: Prior, x: Tensor, sigma: float) -> Tensor:
         """x0 by Euler steps of dx = (x - D) dsigma / sigma from sigma to 0; the levels between are Karras' down to 0.01."""
         levels = schedule.karras(self.ode_steps + 1, min(0.01, sigma), sigma).tolist()
-        for here, there in zip(levels[:-1], [*levels[1:-1], 0.0], strict=True):
+        for here, there in zip([sigma, *levels[1:-1]], [*levels[1:-1], 0.0], strict=True):
             D = prior.denoise(x, here)
             x = D + there / here * (x - D)
         return x

@@ -19,8 +19,9 @@ Half-quadratic splitting: the network denoises, a proximal step fits the measure
 With lam = 1 the proximal step is the exact posterior mean of N(denoised, sigma^2 I) under the likelihood of y.
 
 Differs from the authors' code (yuanzhi-zhu/DiffPIR, main_ddpir_*.py):
- - sigma_y and sigma are in the same unit; the code has sigma_n in [0, 1] and sigma in [-1, 1] units, so its lambda = 1 is lam = 0.25;
- - the proximal step is exact for every linear operator (no back-projection for bicubic SR), and blur and SR need no separate modes;
+ - sigma_y and sigma are in the same unit; the code has sigma_n in [0, 1] and sigma in [-1, 1] units: its lambda = 1
+   is lam = 0.25;
+ - the proximal step is exact for every linear operator (no back-projection for bicubic SR), without separate modes;
  - the result is x0_t' of the last level, where the code leaves its last network call unused and returns the noisy iterate;
    a mask's known pixels are not pasted over it when the measurement is noisy;
  - neither the learned variance nor the code's extra knob eta (0 by default).
@@ -58,12 +59,10 @@ class DiffPIR(Sampler):
     lam: float = knob(1.0, 0.01, 100.0, label="λ", log=True, help="weight of the denoised picture against the measurement")
     zeta: float = knob(0.3, 0.0, 1.0, label="ζ", help="share of fresh noise; 0 goes on with the noise that is there")
     spacing: Literal["quad", "uniform", "karras"] = knob(
-        "quad", advanced=True, help="noise levels: few high ones (the paper's), even over the training grid, or dense at low noise"
+        "quad", advanced=True, help="noise levels: few high ones (the paper's), even over the grid, or dense at low noise"
     )
-    sigma_max: float = knob(160.0, 1.0, 200.0, label="first σ", log=True, advanced=True, live=False, help="noise level of the start")
-    sigma_y_min: float = knob(
-        0.002, 0.0, 0.5, label="least σ_y", advanced=True, help="noise assumed in the measurement when it has less"
-    )
+    sigma_max: float = knob(160.0, 1.0, 200.0, label="first σ", log=True, advanced=True, live=False, help="noise of the start")
+    sigma_y_min: float = knob(0.002, 0.0, 0.5, label="least σ_y", advanced=True, help="noise assumed in y when there is less")
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within the range of pictures")
 
     @torch.no_grad()

@@ -58,14 +58,14 @@ class RSD(Sampler):
     steps: int = knob(100, 1, 5000, help="iterations: one network call each, per particle", log=True)
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")
     lam: float = knob(0.25, 0.0, 10.0, label="λ", log=True, help="weight of the prior against the measurement")
-    gamma: float = knob(0.1, 0.0, 10.0, label="γ", log=True, help="how strongly particles repel each other; 0: independent RED-diff runs")
+    gamma: float = knob(0.3, 0.0, 10.0, label="γ", log=True, help="repulsion of the particles; 0: RED-diff")
     where: Literal["null", "pixels"] = knob(
         "null", advanced=True, help="what is repelled: the part that the measurement does not see, or the whole picture"
     )
     spacing: Literal["uniform", "karras"] = knob(
-        "uniform", advanced=True, help="noise levels even over the training grid (the paper's), or dense at low noise (arXiv 2206.00364)"
+        "uniform", advanced=True, help="noise levels even over the training grid (the paper's), or dense at low noise"
     )
-    sigma_start: float = knob(160.0, 0.1, 200.0, label="first σ", log=True, advanced=True, help="highest noise level that is visited")
+    sigma_start: float = knob(160.0, 0.1, 200.0, label="first σ", log=True, advanced=True, help="highest noise level")
     noise_aware: bool = knob(
         True, advanced=True, help="weigh the data term down as the residual nears the noise level, so that noise is not fitted"
     )
@@ -86,7 +86,7 @@ class RSD(Sampler):
             pull = error - self.gamma * sigma / (1 + sigma**2) ** 0.5 * repulsion if self.gamma > 0 else error
 
             # gradient of |y - H(mu)|^2 / 2m + w (eps_hat - eps - gamma sigma_t r)^T mu / n, with stop-gradient on the network
-            w = self.lam * sigma
+            w = self.lam * torch.as_tensor(sigma, dtype=torch.float32).to(mu)
             r, g_data = H.gradient(mu, y)
             residual = r.flatten(1).norm(dim=1) / m**0.5
             mu.grad = self.data_weight(residual, sigma_y, mu) * (g_data / m) + w * pull / n
@@ -118,7 +118,7 @@ class RSD(Sampler):
         z = mu
         if self.where == "null" and isinstance(H, LinearOperator):
             z = mu - H.pinv(H(mu))
-        z = z.flatten(1)
+        z = (z - z[:1]).flatten(1)  # only differences count, and equal particles then differ by exactly 0
         d2 = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist").square() / z.shape[1]
         others = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
         # Particles that have not yet parted have no scale: 0.01 per entry then stands for it.

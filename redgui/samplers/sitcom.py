@@ -7,7 +7,7 @@ output of the network; forward consistency: the next iterate is that picture wit
     x_T ~ N(0, I)
     for t = T, ..., 1:
         v <- x_t
-        repeat at most K times: v <- Adam step on |A(f(v; t)) - y|^2 + lambda |x_t - v|^2, stop when |A(f(v; t)) - y|^2 < delta^2
+        repeat at most K times, until |A(f(v; t)) - y|^2 < delta^2: v <- Adam step on |A(f(v; t)) - y|^2 + lambda |x_t - v|^2
         x_t-1 = sqrt(abar_t-1) f(v; t) + sqrt(1 - abar_t-1) z
 
     paper            here
@@ -22,8 +22,8 @@ Differs from the authors' code (sjames40/SITCOM):
  - the stopping rule holds for each picture of a batch by itself;
  - the last level adds no noise, and inpainting has no extra gradient step.
 
-Cost per step: at most `inner` forwards of the network and one backward less; as many evaluations of H. When all pictures meet the
-stopping rule the level is over, after one forward at best.
+Cost per step: at most `inner` forwards of the network and one backward less; as many evaluations of H. The level is over
+when all pictures meet the stopping rule, after one forward at best.
 """
 
 from dataclasses import dataclass
@@ -51,10 +51,10 @@ class SITCOM(Sampler):
     about = "optimises the network's input until its output fits the measurement"
 
     steps: int = knob(20, 1, 500, help="noise levels", log=True)
-    inner: int = knob(10, 1, 200, label="K", log=True, help="most optimiser steps per noise level: a forward and a backward each")
+    inner: int = knob(10, 1, 200, label="K", log=True, help="network calls per noise level at most")
     lr: float = knob(0.02, 1e-4, 1.0, label="learning rate", log=True, help="step size of the optimiser")
     proximity: float = knob(0.0, 0.0, 10.0, label="λ", advanced=True, help="keeps the input near where the level began")
-    stop: float = knob(1.0, 0.0, 3.0, advanced=True, help="a level is over when the residual is this many times the noise level")
+    stop: float = knob(1.0, 0.0, 3.0, advanced=True, help="a level ends when the residual is this many times σ_y")
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within the range of pictures")
 
     @torch.no_grad()
