@@ -20,7 +20,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("reddiff", "inpaint"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=2.0, sigma_end=0.1),
     # Plain gradient steps: H^T H is 1/k^2 times a projection, so lr 1 meets y at once. 25.1 against Adam's 25.0, same faces.
     ("reddiff", "superres"): dict(lr=1.0, lam=0.15, spacing="karras", sigma_start=3.0, sigma_end=0.03, optimizer="sgd"),
-    # A hole as large as half a face needs coarse levels and longer steps to leave its grey start: by eye, on the same faces.
+    # A hole as large as half a face needs coarse levels and longer steps to leave its grey start: by eye, same faces.
     ("reddiff", "inpaint:half"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
     ("reddiff", "inpaint:outpaint"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
     # First 4 val faces, no noise, 100 steps (phase 200), PSNR in dB against that of the first line: HDR 26.2 (24.6), non-linear blur

@@ -2,20 +2,29 @@
 
 from redgui import knobs
 from redgui.samplers.base import Sampler, SamplerError, Step, Steps
+from redgui.samplers.daps import DAPS
 from redgui.samplers.ddnm import DDNM
 from redgui.samplers.ddrm import DDRM
+from redgui.samplers.diffpir import DiffPIR
 from redgui.samplers.dps import DPS
 from redgui.samplers.mcg import MCG
 from redgui.samplers.pigdm import PiGDM
 from redgui.samplers.reddiff import RedDiff
 from redgui.samplers.repaint import RePaint
+from redgui.samplers.rsd import RSD
+from redgui.samplers.sitcom import SITCOM
+from redgui.samplers.vml_map import VmlMap
 
 __all__ = [
+    "DAPS",
     "DDNM",
     "DDRM",
     "DPS",
     "MCG",
+    "RSD",
     "SAMPLERS",
+    "SITCOM",
+    "DiffPIR",
     "PiGDM",
     "RePaint",
     "RedDiff",
@@ -23,10 +32,14 @@ __all__ = [
     "SamplerError",
     "Step",
     "Steps",
+    "VmlMap",
     "build",
 ]
 
-SAMPLERS: tuple[type[Sampler], ...] = (RedDiff, DPS, PiGDM, DDRM, MCG, DDNM, RePaint)
+# In the order in which people see them.
+SAMPLERS: tuple[type[Sampler], ...] = (
+    RedDiff, VmlMap, DPS, PiGDM, DDRM, MCG, DDNM, DiffPIR, DAPS, RePaint, SITCOM, RSD,
+)  # fmt: skip
 
 
 def build(spec: str) -> Sampler:

@@ -53,7 +53,8 @@ Steps = Generator[Step, "Sampler | None", None]
 class Sampler(abc.ABC):
     """A method that draws from, or finds a mode of, p(x0 | y).
 
-    Class attributes: `name` (command line), `label`, `paper` and `about` (for people), `needs` (the least operator class).
+    Class attributes: `name` (command line), `label`, `paper` and `about` (for people), `needs` (the least operator class),
+    `coupled` (the images of a batch are particles of one problem that see each other; otherwise a batch changes nothing).
     """
 
     name: ClassVar[str]
@@ -61,6 +62,7 @@ class Sampler(abc.ABC):
     paper: ClassVar[str]
     about: ClassVar[str]
     needs: ClassVar[type[Operator]] = Operator
+    coupled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         knobs.check(self)
