@@ -137,17 +137,17 @@ def test_the_gauss_newton_direction_solves_its_equation_and_is_pigdms_guidance_i
     H, sigma_y, draw = operator(), 0.1, torch.Generator().manual_seed(0)
     if not isinstance(H, LinearOperator):
         return
-    D, x = (torch.randn(2, 3, 12, 12, generator=draw, dtype=torch.float64) for _ in range(2))
-    y = H(torch.randn(2, 3, 12, 12, generator=draw, dtype=torch.float64))
+    D, x = (torch.randn(2, 3, 16, 16, generator=draw, dtype=torch.float64) for _ in range(2))
+    y = H(torch.randn(2, 3, 16, 16, generator=draw, dtype=torch.float64))
     A, rho = dense(H, D), (sigma_y / sigma) ** 2
     r = (y - H(D)).flatten(1).T
 
-    u = VmlMap().direction(GaussianPrior(size=12), H, y, sigma_y, x, D, sigma)
+    u = VmlMap().direction(GaussianPrior(size=16), H, y, sigma_y, x, D, sigma)
     right = rho * (D - x).flatten(1).T + A.T @ r
     wanted = torch.linalg.solve(A.T @ A + rho * torch.eye(A.shape[1], dtype=A.dtype), right).T
     torch.testing.assert_close(u.flatten(1), wanted, rtol=0, atol=1e-9)
 
-    data = VmlMap().direction(GaussianPrior(size=12), H, y, sigma_y, D, D, sigma)
+    data = VmlMap().direction(GaussianPrior(size=16), H, y, sigma_y, D, D, sigma)
     gram = sigma**2 * A @ A.T + sigma_y**2 * torch.eye(A.shape[0], dtype=A.dtype)
     guidance = sigma**2 * A.T @ torch.linalg.solve(gram, r)
     torch.testing.assert_close(data.flatten(1), guidance.T, rtol=0, atol=1e-10)
