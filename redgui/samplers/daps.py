@@ -126,10 +126,12 @@ class DAPS(Sampler):
             a = x0_hat + noise * r * generator.randn_like(x0_hat)
             wanted = y + noise * sigma_y * H.on_support(generator.randn_like(y))
             return a - lift(H, H.residual(a, wanted), (sigma_y / r) ** 2)
-        # The curvature of the exponent at x0_hat is at most this, so lr < 2 keeps the chain stable.
+        # The curvature of the exponent at x0_hat is at most this, so lr < 2 keeps the chain stable. Where H is curved it can be
+        # larger further on: a pull never moves a pixel by more than half of the pictures' range, so that the chain cannot run off.
         h = self.lr / (1 / r**2 + Tangent(H, x0_hat, y).norm2() / sigma_y**2)
         v = x0_hat
         for _ in range(self.langevin_steps):
             _, g = H.gradient(v, y)
-            v = v + h * ((x0_hat - v) / r**2 - g / sigma_y**2) + noise * (2 * h).sqrt() * generator.randn_like(v)
+            pull = (h * ((x0_hat - v) / r**2 - g / sigma_y**2)).clamp(-1, 1)
+            v = v + pull + noise * (2 * h).sqrt() * generator.randn_like(v)
         return v
