@@ -23,8 +23,8 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # A hole as large as half a face needs coarse levels and longer steps to leave its grey start: by eye, same faces.
     ("reddiff", "inpaint:half"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
     ("reddiff", "inpaint:outpaint"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
-    # First 4 val faces, no noise, 100 steps (phase 200), PSNR in dB against that of the first line: HDR 26.2 (24.6), non-linear blur
-    # 33.4 (30.1), quantised 24.3 (23.8), compressed sensing 27.0 (25.0), Fourier 24.0 (23.9), composed 30.7 (30.4), phase 22.3 (14.9).
+    # First 4 val faces, no noise, 100 steps (phase 200), PSNR in dB against that of "*": HDR 26.2 (24.6), non-linear blur 33.4
+    # (30.1), quantised 24.3 (23.8), compressed sensing 27.0 (25.0), Fourier 24.0 (23.9), composed 30.7 (30.4), phase 22.3 (14.9).
     ("reddiff", "hdr"): dict(lr=0.1, lam=0.25, spacing="karras", sigma_start=5.0),
     ("reddiff", "nonlinear-blur"): dict(lr=0.2, lam=0.03, spacing="karras", sigma_start=5.0),
     ("reddiff", "quantize"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
@@ -35,10 +35,25 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # First 2 val faces, 50 steps, noiseless: spread 0.25 beats 1 by 0.1 to 0.9 dB but for colours, where it loses 1.4.
     ("pigdm", "*"): dict(spread=0.25),
     ("pigdm", "colorize"): dict(spread=1.0),
-    # First 2 val faces, 50 steps: 25.7 dB at zeta 0.5 on noisy random masks, against 24.4 at 0.2 and at 1; noiseless blur has 23.0 at 0.2, 22.8 at 0.5.
+    # First 2 val faces, 50 steps: noisy random masks have 25.7 dB at zeta 0.5, 24.4 at 0.2 and at 1; noiseless blur has 22.8 at 0.5,
+    # 23.0 at 0.2.
     ("dps", "blur"): dict(zeta=0.2),
     # First 2 val faces, 70 % of the pixels missing: 20 steps leave speckles, 50 gain 1.9 dB.
     ("ddrm", "inpaint:random"): dict(steps=50),
+    # The lines below: first 2 val faces, 50 levels, PSNR in dB without noise / with sigma_y 0.1.
+    # A mode: SR x4 25.2 / 22.1, blur 32.7 / 24.7, random 70 % 28.7 / 26.9, box 31.0 / 28.8. Colours come out too strong, less so
+    # from a higher first level: 22.8 from sigma 10, 24.9 from 80.
+    ("vml-map", "*"): dict(steps=50),
+    ("vml-map", "colorize"): dict(steps=50, sigma_max=80.0),
+    # zeta 1: SR x4 24.4 / 22.8, blur 30.6 / 24.6, random 70 % 25.6 / 24.7, box 29.9 / 27.9, colours 32.0 without noise;
+    # zeta 0.8: 23.5 / 22.2, 30.1 / 24.0, 24.6 / 23.8, 29.3 / 27.2, 31.0. lam 4 instead of 1: 0.6 lower on noisy SR at zeta 0.8.
+    ("diffpir", "*"): dict(steps=50, zeta=1.0),
+    # A posterior sample: blur 28.2 / 22.0 (26.0 without noise with sigma_y_min 0.01), random 70 % 24.8 / 22.4, box 29.5 / 26.4,
+    # colours 30.8 / 24.7; SR x4 23.1 / 18.7 with texture 0.15, 22.5 / 20.3 with 0.3.
+    ("daps", "*"): dict(sigma_y_min=0.002),
+    ("daps", "superres"): dict(sigma_y_min=0.002, texture=0.3),
+    # RED-diff's. Four particles on the box of one face, 60 steps: 30.6 to 31.9 each with gamma 0, 26.8 to 28.0 with 0.002.
+    ("rsd", "*"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=5.0),
 }
 
 

@@ -219,7 +219,9 @@ def test_an_operator_that_fits_is_let_through():
 def test_a_non_linear_operator_of_ones_own_works_where_it_is_accepted(cls):
     H = Square()
     if cls.accepts(H):
-        assert bool(list(stream(cls, H, H(PRIOR.sample(1, torch.Generator().manual_seed(1))) + 0.1, [0]))[-1].x0_hat.isfinite().all())
+        assert bool(
+            list(stream(cls, H, H(PRIOR.sample(1, torch.Generator().manual_seed(1))) + 0.1, [0]))[-1].x0_hat.isfinite().all()
+        )
     else:
         with pytest.raises(SamplerError):
             cls().check_fit(H, SAMPLERS)

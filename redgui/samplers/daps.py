@@ -26,7 +26,8 @@ Differs from the authors' code (zhangbingliang2019/DAPS):
  - 1/r_t^2 = 1/sigma^2 + 1/(c^2 sigma) + 1/p^2 with c = `texture`, p = `prior_std`. Their defaults fit the error of the bundled
    prior on faces within 12 % from sigma = 0.02 to 50; c -> infinity is exact for white pictures of standard deviation p. The
    code's r_t = sigma_t, which c, p -> infinity gives, is an upper bound: an exact draw with it keeps, where nothing is
-   measured, noise that the next level does not expect and the network does not remove;
+   measured, noise that the next level does not expect and the network does not remove. A spread alike in all
+   directions is too narrow in the coarse ones: with few and noisy numbers (SR, sigma_y 0.1) a larger `texture` heeds y more;
  - the ODE's last step goes to 0, so that one step is D itself; in the last level `final` = mean leaves out the noise, which
    would stay in the picture.
 
@@ -127,7 +128,7 @@ class DAPS(Sampler):
             wanted = y + noise * sigma_y * H.on_support(generator.randn_like(y))
             return a - lift(H, H.residual(a, wanted), (sigma_y / r) ** 2)
         # The curvature of the exponent at x0_hat is at most this, so lr < 2 keeps the chain stable. Where H is curved it can be
-        # larger further on: a pull never moves a pixel by more than half of the pictures' range, so that the chain cannot run off.
+        # larger further on: a pull never moves a pixel by more than half the range of pictures, so that the chain cannot run off.
         h = self.lr / (1 / r**2 + Tangent(H, x0_hat, y).norm2() / sigma_y**2)
         v = x0_hat
         for _ in range(self.langevin_steps):
