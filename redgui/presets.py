@@ -23,8 +23,9 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # A hole as large as half a face needs coarse levels and longer steps to leave its grey start: by eye, same faces.
     ("reddiff", "inpaint:half"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
     ("reddiff", "inpaint:outpaint"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
-    # First 4 val faces, no noise, 100 steps (phase 200), PSNR in dB against that of "*": HDR 26.2 (24.6), non-linear blur 33.4
-    # (30.1), quantised 24.3 (23.8), compressed sensing 27.0 (25.0), Fourier 24.0 (23.9), composed 30.7 (30.4), phase 22.3 (14.9).
+    # First 4 val faces, no noise, 100 steps (phase 200), PSNR in dB against that of "*": HDR 26.2 (24.6), non-linear blur
+    # 33.4 (30.1), quantised 24.3 (23.8), compressed sensing 27.0 (25.0), Fourier 24.0 (23.9), composed 30.7 (30.4),
+    # phase 22.3 (14.9).
     ("reddiff", "hdr"): dict(lr=0.1, lam=0.25, spacing="karras", sigma_start=5.0),
     ("reddiff", "nonlinear-blur"): dict(lr=0.2, lam=0.03, spacing="karras", sigma_start=5.0),
     ("reddiff", "quantize"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
@@ -35,14 +36,14 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # First 2 val faces, 50 steps, noiseless: spread 0.25 beats 1 by 0.1 to 0.9 dB but for colours, where it loses 1.4.
     ("pigdm", "*"): dict(spread=0.25),
     ("pigdm", "colorize"): dict(spread=1.0),
-    # First 2 val faces, 50 steps: noisy random masks have 25.7 dB at zeta 0.5, 24.4 at 0.2 and at 1; noiseless blur has 22.8 at 0.5,
-    # 23.0 at 0.2.
+    # First 2 val faces, 50 steps: noisy random masks have 25.7 dB at zeta 0.5, 24.4 at 0.2 and at 1; noiseless blur has 22.8
+    # at 0.5, 23.0 at 0.2.
     ("dps", "blur"): dict(zeta=0.2),
     # First 2 val faces, 70 % of the pixels missing: 20 steps leave speckles, 50 gain 1.9 dB.
     ("ddrm", "inpaint:random"): dict(steps=50),
     # The lines below: first 2 val faces, 50 levels, PSNR in dB without noise / with sigma_y 0.1.
-    # A mode: SR x4 25.2 / 22.1, blur 32.7 / 24.7, random 70 % 28.7 / 26.9, box 31.0 / 28.8. Colours come out too strong, less so
-    # from a higher first level: 22.8 from sigma 10, 24.9 from 80.
+    # A mode: SR x4 25.2 / 22.1, blur 32.7 / 24.7, random 70 % 28.7 / 26.9, box 31.0 / 28.8. Colours come out too strong, less
+    # so from a higher first level: 22.8 from sigma 10, 24.9 from 80.
     ("vml-map", "*"): dict(steps=50),
     ("vml-map", "colorize"): dict(steps=50, sigma_max=80.0),
     # zeta 1: SR x4 24.4 / 22.8, blur 30.6 / 24.6, random 70 % 25.6 / 24.7, box 29.9 / 27.9, colours 32.0 without noise;

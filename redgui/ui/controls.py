@@ -1,6 +1,6 @@
 """Knobs as controls: one place that turns `knobs(cls)` into gradio components and their values back into an instance."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ class Controls:
     cls: type
     parts: Mapping[str, Component]
 
-    def __iter__(self) -> Iterable[Component]:
+    def __iter__(self) -> Iterator[Component]:
         return iter(self.parts.values())
 
     def build(self, values: Mapping[Component, Any], **fixed: Any) -> Any:
@@ -80,7 +80,7 @@ def draw(cls: type, prefix: str, wanted: Mapping[str, Any], *, advanced: bool | 
 def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
     """The component for a knob."""
     label = k.label.replace("_", " ").capitalize() if k.label.islower() and k.label.isascii() else k.label
-    common = dict(label=label, elem_id=elem_id, visible=visible)
+    common: dict[str, Any] = dict(label=label, elem_id=elem_id, visible=visible)
     if k.choices:
         choices = [(c.replace("_", " "), c) for c in k.choices]
         return gr.Dropdown(choices, value=value, info=k.help, filterable=False, **common)
@@ -98,7 +98,7 @@ def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
 
 def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True) -> Component:
     """A whole number with a dice beside it."""
-    common = dict(label="Seed", info=k.help, elem_id=elem_id, visible=visible)
+    common: dict[str, Any] = dict(label="Seed", info=k.help, elem_id=elem_id, visible=visible)
     with gr.Row(elem_classes="rg-seed"):
         box = gr.Number(value, precision=0, scale=4, min_width=120, **common)
         dice = gr.Button(
