@@ -13,7 +13,7 @@ The decorator, and no `with` block, keeps gradients off in the sampler and untou
 import abc
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -46,7 +46,7 @@ class Step:
     scalars: Mapping[str, float | Tensor] = field(default_factory=dict)
 
 
-Steps = Generator[Step, "Sampler | None", None]
+Steps = Generator[Step, Any, None]  # what is sent: None, or the same sampler with other knobs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,8 +127,8 @@ class DAPS(Sampler):
             a = x0_hat + noise * r * generator.randn_like(x0_hat)
             wanted = y + noise * sigma_y * H.on_support(generator.randn_like(y))
             return a - lift(H, H.residual(a, wanted), (sigma_y / r) ** 2)
-        # The curvature of the exponent at x0_hat is at most this, so lr < 2 keeps the chain stable there. Where H curves it
-        # can be larger further on: a pull moves a pixel by half the range of pictures at most, so that the chain cannot run off.
+        # The curvature of the exponent at x0_hat is at most this, so lr < 2 keeps the chain stable there. Where H is curved it
+        # can be larger further on: a pull moves a pixel by half the range of pictures at most, so the chain cannot run off.
         h = self.lr / (1 / r**2 + Tangent(H, x0_hat, y).norm2() / sigma_y**2)
         v = x0_hat
         for _ in range(self.langevin_steps):

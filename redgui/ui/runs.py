@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,7 +146,7 @@ class Run:
             self.frames = [f for f in self.frames if (f.i - 1) % self._stride == 0]
 
 
-def newest(stream: Iterator[Measured], stop: Callable[[], None]) -> Iterator[Measured]:
+def newest(stream: Iterator[Measured], stop: Callable[[], None]) -> Generator[Measured, None, None]:
     """Runs a stream in a thread of its own and yields its newest Step: the solver does not wait for who looks on.
 
     Closing this calls `stop` and waits for the thread, so for the iteration in progress.
