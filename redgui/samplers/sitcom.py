@@ -22,6 +22,9 @@ Differs from the authors' code (sjames40/SITCOM):
  - the stopping rule holds for each picture of a batch by itself;
  - the last level adds no noise, and inpainting has no extra gradient step.
 
+On two faces with the default knobs, PSNR in dB without noise / with sigma_y 0.1: SR x4 24.2 / 22.8, centre box 28.8 / 27.6,
+colours 29.4 without. lr 0.05 with K = 20 is worse (24.1 on the box).
+
 Cost per step: at most `inner` forwards of the network and one backward less; as many evaluations of H. The level is over
 when all pictures meet the stopping rule, after one forward at best.
 """

@@ -1,5 +1,5 @@
-"""VML-MAP: "Maximum a posteriori estimation with diffusion models by a variational mode-seeking loss", arXiv 2512.10524; and
-MAP-GA, its predecessor by the same authors, arXiv 2407.20784, as a limit.
+"""VML-MAP: Gutha, Vinuesa, Azizpour, "Mode-Seeking for Inverse Problems with Diffusion Models", arXiv 2512.10524; as a limit
+MAP-GA: by the same, "Inverse Problems with Diffusion Models: A MAP Estimation Perspective", WACV 2025, arXiv 2407.20784.
 
 The loss is VML(x) = KL(p(x0 | x_t = x) || p(x0 | y)). Without its two trace terms, with D = D(x, sigma) and J = dD/dx,
 
@@ -22,9 +22,11 @@ known to us, and we found no public code. Ours:
 
 Damping. A step through J can overshoot: J = Cov[x0 | x] / sigma^2 exceeds 1 between modes, and a network's J is not even
 symmetric. `backtrack` takes a step back, per picture, when D is then not nearer to its target D + u in the norm that u
-minimises, and halves the next; a good step doubles it again. The test needs no more network calls than the next step. On
-mixtures of Gaussians (sigma_y 0.3 to 0.01, sigma 0.2 to 3) it left at most 1 step in 1000 that raised VML_S, where 25 to 320
-did without it, and half the step alone did not help. On faces it kept the residual falling from level to level.
+minimises, and halves the next; a good step doubles it again, and a level begins with at least 1/16. The test needs no more
+network calls than the next step. On mixtures of Gaussians (sigma_y 0.3 to 0.01, sigma 0.2 to 3) at most 1 step in 1000 raised
+VML_S; without it, or with half steps instead, 25 to 320 did. Two faces, 20 levels from sigma 10, K = 10 and J: centre box
+29.3 dB instead of 17.9, SR x4 24.7 instead of 24.6. From sigma 80 the box stays at 21.8: that high up a network's J is useless.
+Without J the same two have 31.0 and 25.2 dB from 50 levels and K = 1, which is why that is the default.
 
 It seeks a mode: results are smooth, and there is no guarantee that the mode is the highest.
 An operator that is not linear is linearised at D, and the direction found by conjugate gradients. MAP-GA is meant for
@@ -125,6 +127,7 @@ class VmlMap(Sampler):
             return x, prior.denoise(x, sigma), share
 
         longest = self.clip * sigma * x[0].numel() ** 0.5
+        share = share.clamp(min=1 / 16)  # another level, another chance
         before: tuple[Tensor, ...] = ()
         for k in range(self.inner + 1):
             with torch.set_grad_enabled(k < self.inner):
