@@ -15,6 +15,7 @@ from redgui.operators import Operator, SpectralOperator, build
 from redgui.priors import GaussianPrior, Prior
 from redgui.randomness import Generators
 from redgui.samplers import DDNM, DDRM, DPS, MCG, PiGDM, RePaint, Sampler, Step
+from redgui.samplers.base import pull
 
 BOX = build("inpaint")
 WHITE = GaussianPrior(size=8, exponent=0.0)  # every pixel for itself
@@ -219,7 +220,7 @@ def test_the_weight_of_red_diffs_dps_is_half_of_zeta(gaussian, drawn):
     x = gaussian.sample(2, torch.Generator().manual_seed(0)).requires_grad_(True)
     squared = (BOX(gaussian.denoise(x, 1.0)) - y).flatten(1).norm(dim=1)
     (g,) = torch.autograd.grad((squared**2).sum(), x)
-    _, ours = DPS(clip=False).gradient(gaussian, BOX, y, x, 1.0)
+    _, ours = pull(gaussian, BOX, y, x, 1.0, clip=False)
     torch.testing.assert_close(w / squared.detach()[:, None, None, None] * g, 2 * w * ours)
 
 
@@ -255,7 +256,7 @@ def test_mcg_is_dps_in_the_hole_and_y_with_its_noise_elsewhere(gaussian, drawn):
     y, noise = BOX(drawn(2)), Generators([0, 1])
     first, second = schedule.uniform(gaussian.sigmas, 5).tolist()[:2]
     x = first * noise.randn(3, 16, 16)
-    denoised, g = DPS(clip=False).gradient(gaussian, BOX, y, x, first)
+    denoised, g = pull(gaussian, BOX, y, x, first, clip=False)
     z, z_y = noise.randn(3, 16, 16), noise.randn(3, 16, 16)
     fresh = second * (1 - second**2 / first**2) ** 0.5
     x = denoised + second**2 / first**2 * (x - denoised) + fresh * z

@@ -15,6 +15,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from redgui import knobs
@@ -110,3 +111,17 @@ def misfit(H: Operator, x0_hat: Tensor, y: Tensor) -> dict[str, Tensor]:
     """The scalars of a Step on how well an estimate explains y: residual |H(x0_hat) - y| / sqrt(m), and half its square."""
     residual = H.residual(x0_hat, y).flatten(1).norm(dim=1) / H.entries(y) ** 0.5
     return {"data": residual.square() / 2, "residual": residual}
+
+
+def pull(prior: Prior, H: Operator, y: Tensor, x: Tensor, sigma: float, clip: bool) -> tuple[Tensor, Tensor]:
+    """D(x, sigma), clipped to [-1, 1] if asked, and the gradient of |H(D(x, sigma)) - y| in x with one norm per picture.
+
+    One forward and one backward of the network; both results are detached.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        x0_hat = prior.denoise(x, sigma)
+        x0_hat = x0_hat.clamp(-1, 1) if clip else x0_hat
+        norms = H.residual(x0_hat, y).flatten(1).norm(dim=1)
+        (g,) = torch.autograd.grad(norms.sum(), x)
+    return x0_hat.detach(), g

@@ -33,7 +33,7 @@ from redgui.knobs import knob
 from redgui.operators.inpaint import Inpaint
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps, ddim, misfit
+from redgui.samplers.base import Sampler, Step, Steps, ddim, misfit, pull
 
 
 @final
@@ -61,7 +61,7 @@ class MCG(Sampler):
         i = 0
         while path:
             sigma, s = path.pop(0)
-            denoised, g = self.gradient(prior, H, y, x, sigma)
+            denoised, g = pull(prior, H, y, x, sigma, self.clip)
             x0_hat = denoised + y - H(denoised)
             tuned = (yield Step(i, i + 1 + len(path), sigma, x0_hat, misfit(H, denoised, y))) or self
             i += 1
@@ -71,13 +71,3 @@ class MCG(Sampler):
             zeta = self.zeta * 1000 / self.steps
             x = ddim(x, denoised, sigma, s, self.eta, generator) - zeta * ((1 + sigma**2) * (1 + s**2)) ** 0.5 * g
             x = x + H(y + s * generator.randn_like(y) - x)
-
-    def gradient(self, prior: Prior, H: Inpaint, y: Tensor, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        """D(x, sigma), and the gradient of |H D(x, sigma) - y| in x with one norm per picture."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            x0_hat = prior.denoise(x, sigma)
-            x0_hat = x0_hat.clamp(-1, 1) if self.clip else x0_hat
-            norms = H.residual(x0_hat, y).flatten(1).norm(dim=1)
-            (g,) = torch.autograd.grad(norms.sum(), x)
-        return x0_hat.detach(), g

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -121,7 +120,7 @@ class Actions:
             return gr.skip(), gr.skip(), gr.skip()
         session = self.sessions.of(request.session_hash)
         try:
-            session.source, session.source_name = images.read(path), Path(path).name
+            session.source = images.read(path)
         except images.ImageError as error:
             gr.Warning(str(error), title="This picture cannot be read")
             return self.source(session), gr.skip(), gr.skip()
@@ -131,7 +130,7 @@ class Actions:
         """One of the bundled pictures."""
         session = self.sessions.of(request.session_hash)
         path = self.examples_paths[int(event.index) % len(self.examples_paths)]
-        session.source, session.source_name = images.read(path), path.name
+        session.source = images.read(path)
         return str(path), *self._refit(session, values)
 
     def refit(self, values: Values, request: gr.Request) -> tuple[Any, Any]:

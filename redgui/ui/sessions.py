@@ -17,7 +17,6 @@ class Session:
     """One open page."""
 
     source: Image.Image | None = None  # the person's picture, upright RGB
-    source_name: str = ""
     run: Run | None = None
     stop_wanted: bool = False
     version: int = 0  # of the picture in the mask editor
