@@ -107,7 +107,7 @@ def restore(
     source = images.rgb(image) if isinstance(image, Image.Image) else images.read(resolve(image))
     picture = images.to_tensor(images.fit(source, *(H.measured_size(h, w) if given else (h, w))))
     problem = (Problem.given if given else Problem.simulate)(picture, H, sigma_y, seed)
-    chosen = presets.sampler_for(sampler, H)
+    chosen = presets.sampler_for(sampler, H, sigma_y)
 
     counted = Counted(loaded)
     steps = measured(solve(problem, counted, chosen, particles), problem, counted)

@@ -1,4 +1,4 @@
-"""The command line: `python -m redgui list | restore | replay`.
+"""The command line: `python -m redgui list | restore | replay | bench`.
 
 Progress goes to stderr; the last line of stdout is one JSON object. A person's error is one line on stderr, status 2.
 """
@@ -50,6 +50,21 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the record's own")
     replay.add_argument("--out", default="out", metavar="DIR")
     replay.set_defaults(run=run_replay)
+
+    bench = commands.add_parser("bench", help="compare samplers on many pictures, resumable")
+    bench.add_argument("--images", default="examples", metavar="DIR|ZIP|examples")
+    bench.add_argument("--limit", type=int, metavar="N", help="the first N pictures")
+    bench.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
+    bench.add_argument("--operators", nargs="+", default=["inpaint"], metavar="NAME[:knob=value,...]")
+    bench.add_argument("--samplers", nargs="+", default=["all"], metavar="NAME[:knob=value,...]", help="or: all")
+    bench.add_argument("--sigma-y", type=float, nargs="+", default=[0.0], help="noise levels, [-1, 1] units")
+    bench.add_argument("--seeds", type=int, default=1, metavar="N", help="repetitions with other random numbers")
+    bench.add_argument("--particles", type=int, default=1, help="independent runs of each, their mean is taken")
+    bench.add_argument("--batch", type=int, default=16, help="pictures solved together")
+    bench.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    bench.add_argument("--out", default="bench", metavar="DIR", help="rows, table, sheets; a killed run goes on here")
+    bench.set_defaults(run=run_bench)
     return top
 
 
@@ -118,6 +133,33 @@ def run_replay(chosen: argparse.Namespace) -> None:
     differ = "the pixels differ from the record's (other device, precision or torch)"
     print("the pixels are those of the record" if same else differ)
     print(api.figures_json(result.figures | {"same_pixels": same}))
+
+
+def run_bench(chosen: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from redgui import bench, priors, report
+
+    for name, most in (("limit", 10**6), ("seeds", 1000), ("particles", 64), ("batch", 4096)):
+        value = getattr(chosen, name)
+        if value is not None and not 1 <= value <= most:
+            raise bench.BenchError(f"--{name} lies in 1 to {most}; got {value}.")
+    prior = priors.load(chosen.prior, chosen.device, chosen.precision)
+    shown = bench.pictures(chosen.images, *prior.shape[-2:], chosen.limit)
+    with tqdm(unit="picture", file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
+
+        def watch(done: int, total: int, what: str) -> None:
+            bar.total, bar.n = total, done
+            bar.set_postfix_str(what)
+
+        rows = bench.bench(
+            shown, prior, chosen.operators, chosen.samplers, sigmas_y=chosen.sigma_y, seeds=chosen.seeds,
+            particles=chosen.particles, batch=chosen.batch, out=chosen.out, watch=watch,
+        )  # fmt: skip
+    report.write(rows, shown, chosen.out)
+    print(report.table(rows))
+    print(f"wrote {chosen.out}/results.csv, table.md, sheets and plots")
+    print(json.dumps({"rows": rows}))
 
 
 class Bar:

@@ -11,7 +11,8 @@ from redgui.operators.base import Operator
 from redgui.samplers import SAMPLERS, Sampler
 
 # (sampler, operator) -> knobs. The operator is "name:kind" where one kind is another problem than the rest, "name", or "*" for
-# those without a line of their own; the first of these that is found is taken.
+# those without a line of their own, and "@noisy" after any of them is for measurements with noise; the first that is found is
+# taken, in the order name:kind@noisy, name:kind, name@noisy, name, *@noisy, *.
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # 100 steps on the first 12 val faces, PSNR in dB, centre box / block-mean SR x4. Even levels at lr 0.05: 28.6 / 24.8.
     # Karras levels at lr 0.03 from sigma 160: 28.9 / 24.9, from 20: 29.1 / 25.0, from 5: 29.4 / 25.0. Above 5 this prior only
@@ -58,13 +59,20 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
-def preset(sampler: str, operator: str, kind: str | None = None) -> dict[str, Any]:
-    """The tuned knobs of a sampler for an operator (and its kind), by their names."""
-    found = (PRESETS.get((sampler, key)) for key in (f"{operator}:{kind}", operator, "*"))
+NOISY = 0.02  # from this sigma_y on a measurement counts as noisy
+
+
+def preset(sampler: str, operator: str, kind: str | None = None, sigma_y: float = 0.0) -> dict[str, Any]:
+    """The tuned knobs of a sampler for an operator (and its kind) at a level of noise, by their names."""
+    keys = [f"{operator}:{kind}", operator, "*"]
+    if sigma_y >= NOISY:
+        keys = [key + noise for key in keys for noise in ("@noisy", "")]
+    found = (PRESETS.get((sampler, key)) for key in keys)
     return next((knobs_ for knobs_ in found if knobs_ is not None), {})
 
 
-def sampler_for(spec: str, H: Operator) -> Sampler:
-    """A sampler from its text form, with presets for H where the text says nothing. Raises KnobError."""
+def sampler_for(spec: str, H: Operator, sigma_y: float = 0.0) -> Sampler:
+    """A sampler from its text form, with presets for H and sigma_y where the text says nothing. Raises KnobError."""
     name, given = knobs.parse(spec)
-    return knobs.build(knobs.find(SAMPLERS, name, "sampler"), {**preset(name, H.name, getattr(H, "kind", None)), **given})
+    tuned = preset(name, H.name, getattr(H, "kind", None), sigma_y)
+    return knobs.build(knobs.find(SAMPLERS, name, "sampler"), {**tuned, **given})

@@ -74,7 +74,7 @@ class Record:
         """The record of a run of `sampler` (as it was at the start) whose last Step is `last`."""
         result = {**summary(last, problem), "pixels_sha256": pixels_sha256(last.x0_hat)}
         return cls(
-            image=base64.b64encode(images.encode(picture)).decode(),
+            image=encoded(picture),
             prior=prior.name,
             operator={"name": problem.H.name, "knobs": knobs.values(problem.H)},
             sampler={"name": sampler.name, "knobs": knobs.values(sampler)},
@@ -196,6 +196,11 @@ class Tuner:
 
     def __call__(self, after: int) -> Sampler | None:
         return self.after.get(after)
+
+
+def encoded(picture: Tensor) -> str:
+    """A picture (1, 3, h, w) as a record holds it: PNG in base64."""
+    return base64.b64encode(images.encode(picture)).decode()
 
 
 def pixels_sha256(x: Tensor) -> str:

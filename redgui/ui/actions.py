@@ -154,8 +154,8 @@ class Actions:
         editor = gr.update(visible=(name == Inpaint.name) or "hidden")
         return (*one_of(self.operator_groups, name), editor, self._preview(session, values), *self._retuned(session, values))
 
-    def choose_kind(self, values: Values, request: gr.Request) -> list[Any]:
-        """Another kind of a degradation can be another problem, with presets of its own."""
+    def retune(self, values: Values, request: gr.Request) -> list[Any]:
+        """Another kind of a degradation, or noise, can be another problem, with presets of its own."""
         return self._retuned(self.sessions.of(request.session_hash), values)
 
     def change_mask(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
@@ -306,7 +306,8 @@ class Actions:
         """Updates of the samplers' knobs to their presets, where a person has not chosen otherwise."""
         operator = values[self.operator]
         kind = self.operators[operator].parts.get("kind")
-        before, session.tuned_for = session.tuned_for, (operator, kind and values[kind])
+        sigma_y = float(values[self.setting.parts["sigma_y"]] or 0.0)
+        before, session.tuned_for = session.tuned_for, (operator, kind and values[kind], sigma_y)
         updates = []
         for sampler, group in self.samplers.items():
             defaults = {k.name: k.default for k in knobs.knobs(group.cls)}

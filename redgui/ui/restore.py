@@ -130,13 +130,14 @@ def _wire(a: Actions) -> None:
             if knob_name in {k.only_with[0] for k in knobs.knobs(group.cls) if k.only_with}:
                 part.change(a.shower(group, knob_name), part, list(group.parts.values()), **QUIET)
             if knob_name == "kind":
-                part.change(a.choose_kind, everything, tuned, **QUIET)
+                part.change(a.retune, everything, tuned, **QUIET)
             handler = a.change_mask if name == Inpaint.name else a.preview
             outputs = page if name == Inpaint.name else a.measurement
             part.change(handler, problem, outputs, trigger_mode="always_last", **QUIET)
     a.mask.input(a.painted, problem, [a.operators["inpaint"].parts["kind"], a.measurement], trigger_mode="always_last", **QUIET)
     for name in ("sigma_y", "seed"):
         a.setting.parts[name].change(a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
+    a.setting.parts["sigma_y"].change(a.retune, everything, tuned, trigger_mode="always_last", **QUIET)
     a.given.change(a.refit, problem, page, **QUIET)
     a.prior.change(a.choose_prior, problem, [a.prior, *page, a.weights], **SPOKEN | dict(show_progress="minimal"))
 

@@ -21,7 +21,7 @@ class Session:
     stop_wanted: bool = False
     version: int = 0  # of the picture in the mask editor
     runs: int = 0
-    tuned_for: tuple[str, str | None] = ("inpaint", "box")  # the operator and its kind whose presets the knobs were given
+    tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
     seen: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:
