@@ -261,3 +261,21 @@ def test_a_sampler_cites_its_paper_and_is_built_from_its_text_form(cls):
     assert dataclasses.is_dataclass(cls)
     with pytest.raises(dataclasses.FrozenInstanceError):
         cls().steps = 3
+
+
+@every_sampler
+def test_what_can_go_on_after_its_last_step_says_so(cls):
+    H = build("inpaint")
+    sampler = small(cls)
+    longer = dataclasses.replace(sampler, steps=sampler.steps + 3)
+    steps = sampler(PRIOR, H, measurement(H, 1), SIGMA_Y, generator=Generators([0]))
+    step = next(steps)
+    while step.i + 1 < step.n:
+        step = next(steps)
+    if not cls.endless:
+        with pytest.raises(StopIteration):
+            steps.send(longer)
+        return
+    after = steps.send(longer)
+    assert after.i == step.i + 1
+    assert after.n == step.n + 3

@@ -55,7 +55,8 @@ class Sampler(abc.ABC):
     """A method that draws from, or finds a mode of, p(x0 | y).
 
     Class attributes: `name` (command line), `label`, `paper` and `about` (for people), `needs` (the least operator class),
-    `coupled` (the images of a batch are particles of one problem that see each other; otherwise a batch changes nothing).
+    `coupled` (the images of a batch are particles of one problem that see each other; otherwise a batch changes nothing),
+    `endless` (it iterates on the picture itself, so that more steps can follow the last; others end at the lowest noise level).
     """
 
     name: ClassVar[str]
@@ -64,6 +65,7 @@ class Sampler(abc.ABC):
     about: ClassVar[str]
     needs: ClassVar[type[Operator]] = Operator
     coupled: ClassVar[bool] = False
+    endless: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         knobs.check(self)

@@ -76,6 +76,7 @@ class RedDiff(Sampler):
     label = "RED-diff"
     paper = "arXiv 2305.04391"
     about = "optimises the picture, with the diffusion model as a regulariser"
+    endless = True
 
     steps: int = knob(100, 1, 5000, help="iterations: one network call each", log=True)
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")

@@ -57,6 +57,7 @@ class RSD(Sampler):
     paper = "arXiv 2406.16683"
     about = "RED-diff with particles that repel each other, to show several answers"
     coupled = True
+    endless = True
 
     steps: int = knob(100, 1, 5000, help="iterations: one network call each, per particle", log=True)
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")

@@ -18,13 +18,15 @@ def wrong(error: Exception) -> dict[str, Any]:
 
 def buttons(run: Run | None) -> tuple[Any, Any, Any]:
     """Run, Stop and Continue when nothing is running."""
-    more = run is not None and run.last is not None
+    more = run is not None and run.last is not None and not run.complete
     label = "Continue" if run is None or run.finished else "Continue (rest)"
     return gr.update(interactive=True), gr.update(interactive=False), gr.update(interactive=more, value=label)
 
 
 def ended(run: Run, number: int, message: str, rate: float | None = None, status: str = "") -> tuple[Any, ...]:
     """Everything at the end of a run, or of a part of it."""
+    if run.complete and not message:
+        message = f"{run.sampler.label} ended at its lowest noise level; more steps are for the next Run."
     live = views.live(run, number, status or ("done" if run.finished else "stopped"), message, rate)
     return (live, views.result(run, number), views.film(run), *buttons(run))
 

@@ -73,6 +73,11 @@ class Run:
         """Whether all steps that were asked for have been made."""
         return self.last is not None and self.last.i + 1 >= self.last.n
 
+    @property
+    def complete(self) -> bool:
+        """Whether no step can follow the last one made."""
+        return self.finished and not self.sampler.endless
+
     def play(self, hz: float = 10.0) -> Iterator[Measured]:
         """Runs on until the end or `stop`; yields at most `hz` Steps a second, always the first and the last."""
         self._began = time.perf_counter()

@@ -516,3 +516,23 @@ def test_numbers_that_are_none(open_tab):
     tab.run()
     knobs = json.loads(tab.session.run.record().to_json())
     assert (knobs["seed"], knobs["particles"], knobs["steps"], knobs["sampler"]["knobs"]["lr"]) == (7, 1, 2, 0.1)
+
+
+def test_a_sampler_that_ends_says_so_and_noise_has_its_own_presets(open_tab, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, ("ddrm", "*@noisy"), {"steps": 7})
+    tab = open_tab()
+    tab.choose("sampler", "DDRM")
+    steps = tab.part("ddrm-steps").locator("input[type=number]")
+    before = steps.input_value()
+    tab.type("sigma-y", 0.1)
+    expect(steps).to_have_value("7")
+    tab.type("sigma-y", 0)
+    expect(steps).to_have_value(before)
+    tab.type("ddrm-steps", 4)
+    tab.run("done")
+    expect(tab.live).to_contain_text("ended at its lowest noise level")
+    expect(tab.part("continue")).to_be_disabled()
+    tab.choose("sampler", "RED-diff")
+    tab.type("reddiff-steps", 4)
+    tab.run("done")
+    expect(tab.part("continue")).to_be_enabled()
