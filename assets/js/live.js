@@ -112,7 +112,9 @@ function showPlots(value) {
   const i = numbers(series.i);
   const shared = { xDomain: [0, Math.max(value.n || 0, i.at(-1) || 0, 1)], marks: numbers(value.marks).map((mark) => ({ x: mark.i, text: String(mark.text) })) };
   const line = (name, values, kind, unit) => ({ name, x: i, y: numbers(values), kind, unit });
-  terms.update({ ...shared, markText: true, lines: [line("data", series.data, "rg-a"), line("prior", series.prior, "rg-b")] });
+  const prior = line("prior", series.prior, "rg-b");
+  const ofPrior = i.length === 0 || prior.y.some(Number.isFinite) ? [prior] : []; // only some samplers have such a term
+  terms.update({ ...shared, markText: true, lines: [line("data", series.data, "rg-a"), ...ofPrior] });
   const psnr = numbers(series.psnr);
   quality.node.hidden = !(i.length === 0 || psnr.some(Number.isFinite)); // a person's own damaged picture has no truth
   quality.update({ ...shared, lines: [line("", psnr, "rg-c", " dB")] });

@@ -66,6 +66,7 @@ class Compose(Operator, metaclass=ByLevel):
     of: str = knob(
         DEFAULT,
         hi=200_000,
+        label="Chain",
         help="degradations in their order, > between them and knobs in parentheses: inpaint(kind=half;side=top)>blur(size=5)",
     )
 

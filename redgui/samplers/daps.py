@@ -65,8 +65,24 @@ class DAPS(Sampler):
     inner: Literal["exact", "langevin"] = knob(
         "exact", help="draw given the measurement: exact (linear operators), or by Langevin dynamics as in the paper"
     )
-    langevin_steps: int = knob(100, 1, 1000, label="Langevin steps", log=True, help="length of the chain at each noise level")
-    lr: float = knob(0.3, 1e-3, 1.9, label="Langevin step", log=True, help="step over one that the curvature allows")
+    langevin_steps: int = knob(
+        100,
+        1,
+        1000,
+        label="Langevin steps",
+        log=True,
+        help="length of the chain at each noise level",
+        only_with=("inner", ("langevin",)),
+    )
+    lr: float = knob(
+        0.3,
+        1e-3,
+        1.9,
+        label="Langevin step",
+        log=True,
+        help="step over one that the curvature allows",
+        only_with=("inner", ("langevin",)),
+    )
     texture: float = knob(
         0.15, 0.01, 1e4, log=True, advanced=True, help="bounds the spread of a draw by this times √σ; large: the paper's"
     )
