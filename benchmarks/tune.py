@@ -79,8 +79,7 @@ def main() -> None:
         today = presets.sampler_for(name, H, sigma_y)
         if today.steps <= max(candidate.steps for candidate in candidates):  # within the budget
             candidates.append(today)
-        particles = 4 if H.ambiguous else 1
-        rows = bench.bench(shown, prior, [spec], candidates, sigmas_y=[sigma_y], particles=particles, out=chosen.out)
+        rows = bench.bench(shown, prior, [spec], candidates, sigmas_y=[sigma_y], out=chosen.out)
         good = sorted((row for row in rows if row["psnr"] is not None), key=lambda row: -row["psnr"])
         old = next((row["psnr"] for row in good if row["sampler"] == knobs.spec(today)), float("nan"))
         print(f"\n{name} on {spec}, sigma_y {sigma_y:g}: pseudo-inverse {rows[0]['psnr_measurement']:.2f}, preset {old:.2f}")

@@ -74,7 +74,7 @@ def restore(
     operator: str | Operator = "inpaint",
     sampler: str = "reddiff",
     sigma_y: float = 0.0,
-    particles: int = 1,
+    particles: int | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -88,14 +88,14 @@ def restore(
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
         sampler: `NAME:knob=value,...`; knobs that are not named come from the presets.
         sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
-        particles: independent runs in one batch.
+        particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         watch: called after every step.
 
     Raises:
         RedguiError: anything that the caller can mend.
     """
     loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
-    if not 1 <= particles <= 64:
+    if particles is not None and not 1 <= particles <= 64:
         raise KnobError(f"particles lie in 1 to 64; got {particles}.")
     if not 0 <= seed < 2**63:
         raise KnobError(f"the seed lies in 0 to 2^63 - 1; got {seed}.")
@@ -110,7 +110,8 @@ def restore(
     chosen = presets.sampler_for(sampler, H, sigma_y)
 
     counted = Counted(loaded)
-    steps = measured(solve(problem, counted, chosen, particles), problem, counted)
+    many = particles or presets.particles(chosen, H)
+    steps = measured(solve(problem, counted, chosen, many), problem, counted)
     return finish(picture, problem, loaded, chosen, *watched(steps, watch))
 
 

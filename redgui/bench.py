@@ -34,7 +34,6 @@ from redgui.record import Record, encoded
 from redgui.samplers import SAMPLERS, Sampler
 
 SHOWN = 8  # pictures on a contact sheet
-COUPLED = 4  # particles of a sampler whose particles see each other, at least
 MEANS = ("psnr", "ssim", "psnr_measurement", "ssim_measurement", "residual", "nfe", "backward", "seconds", "steps")
 
 
@@ -102,7 +101,7 @@ def jobs(
     sampler_specs: Sequence[str | Sampler],
     sigmas_y: Sequence[float] = (0.0,),
     seeds: int = 1,
-    particles: int = 1,
+    particles: int | None = None,
 ) -> Iterator[Job]:
     """All that fit together, a setting at a time. `all` is every sampler; knobs that a text does not name are the presets'.
 
@@ -118,7 +117,7 @@ def jobs(
             for sampler in dict.fromkeys(made):
                 if not sampler.accepts(H):
                     continue
-                many = max(COUPLED, particles) if sampler.coupled else particles
+                many = particles or presets.particles(sampler, H)
                 for r in range(seeds):
                     for k, picture in enumerate(shown):
                         yield Job(picture, k, H, sampler, sigma_y, 100_000 * r + k, many)
@@ -179,7 +178,7 @@ def bench(
     *,
     sigmas_y: Sequence[float] = (0.0,),
     seeds: int = 1,
-    particles: int = 1,
+    particles: int | None = None,
     batch: int = 16,
     out: str | Path,
     watch: Callable[[int, int, str], None] = lambda done, total, what: None,

@@ -71,6 +71,14 @@ def preset(sampler: str, operator: str, kind: str | None = None, sigma_y: float 
     return next((knobs_ for knobs_ in found if knobs_ is not None), {})
 
 
+SEVERAL = 4
+
+
+def particles(sampler: type[Sampler] | Sampler, H: type[Operator] | Operator) -> int:
+    """Runs in a batch where a person has not said: several where the best of them is reported, or where they see each other."""
+    return SEVERAL if H.ambiguous or sampler.coupled else 1
+
+
 def sampler_for(spec: str, H: Operator, sigma_y: float = 0.0) -> Sampler:
     """A sampler from its text form, with presets for H and sigma_y where the text says nothing. Raises KnobError."""
     name, given = knobs.parse(spec)

@@ -118,7 +118,7 @@ def test_all_samplers_and_only_those_that_fit(prior, shown, tmp_path):
     by_operator = {name: {job.sampler.name for job in jobs if job.H.name == name} for name in ("inpaint", "phase")}
     assert by_operator["inpaint"] == {cls.name for cls in SAMPLERS}
     assert "ddrm" not in by_operator["phase"]
-    assert all(job.particles == (4 if job.sampler.coupled else 1) for job in jobs)
+    assert all(job.particles == (4 if job.sampler.coupled or job.H.ambiguous else 1) for job in jobs)
     with pytest.raises(BenchError, match="none of ddrm takes any of phase"):
         bench.bench(shown, prior, ["phase"], ["ddrm"], out=tmp_path)
 

@@ -184,9 +184,10 @@ class Actions:
 
     # ---- the sampler
 
-    def choose_sampler(self, values: Values) -> tuple[Any, ...]:
+    def choose_sampler(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """Another sampler: its knobs; the weights belong to RED-diff."""
-        return (*one_of(self.sampler_groups, values[self.sampler]), self._weights(values))
+        particles = self._particles(self.sessions.of(request.session_hash), values)
+        return (*one_of(self.sampler_groups, values[self.sampler]), self._weights(values), particles)
 
     def tune(self, values: Values, request: gr.Request) -> Any:
         """A knob was moved: the run in progress takes it in its next iteration."""
@@ -314,7 +315,14 @@ class Actions:
             old = {**defaults, **presets.preset(sampler, *before)}
             new = {**defaults, **presets.preset(sampler, *session.tuned_for)}
             updates += [new[k] if old[k] != new[k] and values[part] == old[k] else gr.skip() for k, part in group.parts.items()]
-        return updates
+        return [*updates, self._particles(session, values)]
+
+    def _particles(self, session: Session, values: Values) -> Any:
+        """As many particles as suit sampler and operator, where a person has not chosen otherwise."""
+        sampler, operator = self.samplers[values[self.sampler]].cls, self.operators[values[self.operator]].cls
+        before, session.particles_given = session.particles_given, presets.particles(sampler, operator)
+        untouched = values[self.setting.parts["particles"]] == before != session.particles_given
+        return session.particles_given if untouched else gr.skip()
 
     def _preview(self, session: Session, values: Values) -> Any:
         try:

@@ -116,7 +116,7 @@ def _wire(a: Actions) -> None:
     solver = {a.sampler, a.more, *(p for c in a.samplers.values() for p in c)}
     everything = problem | solver
     page = [a.mask, a.measurement]
-    tuned = [part for group in a.samplers.values() for part in group]
+    tuned = [*(part for group in a.samplers.values() for part in group), a.setting.parts["particles"]]
 
     # the picture
     a.picture.input(a.open_picture, {a.picture, *problem}, [a.picture, *page], **SPOKEN)
@@ -142,7 +142,9 @@ def _wire(a: Actions) -> None:
     a.prior.change(a.choose_prior, problem, [a.prior, *page, a.weights], **SPOKEN | dict(show_progress="minimal"))
 
     # the sampler: its knobs act on the very next iteration of a run
-    a.sampler.change(a.choose_sampler, everything, [*a.sampler_groups.values(), a.weights], **QUIET)
+    a.sampler.change(
+        a.choose_sampler, everything, [*a.sampler_groups.values(), a.weights, a.setting.parts["particles"]], **QUIET
+    )
     for group in a.samplers.values():
         switches = {k.only_with[0] for k in knobs.knobs(group.cls) if k.only_with}
         for knob_name, part in group.parts.items():

@@ -22,6 +22,7 @@ class Session:
     version: int = 0  # of the picture in the mask editor
     runs: int = 0
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
+    particles_given: int = 1  # what the page itself chose, so that a person's own choice is left alone
     seen: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:
