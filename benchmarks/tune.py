@@ -35,24 +35,15 @@ def grid(**values: Any) -> list[dict[str, Any]]:
 
 # Per sampler: candidates without noise, and with noise. An empty list: what other sweeps found stays.
 KARRAS = dict(steps=100, spacing="karras", sigma_start=5)
+PER_LEVEL = grid(steps=11, inner=3, lr=0.1) + grid(steps=7, inner=5, lr=[0.05, 0.1])
 GRID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
-    "reddiff": ([], grid(**KARRAS, lr=0.03, lam=[0.25, 0.5, 1.0], init=["pinv", "wiener"])),
-    "vml-map": ([], grid(steps=50, sigma_max=[10, 80])),
+    "reddiff": ([], grid(**KARRAS, lr=[0.03, 0.1], lam=[0.1, 0.25], init="wiener")),
     "dps": (grid(steps=33, zeta=[0.2, 0.5, 1]), grid(steps=33, zeta=[0.2, 0.5, 1])),
-    "pigdm": (grid(steps=33, spread=[0.25, 1]), grid(steps=33, spread=[0.25, 1], eta=[0, 1])),
-    "ddrm": (grid(steps=[20, 50]), grid(steps=[10, 20])),
     "mcg": (grid(steps=33, zeta=[0.5, 1]), []),
-    "ddnm": (grid(steps=50, eta=[0.5, 0.85, 1]), grid(steps=[20, 50], eta=[0.85, 1])),
-    "diffpir": (grid(steps=50, lam=[0.5, 1], zeta=1), grid(steps=50, lam=[1, 2, 4], zeta=1)),
-    "daps": (
-        grid(steps=50, ode_steps=2, sigma_y_min=0.002, texture=[0.15, 0.3]),
-        grid(steps=50, ode_steps=2, sigma_y_min=0.002, texture=[0.15, 0.3, 0.6]),
-    ),
-    "repaint": (grid(steps=35, jump=5, repeats=3) + grid(steps=100, repeats=1), grid(steps=35, jump=5, repeats=3)),
-    "sitcom": (
-        grid(steps=33, inner=1, lr=[0.02, 0.05]) + grid(steps=11, inner=3, lr=[0.02, 0.05]),
-        grid(steps=33, inner=1, lr=[0.02, 0.05]) + grid(steps=11, inner=3, lr=[0.02, 0.05]),
-    ),
+    "ddnm": (grid(steps=50, eta=[0.85, 1]), grid(steps=50, eta=0.85) + grid(steps=20, eta=1)),
+    "daps": (grid(steps=50, ode_steps=2, sigma_y_min=0.002, texture=[0.15, 0.3]), []),
+    "repaint": (grid(steps=35, jump=5, repeats=3) + grid(steps=100, repeats=1), []),
+    "sitcom": (PER_LEVEL, PER_LEVEL),
 }
 
 

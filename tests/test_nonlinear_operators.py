@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, metrics
+from redgui import api, images, metrics
 from redgui.operators import JPEG, OPERATORS, LinearOperator, Operator, OperatorError, PhaseRetrieval, Quantize, build
 from redgui.operators.jpeg import CHROMA, LUMA, table
 from redgui.operators.nonlinear_blur import encoded, light
 from redgui.problem import Measured, Problem, measured, summary
+from redgui.randomness import Generators
 from redgui.samplers import Step
 
 SPECS = [
@@ -347,3 +348,20 @@ def test_of_other_operators_the_mean_is_kept():
     assert torch.equal(Measured(0, 1, 1.0, x).estimate, last.estimate)
     assert summary(last, problem)["aligned"] is False
     assert not Operator.ambiguous
+
+
+@pytest.mark.parametrize("spec", ["inpaint", "superres", "hdr", "quantize", "jpeg", "nonlinear-blur", "compose:of=blur>hdr"])
+@pytest.mark.parametrize("sigma_y", [0.0, 0.05, 0.1])
+def test_the_noise_floor_is_what_noise_leaves_at_the_truth(spec, sigma_y):
+    """A fit should end there: below it noise is fitted, above it the measurement is ignored."""
+    H = build(spec)
+    x = images.load(api.resolve("example:face-06"), 64, 64)
+    y = H(x) + sigma_y * H.on_support(Generators([5]).randn_like(H(x)))
+    left = metrics.residual(x, y, H)
+    floor = H.noise_floor(y, sigma_y)
+    assert floor.shape == (1,)
+    if type(H).residual is Operator.residual:
+        assert float(floor) == pytest.approx(sigma_y)
+    torch.testing.assert_close(floor, left, rtol=0.25, atol=2e-3)
+    # never above sigma_y by more than chance
+    assert float(floor) <= 1.02 * sigma_y

@@ -59,6 +59,24 @@ class Operator(abc.ABC):
         """H(x) - y; an operator whose measurement is a set (a quantisation cell) gives the distance to it."""
         return self(x) - y
 
+    def noise_floor(self, y: Tensor, sigma_y: float) -> Tensor:
+        """The residual |r| / sqrt(m) that noise alone leaves at the truth, (b,): where a fit to the measurement should end.
+
+        It is sigma_y where the residual is H(x) - y. Where it is the distance to a set, noise within the set leaves none: there
+        it is simulated, on the picture to start from, with numbers that are always the same.
+        """
+        if type(self).residual is Operator.residual or sigma_y == 0:
+            return torch.full((len(y),), float(sigma_y)).to(y)
+        generator = torch.Generator().manual_seed(0)
+        x = self.plausible(y, generator)
+        n = torch.randn(y.shape[1:], generator=generator).to(y)
+        r = self.residual(x, self(x) + sigma_y * self.on_support(n.expand_as(y)))
+        return r.flatten(1).norm(dim=1) / self.entries(y) ** 0.5
+
+    def plausible(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        """A picture that could have been measured as y, on which `noise_floor` tries its noise."""
+        return self.start(y)
+
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The residual r at x and the gradient of |r|^2 / 2 in x, both detached."""
         with torch.enable_grad():

@@ -114,6 +114,9 @@ class Compose(Operator, metaclass=ByLevel):
             x = part(x)
         return last.residual(x, y)
 
+    def noise_floor(self, y: Tensor, sigma_y: float) -> Tensor:
+        return self.parts[-1].noise_floor(y, sigma_y)
+
     def entries(self, y: Tensor) -> int:
         return int(self.on_support(torch.ones_like(y[:1])).sum())
 

@@ -41,6 +41,11 @@ class Quantize(Operator):
     def start(self, y: Tensor) -> Tensor:
         return y.clone()
 
+    def plausible(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        """Anywhere in the cells, and not in their middles as y is."""
+        within = torch.rand(y.shape[1:], generator=generator).to(y) * 2 - 1
+        return (self(y) + within / self.steps).clamp(-1, 1)
+
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         half = 1 / self.steps
         lo = torch.where(y < -1 + half, -math.inf, y - half)

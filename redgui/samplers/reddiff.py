@@ -129,6 +129,7 @@ class RedDiff(Sampler):
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
         levels = self.plan(prior.sigmas, self.steps, generator)
         mu = self.first(prior, H, y, sigma_y, generator)
+        floor = H.noise_floor(y, sigma_y)
         optimizer = OPTIMIZERS[self.optimizer]([mu], self.lr)
         i = 0
         while levels:
@@ -145,7 +146,7 @@ class RedDiff(Sampler):
             r, g_data = H.gradient(x0, y)
             m, n = self.counts(H, mu, y)
             residual = r.flatten(1).norm(dim=1) / m**0.5
-            mu.grad = self.data_weight(residual, sigma_y, mu) * (g_data / m) + per_image(w, mu) * error / n
+            mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + per_image(w, mu) * error / n
             mu.grad *= 1 / len(mu) if self.compat else n
             optimizer.step()
 
@@ -194,14 +195,14 @@ class RedDiff(Sampler):
         """m and n, the numbers of entries of y and of mu per picture."""
         return (y[0].numel() if self.compat else H.entries(y)), mu[0].numel()
 
-    def data_weight(self, residual: Tensor, sigma_y: float, mu: Tensor) -> Sigma:
-        """1, or with `noise_aware` max(0, 1 - sigma_y / residual): the gradient of (|r| - sqrt(m) sigma_y)_+^2 / 2.
+    def data_weight(self, residual: Tensor, floor: Tensor, mu: Tensor) -> Sigma:
+        """1, or with `noise_aware` max(0, 1 - floor / residual): the gradient of (|r| - sqrt(m) floor)_+^2 / 2.
 
         That is the discrepancy principle as a loss: zero once the residual is what the noise alone would leave.
         """
-        if not self.noise_aware or self.compat or sigma_y == 0:
+        if not self.noise_aware or self.compat:
             return 1.0
-        return per_image((1 - sigma_y / residual.clamp(min=1e-12)).clamp(min=0), mu)
+        return per_image((1 - floor / residual.clamp(min=1e-12)).clamp(min=0), mu)
 
     def plan(self, sigmas: Tensor, steps: int, generator: Generators) -> list[Sigma]:
         """The levels of `steps` iterations over an ascending grid, in the order of visit."""

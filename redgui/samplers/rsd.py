@@ -80,6 +80,7 @@ class RSD(Sampler):
         mu = H.start(y).clone()
         optimizer = torch.optim.Adam([mu], self.lr, betas=(0.9, 0.99))
         m, n = H.entries(y), mu[0].numel()
+        floor = H.noise_floor(y, sigma_y)
         i = 0
         while levels:
             sigma = levels.pop(0)
@@ -93,7 +94,7 @@ class RSD(Sampler):
             w = self.lam * torch.as_tensor(sigma, dtype=torch.float32).to(mu)
             r, g_data = H.gradient(mu, y)
             residual = r.flatten(1).norm(dim=1) / m**0.5
-            mu.grad = self.data_weight(residual, sigma_y, mu) * (g_data / m) + w * pull / n
+            mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + w * pull / n
             mu.grad *= n
             optimizer.step()
 
@@ -131,11 +132,11 @@ class RSD(Sampler):
         k = k / k.sum(1, keepdim=True)
         return (2 / h * (z - k @ z)).view_as(mu)
 
-    def data_weight(self, residual: Tensor, sigma_y: float, mu: Tensor) -> float | Tensor:
-        """1, or with `noise_aware` max(0, 1 - sigma_y / residual): the gradient of (|r| - sqrt(m) sigma_y)_+^2 / 2."""
-        if not self.noise_aware or sigma_y == 0:
+    def data_weight(self, residual: Tensor, floor: Tensor, mu: Tensor) -> float | Tensor:
+        """1, or with `noise_aware` max(0, 1 - floor / residual): the gradient of (|r| - sqrt(m) floor)_+^2 / 2."""
+        if not self.noise_aware:
             return 1.0
-        return per_image((1 - sigma_y / residual.clamp(min=1e-12)).clamp(min=0), mu)
+        return per_image((1 - floor / residual.clamp(min=1e-12)).clamp(min=0), mu)
 
     def plan(self, sigmas: Tensor, steps: int) -> list[float]:
         """The descending levels of `steps` iterations over an ascending grid."""

@@ -64,10 +64,11 @@ class SITCOM(Sampler):
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
         levels = schedule.trailing(prior.sigmas, self.steps).tolist()
         x = levels[0] * generator.randn_like(H.start(y))
+        floor = H.noise_floor(y, sigma_y)
         i = 0
         while levels:
             sigma = levels.pop(0)
-            x0_hat, residual, used = self.fit(prior, H, y, x, sigma, sigma_y)
+            x0_hat, residual, used = self.fit(prior, H, y, x, sigma, floor)
             if levels:
                 x = x0_hat + levels[0] * generator.randn_like(x)
             scalars = {"data": residual.square() / 2, "residual": residual, "inner": used}
@@ -81,7 +82,7 @@ class SITCOM(Sampler):
                 self = tuned
 
     def fit(
-        self, prior: Prior, H: Operator, y: Tensor, x: Tensor, sigma: float, sigma_y: float
+        self, prior: Prior, H: Operator, y: Tensor, x: Tensor, sigma: float, floor: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """D(u) after the optimisation of u, its residual and the number of optimiser steps, both (b,)."""
         scale = (1 + sigma**2) ** 0.5
@@ -97,7 +98,7 @@ class SITCOM(Sampler):
                 r = H.residual(D, y).flatten(1)
                 loss = r.square().sum() + self.proximity * (u - first).square().sum()
             residual = r.detach().norm(dim=1) / count**0.5
-            active = residual >= self.stop * sigma_y + 0.001
+            active = residual >= self.stop * floor + 0.001
             if k == self.inner - 1 or not bool(active.any()):
                 break
             (u.grad,) = torch.autograd.grad(loss, u)
