@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from redgui import images, knobs, schedule
-from redgui.knobs import knob
+from redgui.knobs import KnobError, knob
 from redgui.priors.base import Counted, Prior, PriorError, per_image
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
 
@@ -51,6 +51,14 @@ class Empirical:
     size: int = knob(64, 8, 512, help="side to which the pictures are fitted")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conditioned:
+    """The knobs of a network on the command line, after its name: `DIR:label=207`."""
+
+    name = "a network"
+    label: int = knob(-1, -1, 10**6, help="class of a class-conditional network; -1: none")
+
+
 def device_of(name: str = "auto") -> torch.device:
     """`auto`: CUDA if there is one, else the CPU. Raises PriorError when CUDA is asked for in vain."""
     if name not in ("auto", "cpu", "cuda"):
@@ -77,7 +85,8 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
     """A prior by its bundled name, a closed-form specification, a folder or a Hub id; one in memory for everybody.
 
     Args:
-        name: `faces-64`, `gaussian:std=0.3`, `empirical:folder=DIR`, a folder in diffusers format, or `owner/model`.
+        name: `faces-64`, `gaussian:std=0.3`, `empirical:folder=DIR`, a folder in diffusers format, or `owner/model`; a network
+            that is class-conditional with its class, `DIR:label=207`.
         device: auto, cpu or cuda.
         precision: auto, fp32, bf16 or fp16: that of the network; its inputs and outputs stay float32.
 
@@ -103,16 +112,29 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
 
     from redgui.priors.network import DiffusersPrior
 
-    if name in bundled():
-        folder = BUNDLED / name
-    elif Path(name).is_dir():
-        folder = Path(name)
-    elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        folder = download(name)
+    where, label = conditioned(name)
+    if where in bundled():
+        folder = BUNDLED / where
+    elif Path(where).is_dir():
+        folder = Path(where)
+    elif where.count("/") == 1 and not where.startswith((".", "/", "~")):
+        folder = download(where)
     else:
         listed = ", ".join(card.name for card in PRIORS)
         raise PriorError(f"there is no prior {name!r}. Give one of {listed}, a folder, or a Hub id (owner/model).")
-    return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision)
+    return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label)
+
+
+def conditioned(name: str) -> tuple[str, int | None]:
+    """`NAME:label=207` as NAME and its label, None where there is none. Raises PriorError."""
+    where, colon, given = name.rpartition(":")
+    if not colon or "=" not in given or Path(name).is_dir():
+        return name, None
+    try:
+        label = knobs.build(Conditioned, knobs.parse(f":{given}")[1]).label
+    except KnobError as error:
+        raise PriorError(str(error)) from None
+    return where, None if label < 0 else label
 
 
 def size_of(name: str) -> tuple[int, int] | None:
