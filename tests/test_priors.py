@@ -340,35 +340,6 @@ def test_an_unknown_prior_is_one_clear_error(name):
         priors.load(name, "cpu")
 
 
-def unreachable(*_: object, **__: object) -> None:
-    raise ConnectionError("no route to host")
-
-
-def test_a_hub_id_that_is_not_cached_says_so_offline(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.list_repo_files", unreachable)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    with pytest.raises(PriorError, match=r"could not be asked \(ConnectionError\)"):
-        priors.load("nobody/nothing", "cpu")
-
-
-def test_a_hub_id_in_the_cache_loads_offline(monkeypatch, tmp_path):
-    saved(tmp_path)
-    monkeypatch.setattr("huggingface_hub.list_repo_files", unreachable)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda _, local_files_only: str(tmp_path))
-    assert priors.load("somebody/something", "cpu").shape == (3, 8, 8)
-
-
-def test_a_hub_id_is_fetched_without_what_is_not_needed(monkeypatch, tmp_path):
-    saved(tmp_path)
-    fetched = []
-    files = ["unet/config.json", "unet/model.safetensors", "unet/model.bin", "README.md", "sample.png"]
-    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda _: files)
-    monkeypatch.setattr("huggingface_hub.snapshot_download",
-                        lambda _, allow_patterns: fetched.append(allow_patterns) or str(tmp_path))  # fmt: skip
-    priors.load("someone/somewhere", "cpu")
-    assert fetched == [["unet/config.json", "unet/model.safetensors"]]
-
-
 def test_closed_forms_check_their_knobs(tmp_path):
     with pytest.raises(KnobError, match="did you mean 'size'"):
         priors.load("gaussian:sise=3", "cpu")

@@ -9,7 +9,9 @@ import torch
 
 from redgui import images, knobs, schedule
 from redgui.knobs import KnobError, knob
+from redgui.priors import hub
 from redgui.priors.base import Counted, Prior, PriorError, per_image
+from redgui.priors.catalogue import PRIORS, PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
 
 __all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
@@ -17,29 +19,6 @@ __all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "P
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 BUNDLED = ASSETS / "priors"
-
-
-@dataclass(frozen=True)
-class PriorCard:
-    """A line of the catalogue."""
-
-    name: str
-    size: str
-    domain: str
-    terms: str
-    download_mb: int  # 0: bundled or needs no weights
-
-
-PRIORS = (
-    PriorCard("faces-64", "64x64", "aligned faces; bundled", "non-commercial research", 0),
-    PriorCard("gaussian", "any", "stationary Gaussian field, closed form", "no weights", 0),
-    PriorCard("empirical", "any", "the pictures of a folder themselves, closed form", "no weights", 0),
-    PriorCard("google/ddpm-celebahq-256", "256x256", "celebrity faces", "Apache-2.0", 455),
-    PriorCard("google/ddpm-church-256", "256x256", "churches", "Apache-2.0", 455),
-    PriorCard("google/ddpm-bedroom-256", "256x256", "bedrooms", "Apache-2.0", 455),
-    PriorCard("google/ddpm-cat-256", "256x256", "cats", "Apache-2.0", 455),
-    PriorCard("google/ddpm-cifar10-32", "32x32", "small objects", "Apache-2.0", 143),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +96,13 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
         folder = BUNDLED / where
     elif Path(where).is_dir():
         folder = Path(where)
-    elif where.count("/") == 1 and not where.startswith((".", "/", "~")):
-        folder = download(where)
+    elif hub.split(where):
+        folder = hub.download(where)
     else:
         listed = ", ".join(card.name for card in PRIORS)
-        raise PriorError(f"there is no prior {name!r}. Give one of {listed}, a folder, or a Hub id (owner/model).")
+        raise PriorError(
+            f"there is no prior {name!r}. Give one of {listed}, a folder, or a Hub id (owner/model, owner/model@revision)."
+        )
     return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label)
 
 
@@ -161,22 +142,3 @@ def sigmas_of(name: str) -> torch.Tensor:
 def bundled() -> list[str]:
     """Names of the priors in assets/priors."""
     return sorted(p.name for p in BUNDLED.iterdir() if p.is_dir())
-
-
-def download(hub_id: str) -> Path:
-    """The folder of a Hub model, fetched with a progress bar or taken from the cache. Raises PriorError offline."""
-    import huggingface_hub
-
-    try:
-        files = huggingface_hub.list_repo_files(hub_id)
-        weights = ".safetensors" if any(f.endswith(".safetensors") for f in files) else ".bin"
-        wanted = [f for f in files if f.endswith((weights, ".json"))]
-        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted))
-    except Exception as error:
-        try:
-            return Path(huggingface_hub.snapshot_download(hub_id, local_files_only=True))
-        except Exception:
-            raise PriorError(
-                f"{hub_id} is neither a folder nor in the cache, and the Hub could not be asked ({type(error).__name__}). "
-                "Go online once, or use a bundled prior."
-            ) from error
