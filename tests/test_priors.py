@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
 from redgui import images, knobs, metrics, priors, schedule
@@ -250,6 +250,19 @@ def test_a_folder_of_diffusers_loads_in_both_layouts(tmp_path, layout, safe, off
         v = net(alpha_bar**0.5 * x, torch.tensor(t)).sample
         x0_hat = alpha_bar * x - (1 - alpha_bar) ** 0.5 * v
         torch.testing.assert_close(prior.denoise(x, float(prior.sigmas[t])), x0_hat, rtol=1e-3, atol=1e-4)
+
+
+def test_what_train_unconditional_writes_loads_and_its_checkpoints_say_what_they_lack(tmp_path):
+    pipeline, checkpoint = tmp_path / "ddpm-mine", tmp_path / "ddpm-mine/checkpoint-500"
+    DDPMPipeline(tiny_unet(), DDPMScheduler(beta_schedule="linear")).save_pretrained(pipeline)
+    (pipeline / "logs").mkdir()
+    tiny_unet().save_pretrained(checkpoint / "unet")
+    tiny_unet().save_pretrained(checkpoint / "unet_ema")
+    assert priors.load(str(pipeline), "cpu").shape == (3, 8, 8)
+    with pytest.raises(PriorError, match=r"checkpoint-500/scheduler/scheduler_config\.json is missing"):
+        priors.load(str(checkpoint), "cpu")
+    with pytest.raises(PriorError, match=r"logs/unet/config\.json is missing"):
+        priors.load(str(pipeline / "logs"), "cpu")
 
 
 def test_half_precision_stays_inside_the_prior(tmp_path):

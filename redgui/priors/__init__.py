@@ -36,6 +36,7 @@ class Conditioned:
 
     name = "a network"
     label: int = knob(-1, -1, 10**6, help="class of a class-conditional network; -1: none")
+    quantise: bool = knob(False, help="of a latent model with a codebook: decode its nearest entries, straight-through")
 
 
 def device_of(name: str = "auto") -> torch.device:
@@ -89,9 +90,10 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
             raise PriorError(f"the empirical prior needs a folder of pictures; {folder} has none.")
         return empirical_prior(torch.cat([images.load(p, wanted.size, wanted.size) for p in pictures]).to(device), name=name)
 
+    from redgui.priors.latent import LatentPrior, is_latent
     from redgui.priors.network import DiffusersPrior
 
-    where, label = conditioned(name)
+    where, wanted = conditioned(name)
     if where in bundled():
         folder = BUNDLED / where
     elif Path(where).is_dir():
@@ -103,19 +105,25 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
         raise PriorError(
             f"there is no prior {name!r}. Give one of {listed}, a folder, or a Hub id (owner/model, owner/model@revision)."
         )
+    label = None if wanted.label < 0 else wanted.label
+    if is_latent(folder):
+        return LatentPrior.from_folder(
+            folder, quantise=wanted.quantise, name=name, device=device, precision=precision, label=label
+        )
+    if wanted.quantise:
+        raise PriorError(f"{where} is no latent model; leave quantise out.")
     return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label)
 
 
-def conditioned(name: str) -> tuple[str, int | None]:
-    """`NAME:label=207` as NAME and its label, None where there is none. Raises PriorError."""
+def conditioned(name: str) -> tuple[str, Conditioned]:
+    """`NAME:label=207` as NAME and its knobs. Raises PriorError."""
     where, colon, given = name.rpartition(":")
     if not colon or "=" not in given or Path(name).is_dir():
-        return name, None
+        return name, Conditioned()
     try:
-        label = knobs.build(Conditioned, knobs.parse(f":{given}")[1]).label
+        return where, knobs.build(Conditioned, knobs.parse(f":{given}")[1])
     except KnobError as error:
         raise PriorError(str(error)) from None
-    return where, None if label < 0 else label
 
 
 def size_of(name: str) -> tuple[int, int] | None:

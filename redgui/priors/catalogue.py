@@ -32,4 +32,5 @@ PRIORS = (
     _ddpm("cat-256", 256, "cats"),
     _ddpm("ema-cat-256", 256, "cats, averaged weights"),
     _ddpm("cifar10-32", 32, "small objects", 143),
+    PriorCard("CompVis/ldm-celebahq-256", "256x256", "celebrity faces, latent diffusion", "Apache-2.0", 1320),
 )

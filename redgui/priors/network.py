@@ -72,10 +72,12 @@ class DiffusersPrior(Prior):
         cls, folder: Path, *, name: str, device: torch.device | str = "cpu", precision: str = "fp32", label: int | None = None
     ) -> "DiffusersPrior":
         """Reads a `diffusers` folder: unet/ and scheduler/ (or both configs in one folder), safetensors or weights-only."""
-        unet_dir = folder / "unet" if (folder / "unet").is_dir() else folder
-        unet_config = _read_json(unet_dir / "config.json")
-        scheduler_dir = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
-        scheduler_config = _read_json(scheduler_dir / "scheduler_config.json")
+        flat = (folder / "config.json").is_file() and not (folder / "unet").is_dir()
+        unet_dir = folder if flat else folder / "unet"
+        unet_config = read_json(unet_dir / "config.json")
+        beside = (folder / "scheduler_config.json").is_file() and not (folder / "scheduler").is_dir()
+        scheduler_dir = folder if beside else folder / "scheduler"
+        scheduler_config = read_json(scheduler_dir / "scheduler_config.json")
         if unet_config.get("_class_name") not in (None, "UNet2DModel", CLASS):
             raise PriorError(f"{folder} holds a {unet_config['_class_name']}; redgui reads UNet2DModel priors in pixel space.")
         check_label(unet_config, label, folder)
@@ -163,7 +165,8 @@ def _load_unet(folder: Path, config: dict[str, Any]) -> torch.nn.Module:
         raise PriorError(f"the network in {folder} cannot be read: {error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a configuration file. Raises PriorError that names the file."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
