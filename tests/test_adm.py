@@ -12,7 +12,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from redgui import cli, priors
 from redgui.knobs import KnobError
 from redgui.priors import PriorError, adm
-from redgui.priors.adm_network import apart
+from redgui.priors.adm_network import apart, empty, layout_of, renamed, unet_config
 from redgui.priors.network import DiffusersPrior
 
 # The published structures at a fraction of their widths: heads are narrowed with them.
@@ -82,6 +82,25 @@ def test_every_published_structure_is_recognised_and_has_the_originals_outputs(t
     else:
         torch.testing.assert_close(scheduler.betas, torch.linspace(1e-4, 0.02, 1000))
     assert scheduler.config.variance_type == "learned_range"
+
+
+# Widths of the published models, and millions of their weights as the paper has them (None: it has not this one).
+FULL = {"imagenet-64": (192, 296), "imagenet-128": (256, 422), "imagenet-256": (256, 554), "imagenet-256-uncond": (256, 552),
+        "imagenet-512": (256, 559), "ffhq-256": (128, None)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_at_full_width_every_weight_has_its_place_and_their_number_is_the_papers(name):
+    width, millions = FULL[name]
+    heads = {} if name == "imagenet-128" else {"head_channels": 64}
+    with torch.device("meta"):
+        state = ADM(**{**STRUCTURES[name], **heads, "channels": width}).state_dict()
+    layout = layout_of(state)
+    found, chosen = adm.choose("auto", layout)
+    assert found == name
+    wanted = {key: tuple(w.shape) for key, w in empty(unet_config(layout, chosen)).state_dict().items()}
+    assert {key: tuple(w.shape) for key, w in renamed(state, layout, chosen).items()} == wanted
+    assert millions is None or sum(w.numel() for w in state.values()) / 1e6 == pytest.approx(millions, abs=1)
 
 
 @pytest.mark.parametrize(

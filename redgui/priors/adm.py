@@ -70,7 +70,7 @@ def convert(checkpoint: str | Path, out: str | Path, config: str = "auto") -> di
     (folder / "unet").mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "unet/diffusion_pytorch_model.safetensors", {"format": "pt"})
     _write(folder / "unet/config.json", settings)
-    schedule = dict(num_train_timesteps=chosen.steps, prediction_type="epsilon", clip_sample=True,
+    schedule: dict[str, Any] = dict(num_train_timesteps=chosen.steps, prediction_type="epsilon", clip_sample=True,
                     variance_type="learned_range" if layout.out == 2 * layout.inputs else "fixed_large")  # fmt: skip
     if chosen.betas == "linear":  # 1e-4 to 0.02 at a thousand steps, as much noise in the end at any other number
         schedule |= dict(beta_schedule="linear", beta_start=0.1 / chosen.steps, beta_end=20 / chosen.steps)

@@ -125,7 +125,7 @@ def unet_config(layout: Layout, chosen: Adm) -> dict[str, Any]:
     plain = ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if layout.resblock else ("DownBlock2D", "UpBlock2D")
     down = ["AttnDownBlock2D" if there else plain[0] for there in layout.attention]
     up = ["AttnUpBlock2D" if there else plain[1] for there in reversed(layout.attention)]
-    config = dict(
+    config: dict[str, Any] = dict(
         _class_name="UNet2DModel", sample_size=chosen.size, in_channels=layout.inputs, out_channels=layout.out,
         block_out_channels=list(layout.widths), layers_per_block=layout.blocks, down_block_types=down, up_block_types=up,
         downsample_type=kind, upsample_type=kind, attention_head_dim=chosen.head_channels or layout.widths[-1],
