@@ -252,6 +252,25 @@ def test_a_repository_that_is_no_prior_is_told_before_anything_is_fetched(served
     assert not [path for _, path, _ in served.asked if "/resolve/" in path]
 
 
+def test_a_text_to_image_model_is_refused_before_its_weights_are_fetched(served):
+    config = json.loads(served.repos["tiny/unet"]["unet/config.json"]) | {"_class_name": "UNet2DConditionModel"}
+    served.repos["tiny/unet"]["unet/config.json"] = json.dumps(config).encode()
+    with pytest.raises(PriorError, match="UNet2DConditionModel"):
+        load()
+    assert not served.bodies(WEIGHTS)
+
+
+def test_a_latent_model_comes_whole(served):
+    # The weights of an autoencoder are the last to come: without them the cache does not count as whole.
+    served.repos["tiny/unet"] |= {"vqvae/config.json": b'{"_class_name": "VQModel"}',
+                                  "vqvae/diffusion_pytorch_model.bin": b"0" * 200_000}  # fmt: skip
+    assert hub.download("tiny/unet").is_dir()
+    assert served.bodies("vqvae/diffusion_pytorch_model.bin") == [None]
+    served.asked.clear()
+    next(Path(constants.HF_HUB_CACHE).rglob("vqvae/diffusion_pytorch_model.bin")).unlink()
+    assert hub.cached("tiny/unet", "main") is None
+
+
 def test_the_files_of_every_layout(served):
     flat = ["config.json", "scheduler_config.json", "diffusion_pytorch_model.bin", "README.md"]
     assert hub.wanted(flat, "r") == ["scheduler_config.json", "config.json", "diffusion_pytorch_model.bin"]

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from redgui.priors.base import PriorError
+from redgui.priors.network import check_class, read_json
 
 PATIENCE = 6.0  # seconds for the Hub's first answer; the name look-up that sockets do not limit is part of it
 COMPONENTS = ("unet", "vqvae", "vae")
@@ -76,6 +77,8 @@ def fetch(repo: str, revision: str) -> Path:
             begin(repo, file, revision)
             path = huggingface_hub.hf_hub_download(repo, file, revision=revision, cache_dir=constants.HF_HUB_CACHE,
                                                    endpoint=constants.ENDPOINT, etag_timeout=PATIENCE)  # fmt: skip
+            if file in ("unet/config.json", "config.json"):
+                check_class(read_json(Path(path)), repo)  # before gigabytes of what cannot be used
         return Path(path).parents[file.count("/")]
     except PriorError:
         raise

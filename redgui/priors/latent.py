@@ -59,13 +59,14 @@ class LatentPrior(Prior):
         """Reads unet/, scheduler/ and vqvae/ or vae/; `named` as of DiffusersPrior.from_folder."""
         where = next(folder / name for name in FOLDERS if (folder / name).is_dir())
         config = read_json(where / "config.json")
+        inner = DiffusersPrior.from_folder(folder, **named)
         autoencoder = _load(where, config.get("_class_name"))
         # VQ latents have about unit variance and are not rescaled (arXiv 2112.10752, appendix G); older files do not say.
         usual = 1.0 if config.get("_class_name") == "VQModel" else 0.18215
         if config.get("shift_factor"):
             raise PriorError(f"{where / 'config.json'} has a shift_factor; redgui reads latent models without.")
         factor = float(config.get("scaling_factor") or usual)
-        return cls(DiffusersPrior.from_folder(folder, **named), autoencoder, factor, quantise=quantise)
+        return cls(inner, autoencoder, factor, quantise=quantise)
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:

@@ -78,8 +78,7 @@ class DiffusersPrior(Prior):
         beside = (folder / "scheduler_config.json").is_file() and not (folder / "scheduler").is_dir()
         scheduler_dir = folder if beside else folder / "scheduler"
         scheduler_config = read_json(scheduler_dir / "scheduler_config.json")
-        if unet_config.get("_class_name") not in (None, "UNet2DModel", CLASS):
-            raise PriorError(f"{folder} holds a {unet_config['_class_name']}; redgui reads UNet2DModel priors in pixel space.")
+        check_class(unet_config, folder)
         check_label(unet_config, label, folder)
         size = unet_config.get("sample_size")
         if size is None:
@@ -132,6 +131,12 @@ def alphas_cumprod(config: dict[str, Any]) -> Tensor:
         return DDPMScheduler(**{key: config[key] for key in wanted if key in config}).alphas_cumprod
     except Exception as error:
         raise PriorError(f"the scheduler's betas cannot be made: {error}") from error
+
+
+def check_class(unet_config: dict[str, Any], where: object) -> None:
+    """Raises PriorError where a configuration is not that of an unconditional or class-conditional UNet."""
+    if unet_config.get("_class_name") not in (None, "UNet2DModel", CLASS):
+        raise PriorError(f"{where} holds a {unet_config['_class_name']}; redgui reads UNet2DModel (no text-to-image models).")
 
 
 def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) -> None:
