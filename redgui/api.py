@@ -101,7 +101,7 @@ def restore(
         raise KnobError(f"the seed lies in 0 to 2^63 - 1; got {seed}.")
     if mask is not None and isinstance(operator, Operator):
         raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
-    h, w = loaded.shape[-2:]
+    h, w = loaded.picture_shape[-2:]
     H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, mask, h, w)
     H.check_size(h, w)
     source = images.rgb(image) if isinstance(image, Image.Image) else images.read(resolve(image))

@@ -1,4 +1,4 @@
-"""The command line: `python -m redgui list | restore | replay | bench`.
+"""The command line: `python -m redgui list | restore | replay | bench | train | convert-adm`.
 
 Progress goes to stderr; the last line of stdout is one JSON object. A person's error is one line on stderr, status 2.
 """
@@ -34,7 +34,11 @@ def parser() -> argparse.ArgumentParser:
     restore = commands.add_parser("restore", help="degrade a picture and restore it")
     restore.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
     restore.add_argument("--mask", metavar="PNG", help="white = to be filled in")
-    restore.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
+    restore.add_argument(
+        "--prior",
+        default="faces-64",
+        help="a name of the list, a folder or a Hub id; for a class NAME:label=N",
+    )
     restore.add_argument("--operator", default="inpaint", metavar="NAME[:knob=value,...]")
     restore.add_argument("--sampler", default="reddiff", metavar="NAME[:knob=value,...]")
     restore.add_argument("--sigma-y", type=float, default=0.0, help="noise in the measurement, [-1, 1] units")
@@ -65,6 +69,13 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     bench.add_argument("--out", default="bench", metavar="DIR", help="rows, table, sheets; a killed run goes on here")
     bench.set_defaults(run=run_bench)
+
+    convert = commands.add_parser("convert-adm", help="a checkpoint of guided-diffusion as a folder that --prior takes")
+    convert.add_argument("checkpoint", metavar="CHECKPOINT.pt")
+    convert.add_argument("out", metavar="OUT_DIR", help="the folder to make")
+    convert.add_argument("--config", default="auto", metavar="NAME[:knob=value,...]",
+                         help="auto (by the shapes of the weights), a published one such as imagenet-64, or adm")  # fmt: skip
+    convert.set_defaults(run=run_convert)
     return top
 
 
@@ -160,6 +171,15 @@ def run_bench(chosen: argparse.Namespace) -> None:
     print(report.table(rows))
     print(f"wrote {chosen.out}/results.csv, table.md, sheets and plots")
     print(json.dumps({"rows": rows}))
+
+
+def run_convert(chosen: argparse.Namespace) -> None:
+    from redgui.priors import adm
+
+    found = adm.convert(chosen.checkpoint, chosen.out, chosen.config)
+    label = ":label=N" if found["classes"] else ""
+    print(f"wrote {chosen.out}; use it with --prior {chosen.out}{label}")
+    print(json.dumps(found))
 
 
 class Bar:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from redgui import metrics
+from redgui.latent import Decoded, decoded
 from redgui.operators.base import Operator, OperatorError
 from redgui.priors.base import Counted, Prior
 from redgui.randomness import MEASUREMENT, Generators
@@ -110,13 +111,18 @@ class Stop(Exception):
 def solve(problem: Problem, prior: Prior, sampler: Sampler, particles: int = 1) -> Steps:
     """The stream of Steps of `sampler` on `particles` copies of the problem, each with its own random numbers.
 
+    With a latent prior the sampler works on latents and sees H through the decoder; the Steps hold decoded pictures.
+
     Raises (before the first network call): SamplerError when sampler and operator do not fit; OperatorError.
     """
-    sampler.check_fit(problem.H, SAMPLERS)
+    latent = prior.picture_shape != prior.shape
+    H = Decoded(H=problem.H, prior=prior) if latent else problem.H
+    sampler.check_fit(H, SAMPLERS)
     problem = problem.to(prior.device)
     y = problem.y.expand(particles, *problem.y.shape[1:]).contiguous()
     generator = Generators.of_run(problem.seed, particles, prior.device)
-    return sampler(prior, problem.H, y, problem.sigma_y, generator=generator)
+    steps = sampler(prior, H, y, problem.sigma_y, generator=generator)
+    return decoded(steps, prior) if latent else steps
 
 
 def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> Generator[Measured, Sampler | None, None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
 from redgui import images, knobs, metrics, priors, schedule
@@ -252,6 +252,19 @@ def test_a_folder_of_diffusers_loads_in_both_layouts(tmp_path, layout, safe, off
         torch.testing.assert_close(prior.denoise(x, float(prior.sigmas[t])), x0_hat, rtol=1e-3, atol=1e-4)
 
 
+def test_what_train_unconditional_writes_loads_and_its_checkpoints_say_what_they_lack(tmp_path):
+    pipeline, checkpoint = tmp_path / "ddpm-mine", tmp_path / "ddpm-mine/checkpoint-500"
+    DDPMPipeline(tiny_unet(), DDPMScheduler(beta_schedule="linear")).save_pretrained(pipeline)
+    (pipeline / "logs").mkdir()
+    tiny_unet().save_pretrained(checkpoint / "unet")
+    tiny_unet().save_pretrained(checkpoint / "unet_ema")
+    assert priors.load(str(pipeline), "cpu").shape == (3, 8, 8)
+    with pytest.raises(PriorError, match=r"checkpoint-500/scheduler/scheduler_config\.json is missing"):
+        priors.load(str(checkpoint), "cpu")
+    with pytest.raises(PriorError, match=r"logs/unet/config\.json is missing"):
+        priors.load(str(pipeline / "logs"), "cpu")
+
+
 def test_half_precision_stays_inside_the_prior(tmp_path):
     saved(tmp_path)
     full, half = (priors.load(str(tmp_path), "cpu", precision) for precision in ("fp32", "bf16"))
@@ -338,35 +351,6 @@ def test_missing_or_damaged_weights_are_one_clear_error(tmp_path):
 def test_an_unknown_prior_is_one_clear_error(name):
     with pytest.raises(PriorError):
         priors.load(name, "cpu")
-
-
-def unreachable(*_: object, **__: object) -> None:
-    raise ConnectionError("no route to host")
-
-
-def test_a_hub_id_that_is_not_cached_says_so_offline(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.list_repo_files", unreachable)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    with pytest.raises(PriorError, match=r"could not be asked \(ConnectionError\)"):
-        priors.load("nobody/nothing", "cpu")
-
-
-def test_a_hub_id_in_the_cache_loads_offline(monkeypatch, tmp_path):
-    saved(tmp_path)
-    monkeypatch.setattr("huggingface_hub.list_repo_files", unreachable)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda _, local_files_only: str(tmp_path))
-    assert priors.load("somebody/something", "cpu").shape == (3, 8, 8)
-
-
-def test_a_hub_id_is_fetched_without_what_is_not_needed(monkeypatch, tmp_path):
-    saved(tmp_path)
-    fetched = []
-    files = ["unet/config.json", "unet/model.safetensors", "unet/model.bin", "README.md", "sample.png"]
-    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda _: files)
-    monkeypatch.setattr("huggingface_hub.snapshot_download",
-                        lambda _, allow_patterns: fetched.append(allow_patterns) or str(tmp_path))  # fmt: skip
-    priors.load("someone/somewhere", "cpu")
-    assert fetched == [["unet/config.json", "unet/model.safetensors"]]
 
 
 def test_closed_forms_check_their_knobs(tmp_path):

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 
 from redgui import images, knobs, schedule
-from redgui.knobs import knob
+from redgui.knobs import KnobError, knob
+from redgui.priors import hub
 from redgui.priors.base import Counted, Prior, PriorError, per_image
+from redgui.priors.catalogue import PRIORS, PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
 
 __all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
@@ -19,29 +21,6 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 BUNDLED = ASSETS / "priors"
 
 
-@dataclass(frozen=True)
-class PriorCard:
-    """A line of the catalogue."""
-
-    name: str
-    size: str
-    domain: str
-    terms: str
-    download_mb: int  # 0: bundled or needs no weights
-
-
-PRIORS = (
-    PriorCard("faces-64", "64x64", "aligned faces; bundled", "non-commercial research", 0),
-    PriorCard("gaussian", "any", "stationary Gaussian field, closed form", "no weights", 0),
-    PriorCard("empirical", "any", "the pictures of a folder themselves, closed form", "no weights", 0),
-    PriorCard("google/ddpm-celebahq-256", "256x256", "celebrity faces", "Apache-2.0", 455),
-    PriorCard("google/ddpm-church-256", "256x256", "churches", "Apache-2.0", 455),
-    PriorCard("google/ddpm-bedroom-256", "256x256", "bedrooms", "Apache-2.0", 455),
-    PriorCard("google/ddpm-cat-256", "256x256", "cats", "Apache-2.0", 455),
-    PriorCard("google/ddpm-cifar10-32", "32x32", "small objects", "Apache-2.0", 143),
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Empirical:
     """The knobs of the empirical prior on the command line."""
@@ -49,6 +28,15 @@ class Empirical:
     name = "empirical"
     folder: str = knob("", help="folder of pictures; empty: the bundled examples")
     size: int = knob(64, 8, 512, help="side to which the pictures are fitted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioned:
+    """The knobs of a network on the command line, after its name: `DIR:label=207`."""
+
+    name = "a network"
+    label: int = knob(-1, -1, 10**6, help="class of a class-conditional network; -1: none")
+    quantise: bool = knob(False, help="of a latent model with a codebook: decode its nearest entries, straight-through")
 
 
 def device_of(name: str = "auto") -> torch.device:
@@ -77,7 +65,8 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
     """A prior by its bundled name, a closed-form specification, a folder or a Hub id; one in memory for everybody.
 
     Args:
-        name: `faces-64`, `gaussian:std=0.3`, `empirical:folder=DIR`, a folder in diffusers format, or `owner/model`.
+        name: `faces-64`, `gaussian:std=0.3`, `empirical:folder=DIR`, a folder in diffusers format, or `owner/model`; a network
+            that is class-conditional with its class, `DIR:label=207`.
         device: auto, cpu or cuda.
         precision: auto, fp32, bf16 or fp16: that of the network; its inputs and outputs stay float32.
 
@@ -101,18 +90,40 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
             raise PriorError(f"the empirical prior needs a folder of pictures; {folder} has none.")
         return empirical_prior(torch.cat([images.load(p, wanted.size, wanted.size) for p in pictures]).to(device), name=name)
 
+    from redgui.priors.latent import LatentPrior, is_latent
     from redgui.priors.network import DiffusersPrior
 
-    if name in bundled():
-        folder = BUNDLED / name
-    elif Path(name).is_dir():
-        folder = Path(name)
-    elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        folder = download(name)
+    where, wanted = conditioned(name)
+    if where in bundled():
+        folder = BUNDLED / where
+    elif Path(where).is_dir():
+        folder = Path(where)
+    elif hub.split(where):
+        folder = hub.download(where)
     else:
         listed = ", ".join(card.name for card in PRIORS)
-        raise PriorError(f"there is no prior {name!r}. Give one of {listed}, a folder, or a Hub id (owner/model).")
-    return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision)
+        raise PriorError(
+            f"there is no prior {name!r}. Give one of {listed}, a folder, or a Hub id (owner/model, owner/model@revision)."
+        )
+    label = None if wanted.label < 0 else wanted.label
+    if is_latent(folder):
+        return LatentPrior.from_folder(
+            folder, quantise=wanted.quantise, name=name, device=device, precision=precision, label=label
+        )
+    if wanted.quantise:
+        raise PriorError(f"{where} is no latent model; leave quantise out.")
+    return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label)
+
+
+def conditioned(name: str) -> tuple[str, Conditioned]:
+    """`NAME:label=207` as NAME and its knobs. Raises PriorError."""
+    where, colon, given = name.rpartition(":")
+    if not colon or "=" not in given or Path(name).is_dir():
+        return name, Conditioned()
+    try:
+        return where, knobs.build(Conditioned, knobs.parse(f":{given}")[1])
+    except KnobError as error:
+        raise PriorError(str(error)) from None
 
 
 def size_of(name: str) -> tuple[int, int] | None:
@@ -139,22 +150,3 @@ def sigmas_of(name: str) -> torch.Tensor:
 def bundled() -> list[str]:
     """Names of the priors in assets/priors."""
     return sorted(p.name for p in BUNDLED.iterdir() if p.is_dir())
-
-
-def download(hub_id: str) -> Path:
-    """The folder of a Hub model, fetched with a progress bar or taken from the cache. Raises PriorError offline."""
-    import huggingface_hub
-
-    try:
-        files = huggingface_hub.list_repo_files(hub_id)
-        weights = ".safetensors" if any(f.endswith(".safetensors") for f in files) else ".bin"
-        wanted = [f for f in files if f.endswith((weights, ".json"))]
-        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted))
-    except Exception as error:
-        try:
-            return Path(huggingface_hub.snapshot_download(hub_id, local_files_only=True))
-        except Exception:
-            raise PriorError(
-                f"{hub_id} is neither a folder nor in the cache, and the Hub could not be asked ({type(error).__name__}). "
-                "Go online once, or use a bundled prior."
-            ) from error

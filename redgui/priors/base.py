@@ -24,7 +24,7 @@ class Prior(abc.ABC):
 
     Attributes:
         name: as the command line and the record call it.
-        shape: (c, h, w) that the prior was made for.
+        shape: (c, h, w) that the prior was made for: of what `denoise` takes, a latent's for a latent prior.
         sigmas: its ascending grid of noise levels, float64 on the CPU; samplers pick from it.
         device: where `denoise` wants its input.
         precision: of the network: fp32, bf16 or fp16. Inputs and outputs are always float32.
@@ -39,6 +39,19 @@ class Prior(abc.ABC):
     @abc.abstractmethod
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         """E[x0 | x0 + sigma eps = x], shape b c h w, differentiable in x."""
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of its pictures: `shape`, unless `denoise` is of latents."""
+        return self.shape
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The picture (b, c, h, w) of a state x, differentiable; x itself, unless the prior is of latents."""
+        return x
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """The state of a picture (b, c, h, w); the picture itself, unless the prior is of latents."""
+        return picture
 
     @final
     def eps(self, x: Tensor, sigma: Sigma) -> Tensor:
@@ -66,6 +79,16 @@ class Counted(Prior):
         if x0_hat.requires_grad:
             x0_hat.register_hook(self._count_backward)
         return x0_hat
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        return self.inner.picture_shape
+
+    def decode(self, x: Tensor) -> Tensor:
+        return self.inner.decode(x)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        return self.inner.encode(picture)
 
     def _count_backward(self, _: Tensor) -> None:
         self.backwards += 1

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redgui.priors import adm_network
+from redgui.priors.adm_network import CLASS
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
 from redgui.schedule import sigma_of
 
@@ -35,6 +37,7 @@ class DiffusersPrior(Prior):
         alphas_cumprod: (T,) of the schedule that it was trained with.
         prediction: epsilon, v_prediction or sample.
         shape: (c, h, w) of the pictures that it was trained on.
+        label: the class of a class-conditional network.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class DiffusersPrior(Prior):
         name: str = "network",
         device: torch.device | str = "cpu",
         precision: str = "fp32",
+        label: int | None = None,
     ):
         if prediction not in ("epsilon", "v_prediction", "sample"):
             raise PriorError(
@@ -54,6 +58,7 @@ class DiffusersPrior(Prior):
             )
         self.name, self.prediction, self.shape, self.precision = name, prediction, shape, precision
         self.device = torch.device(device)
+        self.label = label
         self.dtype = DTYPES[precision]
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         self.net = net.eval().requires_grad_(False).to(self.device, self.dtype, memory_format=torch.channels_last)
@@ -64,27 +69,30 @@ class DiffusersPrior(Prior):
 
     @classmethod
     def from_folder(
-        cls, folder: Path, *, name: str, device: torch.device | str = "cpu", precision: str = "fp32"
+        cls, folder: Path, *, name: str, device: torch.device | str = "cpu", precision: str = "fp32", label: int | None = None
     ) -> "DiffusersPrior":
         """Reads a `diffusers` folder: unet/ and scheduler/ (or both configs in one folder), safetensors or weights-only."""
-        unet_dir = folder / "unet" if (folder / "unet").is_dir() else folder
-        unet_config = _read_json(unet_dir / "config.json")
-        scheduler_dir = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
-        scheduler_config = _read_json(scheduler_dir / "scheduler_config.json")
-        if unet_config.get("_class_name") not in (None, "UNet2DModel"):
-            raise PriorError(f"{folder} holds a {unet_config['_class_name']}; redgui reads UNet2DModel priors in pixel space.")
+        flat = (folder / "config.json").is_file() and not (folder / "unet").is_dir()
+        unet_dir = folder if flat else folder / "unet"
+        unet_config = read_json(unet_dir / "config.json")
+        beside = (folder / "scheduler_config.json").is_file() and not (folder / "scheduler").is_dir()
+        scheduler_dir = folder if beside else folder / "scheduler"
+        scheduler_config = read_json(scheduler_dir / "scheduler_config.json")
+        check_class(unet_config, folder)
+        check_label(unet_config, label, folder)
         size = unet_config.get("sample_size")
         if size is None:
             raise PriorError(f"{unet_dir / 'config.json'} has no sample_size; add the side of the training pictures.")
         h, w = (size, size) if isinstance(size, int) else size
         return cls(
-            _load_unet(unet_dir),
+            _load_unet(unet_dir, unet_config),
             alphas_cumprod(scheduler_config),
             scheduler_config.get("prediction_type", "epsilon"),
             (unet_config.get("in_channels", 3), h, w),
             name=name,
             device=device,
             precision=precision,
+            label=label,
         )
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
@@ -92,7 +100,8 @@ class DiffusersPrior(Prior):
         s = per_image(sigma, x)
         root = (1 + s * s) ** 0.5
         x_vp = (x / root).to(self.dtype, memory_format=torch.channels_last)
-        out = self.net(x_vp, t, return_dict=False)[0]
+        given = {} if self.label is None else {"class_labels": torch.full((len(x),), self.label, device=x.device)}
+        out = self.net(x_vp, t, **given, return_dict=False)[0]
         out = out[:, : x.shape[1]].to(x.dtype).contiguous()
         if self.prediction == "epsilon":
             return x - s * out
@@ -124,7 +133,26 @@ def alphas_cumprod(config: dict[str, Any]) -> Tensor:
         raise PriorError(f"the scheduler's betas cannot be made: {error}") from error
 
 
-def _load_unet(folder: Path) -> torch.nn.Module:
+def check_class(unet_config: dict[str, Any], where: object) -> None:
+    """Raises PriorError where a configuration is not that of an unconditional or class-conditional UNet."""
+    if unet_config.get("_class_name") not in (None, "UNet2DModel", CLASS):
+        raise PriorError(f"{where} holds a {unet_config['_class_name']}; redgui reads UNet2DModel (no text-to-image models).")
+
+
+def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) -> None:
+    """Raises PriorError where a network needs a label and has none, or the other way round, or its label is no class of its."""
+    if unet_config.get("class_embed_type") is not None:
+        raise PriorError(f"{folder} is conditioned on a {unet_config['class_embed_type']}; redgui reads class labels only.")
+    classes = unet_config.get("num_class_embeds")
+    if classes is None and label is not None:
+        raise PriorError(f"{folder} is not class-conditional; leave label={label} out.")
+    if classes is not None and label is None:
+        raise PriorError(f"{folder} is class-conditional; say which class after its name, :label=0 to :label={classes - 1}.")
+    if classes is not None and label is not None and not 0 <= label < classes:
+        raise PriorError(f"the classes of {folder} are 0 to {classes - 1}; got label={label}.")
+
+
+def _load_unet(folder: Path, config: dict[str, Any]) -> torch.nn.Module:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     safe = any(folder.glob("*.safetensors"))
@@ -135,12 +163,15 @@ def _load_unet(folder: Path) -> torch.nn.Module:
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     try:
         with quiet:
+            if config.get("_class_name") == CLASS:
+                return adm_network.load(folder, config)
             return UNet2DModel.from_pretrained(folder, use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True)
     except Exception as error:
         raise PriorError(f"the network in {folder} cannot be read: {error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a configuration file. Raises PriorError that names the file."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:

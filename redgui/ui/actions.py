@@ -67,7 +67,7 @@ class Actions:
     def size(self, values: Values) -> tuple[int, int]:
         """Height and width of the pictures, without loading the network where its config tells."""
         name = str(values[self.prior] or self.prior_name)
-        return priors.size_of(name) or self.load_prior(values).shape[-2:]
+        return priors.size_of(name) or self.load_prior(values).picture_shape[-2:]
 
     def build_operator(self, values: Values, h: int, w: int) -> Operator:
         """The operator with its knobs; an inpainting that was painted takes the mask of the editor."""

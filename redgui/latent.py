@@ -1,0 +1,73 @@
+"""Problems in the space of a latent prior: the sampler's x is a latent, and H sees the picture that is decoded from it.
+
+    H'(x) = H(decode(x)),    f+(y) = encode(H's own f+(y))
+
+H' is differentiable and not linear, whatever H is: methods that need a linear operator refuse it. Their y is the same.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from redgui.operators.base import Operator
+from redgui.priors.base import Prior
+from redgui.samplers.base import Step, Steps
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decoded(Operator):
+    """H of the decoded picture."""
+
+    name = "decoded"
+    label = "Decoded"
+    about = "A degradation of the picture that is decoded from a latent."
+
+    H: Operator
+    prior: Prior
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", f"{self.H.label} of a decoded latent")
+        object.__setattr__(self, "pictorial", self.H.pictorial)
+        object.__setattr__(self, "ambiguous", self.H.ambiguous)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.H(self.prior.decode(x))
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.H.residual(self.prior.decode(x), y)
+
+    @torch.no_grad()
+    def start(self, y: Tensor) -> Tensor:
+        return self.prior.encode(self.H.start(y).clamp(-1, 1))
+
+    def entries(self, y: Tensor) -> int:
+        return self.H.entries(y)
+
+    def on_support(self, u: Tensor) -> Tensor:
+        return self.H.on_support(u)
+
+    def measurement_of(self, picture: Tensor) -> Tensor:
+        return self.H.measurement_of(picture)
+
+    def picture(self, y: Tensor) -> Tensor:
+        return self.H.picture(y)
+
+
+def decoded(steps: Steps, prior: Prior) -> Generator[Step, Any, None]:
+    """The stream with pictures for latents: one call of the decoder a Step, more than nothing only for latent priors."""
+    try:
+        step = next(steps, None)
+        while step is not None:
+            with torch.no_grad():
+                picture = prior.decode(step.x0_hat).clamp(-1, 1)
+            tuned = yield replace(step, x0_hat=picture)
+            try:
+                step = steps.send(tuned)
+            except StopIteration:
+                return
+    finally:
+        steps.close()
