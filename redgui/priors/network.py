@@ -78,7 +78,7 @@ class DiffusersPrior(Prior):
             raise PriorError(f"{unet_dir / 'config.json'} has no sample_size; add the side of the training pictures.")
         h, w = (size, size) if isinstance(size, int) else size
         return cls(
-            _load_unet(unet_dir),
+            load_unet(unet_dir),
             alphas_cumprod(scheduler_config),
             scheduler_config.get("prediction_type", "epsilon"),
             (unet_config.get("in_channels", 3), h, w),
@@ -124,7 +124,8 @@ def alphas_cumprod(config: dict[str, Any]) -> Tensor:
         raise PriorError(f"the scheduler's betas cannot be made: {error}") from error
 
 
-def _load_unet(folder: Path) -> torch.nn.Module:
+def load_unet(folder: Path) -> torch.nn.Module:
+    """The UNet2DModel of a folder, float32 or as saved. Raises PriorError."""
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     safe = any(folder.glob("*.safetensors"))
