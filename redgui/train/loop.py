@@ -96,6 +96,8 @@ def train(
         kept = dict(recipe=knobs.values(recipe), pictures=fingerprint, seconds=spent, curve=curve, watched=watched)
         state.save(folder / "state", content | kept | dict(schedule=schedule, prediction=prediction, size=size))
 
+    if not saved and len(look) and accelerator.is_main_process:  # where the curve starts
+        watched.append([0, measure.losses(shadow, objective, look, where, bf16)])
     began = time.monotonic() - spent
     last_save, first = time.monotonic(), step
     running, counted = torch.zeros((), device=where), 0

@@ -1,7 +1,8 @@
 """What is trained: the network, its noise schedule and the loss.
 
 x_t = a x0 + s eps with a = sqrt(alpha_bar_t), s = sqrt(1 - alpha_bar_t), on DDPM's 1000 levels (arXiv 2006.11239,
-linear beta). The network predicts v = a eps - s x0 (arXiv 2202.00512) unless told otherwise, because a small network has small errors but
+linear beta). The network predicts v = a eps - s x0 (arXiv 2202.00512) unless told otherwise,
+because a small network has small errors but
 never none: the error in x0 of one that predicts epsilon is its own error times sigma = s / a, 157 times at the highest
 noise, while that of v is its error times s <= 1.
 """

@@ -194,7 +194,8 @@ def write_card(
         f"| prediction | {prior.prediction} on {len(prior.sigmas)} noise levels |",
         f"| data | {named}: {pictures:,} pictures |",
         f"| recipe | {start}{figures['steps']:,} steps of {recipe.batch} ({figures['pictures']:,} pictures seen), AdamW, "
-        f"lr {recipe.lr:g} with warm-up and cosine, averaged weights ({recipe.ema:g}), dropout {recipe.dropout:g}, {figures['precision']} |",
+        f"lr {recipe.lr:g} with warm-up and cosine, averaged weights ({recipe.ema:g}), "
+        f"dropout {recipe.dropout:g}, {figures['precision']} |",
         f"| time | {figures['seconds']:,.0f} s on {figures['device']} |",
         f"| terms | {recipe.terms} |",
         "",
