@@ -76,7 +76,7 @@ def test_the_heldout_loss_falls(trained):
 
 def test_min_snr_and_other_predictions_learn_too(folder, tmp_path):
     for k, options in enumerate((dict(weighting="min-snr"), dict(prediction="epsilon"), dict(prediction="sample"))):
-        train([str(folder)], str(tmp_path / str(k)), steps=25, with_report=False, **TINY, **options)
+        train([str(folder)], str(tmp_path / str(k)), steps=40, with_report=False, **TINY, **options)
         (_, early), *_, (_, late) = state.load(tmp_path / str(k) / "state")["curve"]
         assert late < 0.8 * early, options
 
