@@ -85,7 +85,7 @@ class DiffusersPrior(Prior):
             raise PriorError(f"{unet_dir / 'config.json'} has no sample_size; add the side of the training pictures.")
         h, w = (size, size) if isinstance(size, int) else size
         return cls(
-            _load_unet(unet_dir, unet_config),
+            load_unet(unet_dir, unet_config),
             alphas_cumprod(scheduler_config),
             scheduler_config.get("prediction_type", "epsilon"),
             (unet_config.get("in_channels", 3), h, w),
@@ -152,7 +152,9 @@ def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) ->
         raise PriorError(f"the classes of {folder} are 0 to {classes - 1}; got label={label}.")
 
 
-def _load_unet(folder: Path, config: dict[str, Any]) -> torch.nn.Module:
+def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Module:
+    """The UNet2DModel of a folder, float32 or as saved; its configuration is read where it is not given. Raises PriorError."""
+    config = _read_json(folder / "config.json") if config is None else config
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     safe = any(folder.glob("*.safetensors"))

@@ -1,0 +1,230 @@
+"""The training loop: one process or several under `accelerate launch`, a budget of steps or minutes."""
+
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from redgui import knobs, randomness
+from redgui.priors import device_of
+from redgui.priors.network import alphas_cumprod
+from redgui.train import data, measure, report, state
+from redgui.train.objective import Objective, drawn, network, tensor, timesteps
+from redgui.train.recipe import Recipe, TrainError, resumed
+
+EVERY = 20  # steps between readings of the loss
+
+
+def train(
+    paths: list[str], out: str, *, resume: bool = False, device: str = "auto", with_report: bool = True, **given: Any
+) -> dict[str, Any]:
+    """Trains a prior from zips or folders into the folder `out` and returns its figures.
+
+    Args:
+        paths: zips or folders of pictures.
+        resume: go on with the run in `out`; settings that are not given are its own.
+        device: auto, cpu or cuda; under `accelerate launch` each process has its own GPU.
+        with_report: measure on all held-out pictures and draw the pictures of the report at the end.
+        given: fields of Recipe.
+
+    Raises:
+        TrainError, KnobError, PriorError: see the message.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import broadcast_object_list
+
+    folder = Path(out)
+    if resume:
+        saved = state.load(folder / "state")
+        recipe = resumed(saved["recipe"], given)
+    else:
+        saved, recipe = None, knobs.build(Recipe, given)
+        if (folder / "state" / "checkpoint.pt").exists():
+            raise TrainError(f"{out} has a run already; add --resume to continue it, or choose another --out.")
+    if not recipe.steps and not recipe.minutes:
+        raise TrainError("a training run needs a budget; give --minutes or --steps.")
+
+    where = device_of(device)
+    bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and has_bf16(where))
+    AcceleratorState._reset_state(reset_partial_state=False)  # a run before in this process may have had another precision
+    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=where.type == "cpu")
+    where, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
+    if recipe.batch % world:
+        raise TrainError(f"--batch {recipe.batch} cannot be shared evenly by {world} processes.")
+
+    net, schedule, prediction, size = network(recipe)
+    pictures, held = data.find(
+        paths, size, scales=recipe.scales, memory=recipe.memory * 2**20, held_out=recipe.held_out, seed=recipe.seed
+    )
+    fingerprint = [pictures.fingerprint(), held.fingerprint()]
+    if saved and saved["pictures"] != fingerprint:
+        raise TrainError("the pictures are not those that the run began with; give the same data, or train into another --out.")
+    look = held.some(recipe.heldout_pictures)
+    objective = Objective(alphas_cumprod(schedule).float().to(where), prediction, recipe.weighting)
+
+    net.to(where, memory_format=torch.channels_last).train()
+    weights = list(net.parameters())
+    optimizer = torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    average = state.Average(net, recipe.ema)
+    step, spent, curve, watched = 0, 0.0, [], []
+    if saved:
+        net.load_state_dict(saved["weights"])
+        average.load(saved["average"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step, spent, curve, watched = saved["step"], saved["seconds"], saved["curve"], saved["watched"]
+    shadow = report.copy_of(net)  # carries the averaged weights where they are looked at
+    model = torch.compile(net) if recipe.compile else net
+    model, stepper = accelerator.prepare(model, optimizer)
+
+    def write() -> None:
+        """The checkpoint, with a look at held-out pictures before."""
+        if not accelerator.is_main_process:
+            return
+        shadow.load_state_dict(average.weights)
+        if len(look) and (not watched or watched[-1][0] != step):
+            watched.append([step, measure.losses(shadow, objective, look, where, bf16)])
+        content = dict(weights=net.state_dict(), average=average.weights, optimizer=optimizer.state_dict(), step=step)
+        kept = dict(recipe=knobs.values(recipe), pictures=fingerprint, seconds=spent, curve=curve, watched=watched)
+        state.save(folder / "state", content | kept | dict(schedule=schedule, prediction=prediction, size=size))
+
+    if not saved and len(look) and accelerator.is_main_process:  # where the curve starts
+        watched.append([0, measure.losses(shadow, objective, look, where, bf16)])
+    began = time.monotonic() - spent
+    last_save, first = time.monotonic(), step
+    running, counted = torch.zeros((), device=where), 0
+    devices = [where] if where.type == "cuda" else []
+    with (
+        stopping() as stop,
+        torch.random.fork_rng(devices),
+        ThreadPoolExecutor(1) as ahead,
+        bar(recipe, step, spent, accelerator.is_main_process) as progress,
+    ):
+        batch_of = lambda k: ahead.submit(pictures.batch, recipe.seed, k, recipe.batch, recipe.flip, rank, world)  # noqa: E731
+        waiting = batch_of(step)
+        while True:
+            spent = time.monotonic() - began
+            halt = bool(stop)
+            if world > 1:  # one clock and one decision for all, or their weights would part
+                shared = broadcast_object_list([spent])[0]
+                spent, halt = shared, bool(accelerator.reduce(torch.tensor(float(halt), device=where)).item())
+            share = step / recipe.steps if recipe.steps else spent / (60 * recipe.minutes)
+            if halt or share >= 1:
+                break
+            rate = recipe.lr * min(1, (step + 1) / max(recipe.warmup, 1))
+            rate *= recipe.final_lr + (1 - recipe.final_lr) * 0.5 * (1 + math.cos(math.pi * share))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+            x0 = tensor(waiting.result(), where)
+            waiting = batch_of(step + 1)
+            generator = drawn(recipe.seed, step, rank, where)
+            t = timesteps(recipe.batch, len(objective.alphas_cumprod), generator, rank, world)
+            noise = torch.randn(x0.shape, generator=generator, device=where)
+            torch.manual_seed(randomness.stream_seed(recipe.seed, data.DROPOUT, step * 4096 + rank))
+            loss = objective.losses(model, x0, t, noise).mean()
+            accelerator.backward(loss)
+            if recipe.clip:
+                accelerator.clip_grad_norm_(weights, recipe.clip)
+            stepper.step()
+            stepper.zero_grad()
+            step += 1
+            average.update(net, step)
+            running += loss.detach()
+            counted += 1
+            if step % EVERY == 0:
+                curve.append([step, finite((running / counted).item(), step)])
+                running.zero_()
+                counted = 0
+            progress(step, time.monotonic() - began, curve)
+            if time.monotonic() - last_save > 60 * recipe.save_minutes:
+                finite(loss.item(), step)
+                spent = time.monotonic() - began
+                write()
+                last_save = time.monotonic()
+        if counted:
+            curve.append([step, finite((running / counted).item(), step)])
+        write()
+    rate = (step - first) * recipe.batch / max(spent - (saved["seconds"] if saved else 0.0), 1e-9)
+    figures = dict(
+        steps=step,
+        pictures=step * recipe.batch,
+        seconds=round(spent, 1),
+        pictures_per_second=round(rate, 2),
+        loss=curve[-1][1] if curve else None,
+        rmse=None,
+        parameters=sum(p.numel() for p in weights),
+        device=str(where),
+        precision="bf16" if bf16 else "fp32",
+        stopped="signal" if stop else "budget",
+    )
+    if accelerator.is_main_process:
+        prior = report.export(folder, shadow, schedule, prediction, recipe, figures, len(pictures), paths, watched)
+        if with_report and not stop:
+            figures |= report.report(folder, prior, recipe, figures, pictures, held, paths, curve, watched)
+    accelerator.wait_for_everyone()
+    return figures
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16: then it is faster than float32, elsewhere it is emulated."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def finite(loss: float, step: int) -> float:
+    """The loss; an error where it is none, before such weights replace a good checkpoint."""
+    if not math.isfinite(loss):
+        raise TrainError(
+            f"the loss is {loss} at step {step}; resume from the last checkpoint or start again with a lower --lr."
+        )
+    return loss
+
+
+@contextmanager
+def stopping() -> Iterator[list[int]]:
+    """A list that is filled by the first SIGINT or SIGTERM; the second does what it did before."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _: Any) -> None:
+        caught.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def bar(recipe: Recipe, step: int, spent: float, shown: bool) -> Iterator[Any]:
+    """A progress bar over the budget on stderr, written rarely where stderr is a file; yields its update."""
+    from tqdm import tqdm
+
+    total, unit, start = (recipe.steps, "step", step) if recipe.steps else (round(recipe.minutes * 60), "s", int(spent))
+    rarely = dict(mininterval=1, dynamic_ncols=True) if sys.stderr.isatty() else dict(mininterval=30, ncols=100)
+    with tqdm(total=total, unit=unit, initial=start, file=sys.stderr, disable=not shown, leave=False, **rarely) as shown_bar:
+
+        def update(step: int, seconds: float, curve: list[list[float]]) -> None:
+            loss = f", loss {curve[-1][1]:.4f}" if curve else ""
+            shown_bar.set_postfix_str(f"step {step}{loss}", refresh=False)
+            shown_bar.update(min(step if recipe.steps else int(seconds), total) - shown_bar.n)
+
+        yield update

@@ -1,0 +1,128 @@
+"""What is trained: the network, its noise schedule and the loss.
+
+x_t = a x0 + s eps with a = sqrt(alpha_bar_t), s = sqrt(1 - alpha_bar_t), on DDPM's 1000 levels (arXiv 2006.11239,
+linear beta). The network predicts v = a eps - s x0 (arXiv 2202.00512) unless told otherwise,
+because a small network has small errors but
+never none: the error in x0 of one that predicts epsilon is its own error times sigma = s / a, 157 times at the highest
+noise, while that of v is its error times s <= 1.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from redgui import randomness
+from redgui.train.data import NOISE
+from redgui.train.recipe import Recipe, TrainError
+
+SCHEDULE = {
+    "_class_name": "DDPMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_schedule": "linear",
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a network over noise levels.
+
+    Args:
+        alphas_cumprod: (T,) float32.
+        prediction: v_prediction, epsilon or sample.
+        weighting: plain, or min-snr: the loss on x0 weighted by min(SNR, 5) (arXiv 2303.09556).
+    """
+
+    alphas_cumprod: Tensor
+    prediction: str
+    weighting: str = "plain"
+
+    def losses(self, net: Any, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The loss of every picture, (b,): mean squared error of the prediction, weighted. x0 (b, c, h, w), t (b,) int64."""
+        abar = self.alphas_cumprod.to(x0.device)[t].reshape(-1, 1, 1, 1)
+        a, s = abar.sqrt(), (1 - abar).sqrt()
+        x_t = (a * x0 + s * noise).contiguous(memory_format=torch.channels_last)
+        target = {"v_prediction": a * noise - s * x0, "epsilon": noise, "sample": x0}[self.prediction]
+        out = net(x_t, t, return_dict=False)[0].float()
+        losses = (out - target).square().mean((1, 2, 3))
+        if self.weighting == "min-snr":
+            snr = (abar / (1 - abar)).flatten()
+            # One over the loss's own weight on the error of x0: v has SNR + 1, epsilon SNR, x0 1.
+            own = {"v_prediction": snr + 1, "epsilon": snr, "sample": torch.ones_like(snr)}[self.prediction]
+            losses = losses * snr.clamp(max=5) / own
+        return losses
+
+
+def timesteps(batch: int, levels: int, generator: torch.Generator, rank: int = 0, world: int = 1) -> Tensor:
+    """Process `rank`'s timesteps, (batch // world,) int64: one even draw in each of `batch` equal slices of [0, levels).
+
+    So each step sees all noise levels, and the loss varies less from step to step than with independent draws.
+    """
+    slices = torch.arange(rank, batch, world, device=generator.device)
+    u = torch.rand(len(slices), generator=generator, device=generator.device, dtype=torch.float64)
+    return ((slices + u) * (levels / batch)).long().clamp(max=levels - 1)
+
+
+def drawn(seed: int, step: int, rank: int, device: torch.device) -> torch.Generator:
+    """The generator of timesteps and noise of one step on one process."""
+    return torch.Generator(device).manual_seed(randomness.stream_seed(seed, NOISE, step * 4096 + rank))
+
+
+def tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Pictures (n, h, w, 3) uint8 as (n, 3, h, w) float32 in [-1, 1]; bytes travel to the device, not floats."""
+    moved = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    return moved.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def network(recipe: Recipe) -> tuple[torch.nn.Module, dict[str, Any], str, int]:
+    """The network before its first step, its scheduler's config, its prediction and the side of its pictures.
+
+    Raises:
+        TrainError, PriorError: `init` is no prior folder, or one with a learned variance.
+    """
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    from redgui.priors.network import load_unet
+
+    if recipe.init:
+        folder = Path(recipe.init)
+        if not (folder / "unet").is_dir() or not (folder / "scheduler" / "scheduler_config.json").is_file():
+            raise TrainError(f"--init needs a prior folder with unet/ and scheduler/; {folder} is none.")
+        read = load_unet(folder / "unet")
+        config = dict(read.config)
+        if config["out_channels"] != config["in_channels"]:
+            raise TrainError(f"{folder} has a learned variance (twice the channels), which cannot be trained further here.")
+        schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        net = UNet2DModel.from_config(config | {"dropout": recipe.dropout})
+        net.load_state_dict(read.float().state_dict())
+        prediction = schedule.get("prediction_type", "epsilon") if recipe.prediction == "as-init" else recipe.prediction
+        return net, schedule, prediction, recipe.size or config["sample_size"]
+    size = recipe.size or 64
+    widths = recipe.widths()
+    attended = recipe.attended(len(widths))
+    if size % 2 ** (len(widths) - 1):
+        raise TrainError(
+            f"{len(widths)} levels halve the side {len(widths) - 1} times; --size {size} cannot be halved so often."
+        )
+    common = math.gcd(*widths)
+    with torch.random.fork_rng():
+        torch.manual_seed(randomness.stream_seed(recipe.seed, 0))
+        net = UNet2DModel(
+            sample_size=size,
+            block_out_channels=widths,
+            layers_per_block=recipe.layers,
+            down_block_types=tuple("AttnDownBlock2D" if k in attended else "DownBlock2D" for k in range(len(widths))),
+            up_block_types=tuple("AttnUpBlock2D" if k in attended else "UpBlock2D" for k in reversed(range(len(widths)))),
+            add_attention=bool(attended),
+            attention_head_dim=math.gcd(32, common),
+            norm_num_groups=math.gcd(16, common),
+            dropout=recipe.dropout,
+        )
+    return net, dict(SCHEDULE), "v_prediction" if recipe.prediction == "as-init" else recipe.prediction, size
