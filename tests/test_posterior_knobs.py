@@ -63,7 +63,7 @@ def test_a_change_in_the_middle_of_a_time_travel_takes_up_the_descent_from_there
 TURNS = {
     DPS: dict(zeta=2.0, eta=0.0, clip=False),
     PiGDM: dict(eta=0.0, weight=0.3, variant="B", spread=0.1, sigma_y_min=0.3, clip=False),
-    DDRM: dict(eta=0.1, eta_b=0.3),
+    DDRM: dict(eta=0.1, eta_b=0.3, temperature=0.5),
     MCG: dict(zeta=2.0, eta=0.0, clip=False),
     DDNM: dict(eta=0.1, noise_aware=False, repeats=3),
     RePaint: dict(repeats=1, jump=2, clip=False),
