@@ -41,13 +41,17 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("dps", "blur"): dict(zeta=0.2),
     # 8 val faces, 20 steps, PSNR in dB at temperature 1 / 0.85 / 0.7 / 0.5. sigma_y 0.1: box 24.9 / 25.5 / 25.6 / 25.6, random
     # 26.9 / 27.6 / 27.9 / 28.0, SR x4 22.3 / 22.9 / 23.0 / 22.9; no noise: box 26.1 / 26.7 / 27.0 / 26.9, SR x4 23.7 / 24.4 /
-    # 24.7 / 24.7; SSIM is best at 0.7 or 0.85. 70 % of the pixels missing: 20 steps leave speckles, 50 gain 1.2 dB.
-    ("ddrm", "inpaint"): dict(temperature=0.7),
-    ("ddrm", "inpaint:random"): dict(steps=50, temperature=0.7),
-    ("ddrm", "superres"): dict(temperature=0.7),
-    # The same faces blurred without noise, temperature 1: 26.8 dB if no noise is assumed; 30.4 with 0.002, 29.6 if the blurred
-    # picture was rounded to 8 bits; 31.2 and 27.4 with 0.001, 32.5 and 17.6 with 0.0002.
-    ("ddrm", "blur"): dict(sigma_y_min=0.002, temperature=0.7),
+    # 24.7 / 24.7; SSIM is best at 0.7 or 0.85. At 0.7 and sigma_y 0.1 from the highest level / sigma 20 / 5 / 2:
+    # box 25.6 / 26.0 / 26.2 / 26.0, random 27.9 / 28.7 / 29.4 / 29.2, SR x4 23.0 / 23.3 / 23.3 / 23.2, blur 25.1 / 25.2 / 25.3
+    # / 25.3. Random with 50 steps: 29.1 from the highest level, 29.5 from 5.
+    ("ddrm", "inpaint"): dict(temperature=0.7, sigma_max=5.0),
+    ("ddrm", "inpaint:random"): dict(steps=50, temperature=0.7, sigma_max=5.0),
+    ("ddrm", "inpaint:half"): dict(temperature=0.7),
+    ("ddrm", "inpaint:outpaint"): dict(temperature=0.7),
+    ("ddrm", "superres"): dict(temperature=0.7, sigma_max=5.0),
+    # The same faces blurred without noise: 26.8 dB with no noise assumed and none of these; with these 38.6 / 34.5 / 31.1 for
+    # sigma_y_min 2e-5 / 2e-4 / 2e-3, the last 30.6 if the blurred picture was rounded to 8 bits, which the others do not bear.
+    ("ddrm", "blur"): dict(sigma_y_min=0.002, temperature=0.7, sigma_max=5.0),
     # The lines below: first 2 val faces, 50 levels, PSNR in dB without noise / with sigma_y 0.1.
     # A mode: SR x4 25.2 / 22.1, blur 32.7 / 24.7, random 70 % 28.7 / 26.9, box 31.0 / 28.8. Colours come out too strong, less
     # so from a higher first level: 22.8 from sigma 10, 24.9 from 80.

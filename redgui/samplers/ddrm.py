@@ -19,10 +19,11 @@ Here wholly in image space, with functions of H^T H: x <- f0 D + f2 H^+ y + f3 (
 
 Without noise every coefficient above the cutoff of H is y's and every other the model's. Where the singular values fall off
 gently, as a blur's do, that gives away much of y: assuming a little noise instead (`sigma_y_min`, ours) lets each coefficient
-count for what it is worth, down to s_i = 1e-3, the share of the largest that single precision still resolves.
+count for what it is worth, down to s_i = sigma_y, where the noise is as large as a picture.
 
-`temperature` (ours) is a factor of every z. At 1 the result is a draw; below it the network sees less noise than sigma says
-and smooths, and the result goes towards the mean of the draws, with more PSNR and less detail.
+`temperature` and `sigma_max` are ours too. The former is a factor of every z. At 1 the result is a draw; below it the network
+sees less noise than sigma says and smooths, and the result goes towards the mean of the draws: more PSNR, less detail. The
+latter leaves out the levels above it, in which the network says little that y does not.
 
 Differs from the authors' code (bahjat-kawar/ddrm, functions/denoising.py): nothing is lost where s_i sigma_t = sigma_y
 (both of its inequalities are strict), sigma_y needs no doubling, and noise is drawn in image space.
@@ -62,6 +63,9 @@ class DDRM(Sampler):
     temperature: float = knob(
         1.0, 0.0, 1.0, advanced=True, help="factor of all noise that is drawn: 1 draws samples, less goes towards their mean"
     )
+    sigma_max: float = knob(
+        1000.0, 1.0, 1000.0, label="first σ", log=True, advanced=True, live=False, help="highest noise level"
+    )
     sigma_y_min: float = knob(
         0.0,
         0.0,
@@ -74,7 +78,7 @@ class DDRM(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: SpectralOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.descent(prior.sigmas, self.steps)
+        path = schedule.descent(prior.sigmas, self.steps, start=self.sigma_max)
         sigma_y = max(sigma_y, self.sigma_y_min)
         known = self.known(H, y, sigma_y)
         x = self.first(H, known, sigma_y, path[0][0], generator)
@@ -93,17 +97,17 @@ class DDRM(Sampler):
             x = self.move(H, denoised, known, eps_hat, s, sigma_y, self.temperature * generator.randn_like(x))
 
     def kept(self, H: SpectralOperator, lam: Tensor, sigma_y: float) -> Tensor:
-        """Which eigenvalues count as measured: H's own choice, or all that can be resolved where noise is only assumed."""
-        return lam > 1e-6 * H.lam_max if 0 < sigma_y <= self.sigma_y_min else H.kept(lam)
+        """Which eigenvalues count as measured: H's own choice; where noise is only assumed, all in which it is less than 1."""
+        return lam > max(sigma_y**2, 1e-10 * H.lam_max) if 0 < sigma_y <= self.sigma_y_min else H.kept(lam)
 
     def known(self, H: SpectralOperator, y: Tensor, sigma_y: float) -> Tensor:
-        """V S^+ U^T y, (b, c, h, w), of the coefficients that are kept."""
+        """V S^+ U^T y, (b, c, h, w), of the coefficients that are kept; in float64, for 1 / lam multiplies rounding errors."""
 
         def inverse(lam: Tensor) -> Tensor:
             kept = self.kept(H, lam, sigma_y)
             return torch.where(kept, 1 / torch.where(kept, lam, 1.0), 0.0)
 
-        return H.spectral(inverse, H.adjoint(y))
+        return H.spectral(inverse, H.adjoint(y.double())).to(y)
 
     def first(self, H: SpectralOperator, known: Tensor, sigma_y: float, sigma: float, generator: Generators) -> Tensor:
         """The iterate at the highest level: y and as much noise as makes sigma, noise alone where y has more than that."""
