@@ -62,8 +62,8 @@ def test_a_change_in_the_middle_of_a_time_travel_takes_up_the_descent_from_there
 
 TURNS = {
     DPS: dict(zeta=2.0, eta=0.0, clip=False),
-    PiGDM: dict(eta=0.0, weight=0.3, variant="B", spread=0.1, clip=False),
-    DDRM: dict(eta=0.1, eta_b=0.3),
+    PiGDM: dict(eta=0.0, weight=0.3, variant="B", spread=0.1, sigma_y_min=0.3, clip=False),
+    DDRM: dict(eta=0.1, eta_b=0.3, temperature=0.5),
     MCG: dict(zeta=2.0, eta=0.0, clip=False),
     DDNM: dict(eta=0.1, noise_aware=False, repeats=3),
     RePaint: dict(repeats=1, jump=2, clip=False),
@@ -81,3 +81,10 @@ def test_every_knob_acts_and_not_before_it_is_turned(drawn, cls, knob, value):
     steps += stream
     assert all(torch.equal(a.x0_hat, b.x0_hat) for a, b in zip(steps[:4], plain[:4], strict=True))
     assert not torch.equal(steps[-1].x0_hat, plain[-1].x0_hat)
+
+
+def test_ddrm_can_start_below_the_highest_level(gaussian, drawn):
+    sigmas = [step.sigma for step in run(DDRM(steps=6, sigma_max=5.0), gaussian, BOX, BOX(drawn(1)))]
+    assert len(sigmas) == 6
+    assert sigmas[0] == float(gaussian.sigmas[gaussian.sigmas <= 5.0][-1])
+    assert sigmas[-1] == float(gaussian.sigmas[0])

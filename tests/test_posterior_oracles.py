@@ -130,6 +130,14 @@ def test_the_bias_falls_with_the_steps_to_what_it_was(sampler, spec, bias, sprea
     assert found[2] <= found[1] + 0.001 < found[0]
 
 
+def test_colder_draws_of_ddrm_spread_less_around_the_same_mean():
+    bias, spread = zip(*(biases(DDRM(temperature=t), build(RANDOM), (30,)) for t in (1.0, 0.7, 0.0)), strict=True)
+    assert [share for (share,) in spread] == sorted((share for (share,) in spread), reverse=True)
+    assert spread[1][0] < 0.75 * spread[0][0]
+    assert spread[2][0] < 1e-3
+    assert [b for (b,) in bias] == pytest.approx([0.090] * 3, abs=0.006)
+
+
 @pytest.mark.parametrize("sampler", [DDRM(), DDNM()], ids=lambda sampler: sampler.name)
 def test_more_steps_of_ddrm_are_worse_where_y_is_noisier_than_the_iterate(sampler):
     """There f3 = 0: the iterate keeps nothing of itself, and what every step gets wrong adds up over the steps."""

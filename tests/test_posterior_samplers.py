@@ -1,5 +1,6 @@
 """DPS, ΠGDM, DDRM, MCG, DDNM and RePaint: the identities that tie them to their papers and to each other."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,6 +123,36 @@ def test_without_noise_the_result_explains_the_measurement(gaussian, drawn, samp
     H = build(spec)
     step = run(sampler, gaussian, H, H(drawn(2)))[-1]
     assert float(step.scalars["residual"].max()) < 1e-5
+
+
+# ---- little noise in single precision ----
+
+
+@pytest.mark.parametrize("spec", ["superres:factor=2", "superres:factor=4,kernel=bicubic"])
+def test_pigdm_does_not_multiply_the_rounding_errors_of_what_is_not_measured(gaussian, drawn, spec):
+    # (H^T H + reg)^-1 applied to H^T r, with reg down to 1e-12, is off by more than the picture, or not a number at all.
+    H = build(spec)
+    exact, nearly = (last(PiGDM(steps=20, sigma_y_min=0.0), gaussian, H, H(drawn(2)), sigma_y) for sigma_y in (0.0, 1e-6))
+    torch.testing.assert_close(nearly, exact, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(("sampler", "gain"), [(PiGDM(steps=30), 1.2), (DDRM(sigma_y_min=0.002), 1.2)], ids=str)
+def test_a_blur_without_noise_is_undone_further_when_a_little_noise_is_assumed(gaussian, drawn, sampler, gain):
+    # The pseudo-inverse drops the singular values below its cutoff, 0.03; noise of 0.002 says far more than nothing there.
+    H, x = build("blur:size=5"), drawn(4)
+    error = {
+        least: float((last(dataclasses.replace(sampler, sigma_y_min=least), gaussian, H, H(x)) - x).std())
+        for least in (0.0, sampler.sigma_y_min)
+    }
+    assert error[sampler.sigma_y_min] * gain < error[0.0]
+
+
+@pytest.mark.parametrize("sampler", [PiGDM(), DDRM(sigma_y_min=0.002)], ids=str)
+def test_noise_that_is_more_than_the_least_is_taken_as_it_is(gaussian, drawn, sampler):
+    H = build("blur:size=5")
+    results = [last(dataclasses.replace(sampler, steps=8, sigma_y_min=least), gaussian, H, H(drawn(1)), 0.05)
+               for least in (0.0, sampler.sigma_y_min)]  # fmt: skip
+    assert torch.equal(*results)
 
 
 # ---- DDRM and DDNM+ ----

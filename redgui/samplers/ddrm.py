@@ -15,6 +15,15 @@ Here wholly in image space, with functions of H^T H: x <- f0 D + f2 H^+ y + f3 (
     s_i^2                lam, an eigenvalue of H^T H
     x0_hat               D(x, sigma)
     eta, eta_b           eta, eta_b;  eta multiplies s itself, unlike DDIM's
+    sigma_y              max(sigma_y, sigma_y_min)
+
+Without noise every coefficient above the cutoff of H is y's and every other the model's. Where the singular values fall off
+gently, as a blur's do, that gives away much of y: assuming a little noise instead (`sigma_y_min`, ours) lets each coefficient
+count for what it is worth, down to s_i = sigma_y, where the noise is as large as a picture.
+
+`temperature` and `sigma_max` are ours too. The former is a factor of every z. At 1 the result is a draw; below it the network
+sees less noise than sigma says and smooths, and the result goes towards the mean of the draws: more PSNR, less detail. The
+latter leaves out the levels above it, in which the network says little that y does not.
 
 Differs from the authors' code (bahjat-kawar/ddrm, functions/denoising.py): nothing is lost where s_i sigma_t = sigma_y
 (both of its inequalities are strict), sigma_y needs no doubling, and noise is drawn in image space.
@@ -51,11 +60,27 @@ class DDRM(Sampler):
     steps: int = knob(20, 1, 1000, help="noise levels: one network call each", log=True)
     eta: float = knob(0.85, 0.0, 1.0, label="η", help="fresh noise where y says little; the rest is kept from the step before")
     eta_b: float = knob(1.0, 0.0, 1.0, label="η_b", help="share of y, against the model, where y says more than the iterate")
+    temperature: float = knob(
+        1.0, 0.0, 1.0, advanced=True, help="factor of all noise that is drawn: 1 draws samples, less goes towards their mean"
+    )
+    sigma_max: float = knob(
+        1000.0, 1.0, 1000.0, label="first σ", log=True, advanced=True, live=False, help="highest noise level"
+    )
+    sigma_y_min: float = knob(
+        0.0,
+        0.0,
+        0.5,
+        label="least σ_y",
+        advanced=True,
+        live=False,
+        help="noise assumed in y when there is less; for blurs",
+    )
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: SpectralOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.descent(prior.sigmas, self.steps)
-        known = H.pinv(y)
+        path = schedule.descent(prior.sigmas, self.steps, start=self.sigma_max)
+        sigma_y = max(sigma_y, self.sigma_y_min)
+        known = self.known(H, y, sigma_y)
         x = self.first(H, known, sigma_y, path[0][0], generator)
         i = 0
         while path:
@@ -69,19 +94,32 @@ class DDRM(Sampler):
             if path and tuned.steps != self.steps:
                 (_, s), *path = schedule.descent(prior.sigmas, 1 + max(tuned.steps - i, 1), start=sigma)
             self = tuned
-            x = self.move(H, denoised, known, eps_hat, s, sigma_y, generator.randn_like(x))
+            x = self.move(H, denoised, known, eps_hat, s, sigma_y, self.temperature * generator.randn_like(x))
+
+    def kept(self, H: SpectralOperator, lam: Tensor, sigma_y: float) -> Tensor:
+        """Which eigenvalues count as measured: H's own choice; where noise is only assumed, all in which it is less than 1."""
+        return lam > max(sigma_y**2, 1e-10 * H.lam_max) if 0 < sigma_y <= self.sigma_y_min else H.kept(lam)
+
+    def known(self, H: SpectralOperator, y: Tensor, sigma_y: float) -> Tensor:
+        """V S^+ U^T y, (b, c, h, w), of the coefficients that are kept; in float64, for 1 / lam multiplies rounding errors."""
+
+        def inverse(lam: Tensor) -> Tensor:
+            kept = self.kept(H, lam, sigma_y)
+            return torch.where(kept, 1 / torch.where(kept, lam, 1.0), 0.0)
+
+        return H.spectral(inverse, H.adjoint(y.double())).to(y)
 
     def first(self, H: SpectralOperator, known: Tensor, sigma_y: float, sigma: float, generator: Generators) -> Tensor:
         """The iterate at the highest level: y and as much noise as makes sigma, noise alone where y has more than that."""
 
         def from_y(lam: Tensor) -> Tensor:
-            return (H.kept(lam) & (lam.sqrt() * sigma > sigma_y)).to(lam)
+            return (self.kept(H, lam, sigma_y) & (lam.sqrt() * sigma > sigma_y)).to(lam)
 
         def noise(lam: Tensor) -> Tensor:
             given = from_y(lam) > 0
             return (sigma**2 - torch.where(given, sigma_y**2 / torch.where(given, lam, 1.0), 0.0)).clamp(min=0).sqrt()
 
-        return H.spectral(from_y, known) + H.spectral(noise, generator.randn_like(known))
+        return H.spectral(from_y, known) + H.spectral(noise, self.temperature * generator.randn_like(known))
 
     def move(
         self,
@@ -99,7 +137,7 @@ class DDRM(Sampler):
 
     def coefficient(self, H: SpectralOperator, s: float, sigma_y: float, k: int, lam: Tensor) -> Tensor:
         """The k-th of (f0, f2, f3, f4) of the eigenvalues lam."""
-        kept = H.kept(lam)
+        kept = self.kept(H, lam, sigma_y)
         root = torch.where(kept, lam, 1.0).sqrt()
         noisy = root * s < sigma_y
         old = (1 - self.eta**2) ** 0.5

@@ -11,7 +11,8 @@ Given the noisy picture, x0 is taken to be N(x0_hat, r_t^2 I), which makes y Gau
     x_t              x = x0 + sigma eps
     x0_hat           D(x, sigma)
     r_t^2            r2 = p sigma^2 / (p + sigma^2): exact for pictures N(0, p I); p is `spread`, the paper's is 1
-    g                J^T u / r2 with u = H.solve(H^T r, sigma_y^2 / r2), r = y - H x0_hat; H^+ r without noise; J = dx0_hat/dx
+    sigma_y          max(sigma_y, sigma_y_min)
+    g                J^T u / r2, u = (H^T H + sigma_y^2 / r2)^-1 H^T r, r = y - H x0_hat; H^+ r without noise; J = dx0_hat/dx
 
 `variant` says how g enters (s is the next level):
     A  x0_hat + sigma^2 g is E[x0 | x, y] (Tweedie with the score of p(x | y)); DDIM goes through it. Its samples converge
@@ -21,7 +22,7 @@ Given the noisy picture, x0 is taken to be N(x0_hat, r_t^2 I), which makes y Gau
 The pulls of B and C do not shrink with the step: more steps pull harder, and the samples collapse to one that fits y.
 
 Differs from that repository: the solve (there noiseless, with f+), no pixel of a mask is overwritten, no operator is special.
-`spread` and `clip` are ours.
+`spread`, `clip` and `sigma_y_min` are ours.
 
 Cost per step: one forward of the network and one backward; one solve of H.
 """
@@ -35,6 +36,7 @@ from torch import Tensor
 from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator
+from redgui.operators.tangent import lift
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
 from redgui.samplers.base import Sampler, Step, Steps, ddim, misfit
@@ -68,6 +70,9 @@ class PiGDM(Sampler):
         advanced=True,
         help="how the pull enters: A corrects the denoised picture, B as in the paper, C as in RED-diff's code",
     )
+    sigma_y_min: float = knob(
+        0.002, 0.0, 0.5, label="least σ_y", advanced=True, help="noise assumed in y when there is less; 0: the pseudo-inverse"
+    )
     clip: bool = knob(True, advanced=True, help="keep the denoised and guided picture within [-1, 1]")
 
     @torch.no_grad()
@@ -99,7 +104,7 @@ class PiGDM(Sampler):
             x = x.detach().requires_grad_(True)
             x0_hat = prior.denoise(x, sigma)
             r = y - H(x0_hat.detach())
-            noiseless = sigma_y == 0 or self.variant == "C"
-            u = H.pinv(r) if noiseless else H.solve(H.adjoint(r), sigma_y**2 / r2)
+            noise = 0.0 if self.variant == "C" else max(sigma_y, self.sigma_y_min)
+            u = lift(H, r, noise**2 / r2)
             (pull,) = torch.autograd.grad(x0_hat, x, u)  # J^T u = r2 g
         return x0_hat.detach(), self.weight * (sigma**2 / r2 if self.variant == "A" else 1) * pull
