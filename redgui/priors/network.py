@@ -154,7 +154,7 @@ def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) ->
 
 def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Module:
     """The UNet2DModel of a folder, float32 or as saved; its configuration is read where it is not given. Raises PriorError."""
-    config = _read_json(folder / "config.json") if config is None else config
+    config = read_json(folder / "config.json") if config is None else config
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     safe = any(folder.glob("*.safetensors"))
