@@ -231,6 +231,8 @@ def test_heldout_is_the_error_of_a_known_denoiser(gaussian, drawn):
 
 def test_fine_tuning_begins_at_the_prior(trained, folder, tmp_path):
     out, _ = trained
+    with pytest.raises(TrainError, match="leave --channels out"):
+        train([str(folder)], str(tmp_path / "wider"), init=str(out), channels="64,64", steps=1)
     train([str(folder)], str(tmp_path / "next"), init=str(out), steps=1, lr=1e-7, batch=8, device="cpu", with_report=False)
     old, new = (DiffusersPrior.from_folder(p, name="p") for p in (out, tmp_path / "next"))
     x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -152,6 +152,8 @@ def train(
                 last_save = time.monotonic()
         if counted:
             curve.append([step, finite((running / counted).item(), step)])
+        if step > first:
+            finite(loss.item(), step)  # the last step's, which may have been read with none since
         write()
     rate = (step - first) * recipe.batch / max(spent - (saved["seconds"] if saved else 0.0), 1e-9)
     figures = dict(

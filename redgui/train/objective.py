@@ -1,12 +1,12 @@
 """What is trained: the network, its noise schedule and the loss.
 
 x_t = a x0 + s eps with a = sqrt(alpha_bar_t), s = sqrt(1 - alpha_bar_t), on DDPM's 1000 levels (arXiv 2006.11239,
-linear beta). The network predicts v = a eps - s x0 (arXiv 2202.00512) unless told otherwise,
-because a small network has small errors but
-never none: the error in x0 of one that predicts epsilon is its own error times sigma = s / a, 157 times at the highest
-noise, while that of v is its error times s <= 1.
+linear beta). The network predicts v = a eps - s x0 (arXiv 2202.00512) unless told otherwise, because a small network has small
+errors but never none: the error in x0 of one that predicts epsilon is its own error times sigma = s / a, 157 times at the
+highest noise, while that of v is its error times s <= 1.
 """
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -92,6 +92,9 @@ def network(recipe: Recipe) -> tuple[torch.nn.Module, dict[str, Any], str, int]:
     from redgui.priors.network import load_unet
 
     if recipe.init:
+        own = {field.name: field.default for field in dataclasses.fields(Recipe)}
+        if ignored := [f"--{name}" for name in ("channels", "layers", "attention") if getattr(recipe, name) != own[name]]:
+            raise TrainError(f"--init brings its own architecture; leave {', '.join(ignored)} out.")
         folder = Path(recipe.init)
         if not (folder / "unet").is_dir() or not (folder / "scheduler" / "scheduler_config.json").is_file():
             raise TrainError(f"--init needs a prior folder with unet/ and scheduler/; {folder} is none.")

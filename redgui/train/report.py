@@ -20,7 +20,7 @@ from redgui.train.objective import tensor
 from redgui.train.recipe import Recipe, TrainError
 
 SAMPLES, STEPS, LIMIT = 36, 50, 240.0  # pictures of the sheet, levels each, seconds after which it stays shorter
-STARTER = (0.0867, 0.165, 0.255, 0.382, 0.510, 0.534)  # the first bundled faces-64, by the same measure
+STARTER = (0.0872, 0.1657, 0.2510, 0.3744, 0.5053, 0.5241)  # the first bundled faces-64, by `measure.heldout`, seed 0
 
 
 def copy_of(net: torch.nn.Module) -> torch.nn.Module:
