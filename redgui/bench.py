@@ -28,7 +28,7 @@ from redgui import api, images, knobs, metrics, operators, presets
 from redgui.errors import RedguiError
 from redgui.operators import Operator
 from redgui.priors import Counted, Prior
-from redgui.problem import Measured, Problem, summary
+from redgui.problem import Measured, Problem, seen_by, stream, summary
 from redgui.randomness import SAMPLER, Generators, stream_seed
 from redgui.record import Record, encoded
 from redgui.samplers import SAMPLERS, Sampler
@@ -136,7 +136,7 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[dict[str, Any], Tensor
     began = time.perf_counter()
     step = error = None
     try:
-        for step in sampler(counted, H, y, sigma_y, generator=generator):  # noqa: B007
+        for step in stream(counted, H, y, sigma_y, sampler, generator):  # noqa: B007
             pass
     except RedguiError as raised:
         error = str(raised)
@@ -195,7 +195,11 @@ def bench(
     folder = Path(out)
     (folder / "restored").mkdir(parents=True, exist_ok=True)
     rank, world = _processes()
-    wanted = list(jobs(shown, operator_specs, sampler_specs, sigmas_y, seeds, particles))
+    wanted = [
+        job
+        for job in jobs(shown, operator_specs, sampler_specs, sigmas_y, seeds, particles)
+        if job.sampler.accepts(seen_by(prior, job.H))
+    ]
     if not wanted:
         raise BenchError(f"none of {', '.join(map(str, sampler_specs))} takes any of {', '.join(operator_specs)}.")
     keys = {job.key(prior): None for job in wanted}

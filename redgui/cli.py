@@ -179,7 +179,7 @@ def run_bench(chosen: argparse.Namespace) -> None:
         if value is not None and not 1 <= value <= most:
             raise bench.BenchError(f"--{name} lies in 1 to {most}; got {value}.")
     prior = priors.load(chosen.prior, chosen.device, chosen.precision)
-    shown = bench.pictures(chosen.images, *prior.shape[-2:], chosen.limit)
+    shown = bench.pictures(chosen.images, *prior.picture_shape[-2:], chosen.limit)
     with tqdm(unit="picture", file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
 
         def watch(done: int, total: int, what: str) -> None:

@@ -44,6 +44,9 @@ class Decoded(Operator):
     def start(self, y: Tensor) -> Tensor:
         return self.prior.encode(self.H.start(y).clamp(-1, 1))
 
+    def noise_floor(self, y: Tensor, sigma_y: float) -> Tensor:
+        return self.H.noise_floor(y, sigma_y)
+
     def entries(self, y: Tensor) -> int:
         return self.H.entries(y)
 

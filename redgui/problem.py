@@ -115,14 +115,23 @@ def solve(problem: Problem, prior: Prior, sampler: Sampler, particles: int = 1) 
 
     Raises (before the first network call): SamplerError when sampler and operator do not fit; OperatorError.
     """
-    latent = prior.picture_shape != prior.shape
-    H = Decoded(H=problem.H, prior=prior) if latent else problem.H
-    sampler.check_fit(H, SAMPLERS)
     problem = problem.to(prior.device)
     y = problem.y.expand(particles, *problem.y.shape[1:]).contiguous()
     generator = Generators.of_run(problem.seed, particles, prior.device)
-    steps = sampler(prior, H, y, problem.sigma_y, generator=generator)
-    return decoded(steps, prior) if latent else steps
+    return stream(prior, problem.H, y, problem.sigma_y, sampler, generator)
+
+
+def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sampler, generator: Generators) -> Steps:
+    """`solve` for any batch of measurements y with a generator each."""
+    seen = seen_by(prior, H)
+    sampler.check_fit(seen, SAMPLERS)
+    steps = sampler(prior, seen, y, sigma_y, generator=generator)
+    return steps if seen is H else decoded(steps, prior)
+
+
+def seen_by(prior: Prior, H: Operator) -> Operator:
+    """The operator that a sampler is given: H itself, or with a latent prior H of the decoded picture."""
+    return H if prior.picture_shape == prior.shape else Decoded(H=H, prior=prior)
 
 
 def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> Generator[Measured, Sampler | None, None]:

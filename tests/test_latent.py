@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel, VQModel
 
-from redgui import api, operators, priors
+from redgui import api, bench, operators, presets, priors
 from redgui.latent import Decoded
 from redgui.priors import Counted, PriorError
 from redgui.problem import Problem, measured, solve
@@ -164,3 +164,13 @@ def test_a_missing_file_is_named(tmp_path, change, told):
     change(make(tmp_path))
     with pytest.raises(PriorError, match=told):
         priors.load(str(tmp_path), "cpu")
+
+
+def test_the_benchmark_runs_on_decoded_pictures(prior, tmp_path):
+    shown = [bench.Picture(str(k), picture[None]) for k, picture in enumerate(pictures(2))]
+    (row,) = bench.bench(shown, prior, ["superres"], ["reddiff:steps=2", "ddrm:steps=2"], sigmas_y=[0.1], out=tmp_path)
+    assert row["sampler"].startswith("reddiff"), "what needs a linear operator is left out"
+    assert row["n"] == 2
+    problem = Problem.simulate(shown[0].x, operators.build("superres"), 0.1)
+    *_, last = measured(solve(problem, prior, presets.sampler_for("reddiff:steps=2", problem.H, 0.1)), problem)
+    assert bench.read(tmp_path)[0]["psnr"] == pytest.approx(last.psnr, abs=1e-3)
