@@ -1,0 +1,173 @@
+"""Many runs at once with one call of the network for all: what a grid of settings or a race of samplers costs is a batch.
+
+    for news in lockstep(prior, [start_a, start_b, ...]):   # each start(prior) is an iterator, such as measured(solve(...))
+        for index, item in news: ...
+
+A sampler is written for itself and calls the prior where it likes, so each run has a thread, and its prior asks instead of
+answering. When every run that is not over asks, their pictures go through the network in one batch, each at its own noise
+level; so runs may differ in any knob, in their number of steps, and even in their sampler. All arithmetic but the network's is
+that of a run alone, and its results are those of a run alone up to the rounding of a batched convolution.
+
+Calls that need a gradient through the network are made one by one, since each run goes backward through its own.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from redgui.priors.base import Prior, Sigma
+
+Start = Callable[[Prior], Iterator[Any]]
+
+
+class _Left(BaseException):
+    """Raised in a run's call of the prior when nobody looks on any more."""
+
+
+@final
+class _Asking(Prior):
+    """A prior that has its calls answered by the one who runs them all."""
+
+    def __init__(self, prior: Prior, run: "_Run"):
+        self.inner, self.run = prior, run
+        self.name, self.shape, self.sigmas = prior.name, prior.shape, prior.sigmas
+        self.device, self.precision = prior.device, prior.precision
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        return self.inner.picture_shape
+
+    def decode(self, x: Tensor) -> Tensor:
+        return self.inner.decode(x)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        return self.inner.encode(picture)
+
+    def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
+        return self.run.ask(x, sigma)
+
+
+class _Run:
+    """A run in its thread, and where it stands: working, asking, stepped or over."""
+
+    def __init__(self, prior: Prior, start: Start, changed: threading.Condition):
+        self.prior, self.start, self.changed = prior, start, changed
+        self.standing = "working"
+        self.item: Any = None  # what it yielded last, or the error that ended it
+        self.x: Tensor
+        self.sigma: Sigma
+        self.answer: Any = None
+        self.left = False
+        self.thread = threading.Thread(target=self.work, daemon=True, name="lockstep")
+
+    def work(self) -> None:
+        try:
+            stream = self.start(_Asking(self.prior, self))
+            try:
+                for item in stream:
+                    self.item = item
+                    self.wait("stepped")
+            finally:
+                if isinstance(stream, Generator):
+                    stream.close()
+            self.item = None
+        except _Left:
+            self.item = None
+        except Exception as error:
+            self.item = error
+        with self.changed:
+            self.standing = "over"
+            self.changed.notify_all()
+
+    def ask(self, x: Tensor, sigma: Sigma) -> Tensor:
+        self.x, self.sigma = x, sigma
+        self.wait("asking")
+        answer, self.answer = self.answer, None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def wait(self, standing: str) -> None:
+        """Tells the others and waits until one has set this run to work again."""
+        with self.changed:
+            self.standing = standing
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self.standing == "working" or self.left)
+            if self.left:
+                raise _Left
+
+
+def lockstep(prior: Prior, starts: Sequence[Start]) -> Generator[list[tuple[int, Any]], None, None]:
+    """Runs all, and yields (index, item) of those that have something new, as it comes; an error that ends a run is its item.
+
+    Closing it, or leaving it by an error, ends all runs within their iterations in progress.
+    """
+    changed = threading.Condition()
+    runs = [_Run(prior, start, changed) for start in starts]
+    for run in runs:
+        run.thread.start()
+    told: set[int] = set()
+    try:
+        while True:
+            with changed:
+                changed.wait_for(lambda: all(run.standing != "working" for run in runs))
+            over = [k for k, run in enumerate(runs) if run.standing == "over" and k not in told]
+            stepped = [k for k, run in enumerate(runs) if run.standing == "stepped"]
+            told.update(over)
+            news = [(k, runs[k].item) for k in sorted([*stepped, *(k for k in over if runs[k].item is not None)])]
+            if news:
+                yield news
+            if stepped:  # they go on to their next question before any is answered
+                _release(changed, [runs[k] for k in stepped])
+                continue
+            asking = [run for run in runs if run.standing == "asking"]
+            if not asking:
+                return
+            _answer(prior, asking)
+            _release(changed, asking)
+    finally:
+        with changed:
+            for run in runs:
+                run.left = True
+            changed.notify_all()
+        for run in runs:
+            run.thread.join()
+
+
+def _release(changed: threading.Condition, runs: Sequence[_Run]) -> None:
+    with changed:
+        for run in runs:
+            run.standing = "working"
+        changed.notify_all()
+
+
+def _answer(prior: Prior, asking: Sequence[_Run]) -> None:
+    """One call for all pictures of a shape that need no gradient, and one each for the others."""
+    together: dict[Any, list[_Run]] = defaultdict(list)
+    for k, run in enumerate(asking):
+        together[k if run.x.requires_grad else tuple(run.x.shape[1:])].append(run)
+    for runs in together.values():
+        counts = [len(run.x) for run in runs]
+        try:
+            if len(runs) == 1:
+                with torch.set_grad_enabled(runs[0].x.requires_grad):
+                    answers: list[Any] = [prior.denoise(runs[0].x, runs[0].sigma)]
+            else:
+                with torch.no_grad():
+                    sigma = torch.cat([_levels(run.sigma, n) for run, n in zip(runs, counts, strict=True)])
+                    answers = list(prior.denoise(torch.cat([run.x for run in runs]), sigma).split(counts))
+        except Exception as error:
+            answers = [error] * len(runs)
+        for run, answer in zip(runs, answers, strict=True):
+            run.answer = answer
+
+
+def _levels(sigma: Sigma, n: int) -> Tensor:
+    """One level for each of n pictures, float64 on the CPU, as a prior looks its timestep up."""
+    if isinstance(sigma, Tensor):
+        return sigma.double().cpu().expand(n)
+    return torch.full((n,), sigma, dtype=torch.float64)
