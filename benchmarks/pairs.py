@@ -93,12 +93,13 @@ def main() -> None:
     for spec, sigma_y in PROBLEMS:
         wanted = bench.jobs(shown, [spec], ["all"], [sigma_y])
         rows += bench.summarise(done[key] for job in wanted if (key := job.key(prior)) in done)
-    text = (ROOT / "docs" / "results.in.md").read_text()
+    text = (ROOT / "benchmarks" / "results.in.md").read_text()
     for name, table in dict(
         PSNR=matrix(rows, "psnr", 2), SSIM=matrix(rows, "ssim", 3), COSTS=costs(rows), ALL=report.table(rows),
         PICTURES=str(min((row["n"] for row in rows), default=0)),
     ).items():  # fmt: skip
         text = text.replace("{" + name + "}", table)
+    (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs" / "results.md").write_text(text)
     for folder in sorted(out.glob("worker-*")):
         for spec, sigma_y in PROBLEMS:
