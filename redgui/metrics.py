@@ -51,7 +51,7 @@ LPIPS_SIDE = 32  # of the smallest pictures that AlexNet's layers take
 
 @functools.lru_cache(maxsize=1)
 def lpips() -> Callable[[Tensor, Tensor], Tensor] | None:
-    """LPIPS (Zhang et al. 2018, arXiv 1801.03924; AlexNet, version 0.1): a function of two batches in [-1, 1], (b,); 0 is equal.
+    """LPIPS (Zhang et al. 2018, arXiv 1801.03924; AlexNet, v0.1): a function of two batches in [-1, 1], (b,); 0 is equal.
 
     None where it cannot be had, and `lpips_missing` says why. Nothing is fetched and nothing stands in for it.
     """

@@ -20,7 +20,7 @@ function choose(keys) {
 function line(row, k) {
   const id = `${element.id || "contestants"}-${k}-${Math.random().toString(36).slice(2, 7)}`;
   const box = el("input", {
-    type: "checkbox", id, class: "rg-tick", checked: ticked.has(row.key), disabled: Boolean(row.reason), "aria-describedby": `${id}-about`,
+    type: "checkbox", id, class: "rg-tick", disabled: Boolean(row.reason), "aria-describedby": `${id}-about`,
     onchange: () => choose(box.checked ? [...ticked, row.key] : [...ticked].filter((key) => key !== row.key)),
   });
   const settings = row.spec.includes(":") ? row.spec.slice(row.spec.indexOf(":") + 1).replaceAll(",", ", ") : "defaults";
@@ -34,6 +34,7 @@ function show() {
   const fit = rows.filter((row) => !row.reason);
   const taking = fit.filter((row) => ticked.has(row.key)).length;
   count.textContent = `${taking} of ${fit.length}`;
+  for (const [k, row] of rows.entries()) list.children[k].querySelector("input").checked = ticked.has(row.key);
   root.dataset.ticked = [...ticked].join(" ");
 }
 
@@ -42,9 +43,7 @@ const update = oncePerFrame(() => {
   const same = JSON.stringify(rows) === JSON.stringify(value.rows || []) && list.children.length > 0;
   rows = value.rows || [];
   ticked = new Set(value.ticked || []);
-  if (!same || rows.some((row, k) => list.children[k].querySelector("input").checked !== ticked.has(row.key))) {
-    list.replaceChildren(...rows.map(line));
-  }
+  if (!same) list.replaceChildren(...rows.map(line)); // otherwise the box that has the focus keeps it
   show();
 });
 watch("value", update);

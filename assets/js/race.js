@@ -91,6 +91,7 @@ function makeTile(key, label, spec, k) {
   tile.psnr = el("span", { class: "rg-tile-psnr" });
   tile.bar = el("div", { class: "rg-bar-fill" });
   tile.facts = el("span", { class: "rg-tile-facts" });
+  tile.budget = el("p", { class: "rg-tile-budget" });
   tile.note = el("p", { class: "rg-tile-note" });
   tile.stop = iconButton("stop", `Stop ${label}`, () => trigger("stop", { key }));
   tile.open = iconButton("sliders", `Open ${label} in Restore`, () => trigger("select", { key }));
@@ -98,7 +99,7 @@ function makeTile(key, label, spec, k) {
     el("div", { class: "rg-tile-head" }, marker(k), name, tile.psnr),
     el("div", { class: "rg-bar" }, tile.bar),
     el("div", { class: "rg-tile-line" }, tile.facts, tile.stop, tile.open),
-    tile.note, el("code", { class: "rg-tile-spec" }, spec.replaceAll(",", ", ")));
+    tile.budget, tile.note, el("code", { class: "rg-tile-spec" }, spec.replaceAll(",", ", ")));
   return tile;
 }
 
@@ -130,9 +131,8 @@ function showTile(key, now) {
   Object.assign(tile.node.dataset, { i: now.i, n: now.n });
   tile.psnr.textContent = Number.isFinite(now.psnr) && now.status !== "error" ? `${now.psnr.toFixed(1)} dB` : "";
   tile.bar.style.width = `${now.n ? Math.min(100, (100 * now.i) / now.n) : 0}%`;
-  const budget = Number.isFinite(now.budget) ? ` · ${now.used}/${now.budget}` : "";
-  tile.facts.textContent = `${now.n ? `${now.i}/${now.n}` : ""}${budget} · ${STATUS[now.status]}`.replace(/^ · /, "");
-  tile.facts.title = budget ? "steps · network budget used of what there is · status" : "steps · status";
+  tile.facts.textContent = [now.n ? `${now.i}/${now.n}` : "", STATUS[now.status]].filter(Boolean).join(" · ");
+  tile.budget.textContent = Number.isFinite(now.budget) ? `network budget ${now.used}/${now.budget}` : "";
   tile.note.textContent = now.message || "";
   tile.stop.disabled = !(now.status === "running" || (now.status === "waiting" && root.dataset.status === "running"));
   tile.open.disabled = root.dataset.status === "waiting" || !now.n;
@@ -166,8 +166,8 @@ function showTable(text) {
   const head = el("tr", {}, el("th", { scope: "col" }, "sampler"), ...table.columns.map(({ name, note }) => el("th", { scope: "col", title: note }, name)));
   const cell = ({ text: shown, note, best }) =>
     el("td", { class: best ? "rg-best" : null, title: note || null }, shown, best ? el("span", { class: "rg-spoken" }, " (best)") : null, note && shown === "n/a" ? el("span", { class: "rg-spoken" }, note) : null);
-  const row = ({ key, name, cells }) =>
-    el("tr", { "data-key": key }, el("th", { scope: "row" }, marker(order.findIndex((entry) => entry.key === key)), name), ...cells.map(cell));
+  const row = ({ key, name, failed, cells }) =>
+    el("tr", { "data-key": key, class: failed ? "rg-failed" : null, title: failed ? "its last step before the error" : null }, el("th", { scope: "row" }, marker(order.findIndex((entry) => entry.key === key)), name), ...cells.map(cell));
   const scrolled = tableBox.scrollLeft;
   tableBox.replaceChildren(el("table", {}, el("caption", { class: "rg-spoken" }, "Figures of every sampler; the best of a column is marked"), el("thead", {}, head), el("tbody", {}, ...table.rows.map(row))));
   tableBox.scrollLeft = scrolled;

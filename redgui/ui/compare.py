@@ -29,7 +29,7 @@ MOST = 16  # contestants of one race
 BUDGET = 100, 10, 10_000  # forwards + 2 x backwards: at first, least, most
 AT_FIRST = ("reddiff", "vml-map", "dps", "ddrm", "diffpir")
 
-HINT = """<p class="rg-note">Everybody gets the <b>same measurement, seed and prior</b>: those that stand in the Restore tab.</p>"""
+HINT = """<p class="rg-note">All get the <b>same measurement, seed and prior</b>: choose them in the Restore tab.</p>"""
 
 
 class CompareActions:
@@ -135,7 +135,7 @@ class CompareActions:
                 if not all(c.over for c in race.contestants):
                     yield board.value("running"), gr.skip(), gr.skip()
                 time.sleep(max(0.0, shown + 1 / HZ - time.perf_counter()))
-        yield board.value(*_outcome(race)), *_buttons(False)
+        yield board.value(*_outcome(race, comparison.stop_wanted)), *_buttons(False)
 
     def halt(self, request: gr.Request) -> None:
         """Stop all, within one iteration."""
@@ -197,10 +197,11 @@ class CompareActions:
     def _preview(self, problem: Problem, values: Values, session: Session) -> dict[str, Any]:
         shown = views.measurement(problem, session.version)
         prior = values[self.actions.prior] or self.actions.prior_name
-        setting = (
-            f"{problem.H.label} ({knobs.spec(problem.H)[:80]}), σ_y {problem.sigma_y:g}, seed {problem.seed}, prior {prior}"
-        )
-        return shown | {"caption": f"{shown['caption']}. {setting}"}
+        changed = {k.name: getattr(problem.H, k.name) for k in knobs.knobs(type(problem.H)) if k.shown}
+        plain = knobs.build(type(problem.H), changed)  # without what has no words, such as a painted mask
+        kind = knobs.spec(plain).partition(":")[2].replace(",", ", ")
+        setting = [problem.H.label + (f" ({kind})" if kind else ""), f"σ_y {problem.sigma_y:g}", f"seed {problem.seed}"]
+        return shown | {"caption": f"{shown['caption']}. {', '.join([*setting, f'prior {prior}'])}"}
 
     def _listed(
         self, comparison: Comparison, values: Values, problem: Problem | None, ticked: set[str] | None = None
@@ -243,13 +244,15 @@ def _buttons(busy: bool) -> tuple[Any, Any]:
     return gr.update(interactive=not busy), gr.update(interactive=busy)
 
 
-def _outcome(race: Race) -> tuple[str, str]:
+def _outcome(race: Race, stopped: bool) -> tuple[str, str]:
     """Status and message of a race that is over."""
     of = [c.status for c in race.contestants]
-    failed = f"{of.count('error')} of {len(of)} could not go on; their tiles say why." if "error" in of else ""
-    if "stopped" in of:
-        return "stopped", failed
-    return ("error" if of.count("error") == len(of) else "done"), failed
+    words = {"error": "could not go on; the tiles say why", "stopped": "stopped before the end"}
+    message = "; ".join(f"{of.count(status)} of {len(of)} {text}" for status, text in words.items() if status in of)
+    message += "." if message else ""
+    if "done" not in of and "stopped" not in of:
+        return "error", message
+    return ("stopped" if stopped or "done" not in of else "done"), message
 
 
 def compare_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]) -> CompareActions:
@@ -258,7 +261,7 @@ def compare_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[An
     c.tabs = tabs
     with gr.Row(equal_height=False, elem_classes="rg-duel"):
         with gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup"):
-            with gr.Row(elem_classes="rg-actions"):
+            with gr.Column(elem_classes="rg-bar-of-actions", min_width=0), gr.Row(elem_classes="rg-actions"):
                 c.run = gr.Button("Compare", variant="primary", elem_id="compare-run", min_width=90, scale=2)
                 c.stop = gr.Button("Stop all", variant="stop", elem_id="compare-stop", min_width=70, scale=1, interactive=False)
             gr.HTML(HINT, padding=False)
@@ -271,7 +274,7 @@ def compare_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[An
                     False,
                     label="Equal budget",
                     elem_id="compare-equal",
-                    info="as many steps for each as the same network budget pays",
+                    info="as many steps as this network budget pays for",
                 )
                 c.budget = gr.Number(
                     BUDGET[0], precision=0, label="Budget", elem_id="compare-budget", info="forwards + 2 × backwards",

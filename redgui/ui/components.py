@@ -191,7 +191,8 @@ def race_view(elem_id: str, **options: Any) -> gr.HTML:
     Value: {"run": int, "status" and "message" as of `live_view`, "w", "h", "truth": bool, "references": {name: data URL},
     "order": JSON of [{"key", "label", "spec"}], "tiles": {key: JSON of {"status", "message", "i", "n", "psnr", "used",
     "budget"}}, "frames": {key: data URL}, "curves": {key: series_text({"seconds", "used", "psnr"})},
-    "table": JSON of {"columns": [{"name", "note"}], "rows": [{"key", "name", "cells": [{"text", "note", "best"}]}]},
+    "table": JSON of {"columns": [{"name", "note"}], "rows": [{"key", "name", "failed": bool, "cells": [{"text",
+    "note", "best"}]}]},
     "downloads": [{"name", "text", "href"}]}. What is JSON changes as a whole, and Gradio sends what has changed.
     Events: `stop` and `select` (open in Restore) with {"key"}.
     """

@@ -106,7 +106,8 @@ class Contestant:
     def __post_init__(self) -> None:
         self.steps: Iterator[Measured] = self.run.play(float("inf"))
         self.told_to_stop = threading.Event()
-        self.last_cost = 0
+        self.costs: list[int] = []  # of each step
+        self.run.heard = self._keep_to_budget
         self._held = 0
 
     @property
@@ -131,7 +132,7 @@ class Contestant:
     def advance(self, clock: Callable[[], float]) -> None:
         """One step."""
         self.status = "running"
-        began, before, gauge = clock(), self.used, Gauge(self.run.prior.device)
+        began, gauge = clock(), Gauge(self.run.prior.device)
         try:
             step = next(self.steps, None)
         except RedguiError as error:
@@ -146,25 +147,26 @@ class Contestant:
             self.memory, self._held = gauge.read(self.memory, self._held)
         if step is None:
             return self.end("done")
-        self.last_cost = self.used - before
         self.curve.append((step.seconds, self.used, step.psnr))
         if self.run.finished:
             return self.end("done")
-        if self.budget is not None:
-            self._keep_to_budget(step)
+        if (
+            self.budget is not None
+            and self.plan[step.i : step.i + 1] != (self.used,)
+            and self.budget - self.used < self.costs[-1]
+        ):
+            return self.end("done", f"budget reached at step {step.i + 1} of {step.n}")
         return None
 
     def _keep_to_budget(self, step: Measured) -> None:
         """What a step costs can depend on the picture: a run that has left its plan gets as many steps as can still be paid."""
-        if self.plan[step.i : step.i + 1] == (self.used,):
+        self.costs.append(cost(step) - sum(self.costs))
+        if self.budget is None or self.plan[step.i : step.i + 1] == (cost(step),):
             return
-        left = self.budget - self.used  # type: ignore[operator]
-        if left < self.last_cost:
-            self.end("done", f"budget reached at step {step.i + 1} of {step.n}")
-            return
-        affordable = int(left / (self.used / (step.i + 1)))
-        if step.i + 1 + affordable != step.n:
-            self.run.tune(_with_steps(self.run.now, step.i + 1 + max(affordable, 1)))
+        recent = self.costs[-4:]  # later levels are cheaper or dearer than the first
+        affordable = int((self.budget - cost(step)) / max(sum(recent) / len(recent), 1))
+        if affordable and step.i + 1 + affordable != step.n:
+            self.run.tune(_with_steps(self.run.now, step.i + 1 + affordable))
 
 
 class Gauge:

@@ -143,8 +143,8 @@ class Scoreboard:
     def _tile(self, c: Contestant) -> str:
         step, row = c.run.last, self.rows[c.key]
         tile = {
-            "status": c.status, "message": c.message, "i": step.i + 1 if step else 0,
-            "n": step.n if step else getattr(c.run.now, "steps", 0), "psnr": row.get("psnr"), "used": c.used, "budget": c.budget,
+            "status": c.status, "message": c.message, "i": step.i + 1 if step else 0, "n": step.n if step else 0,
+            "psnr": row.get("psnr"), "used": c.used, "budget": c.budget,
         }  # fmt: skip
         return json.dumps(tile)
 
@@ -165,7 +165,7 @@ class Scoreboard:
                 else:
                     text = _text(column, value)
                 cells.append({"text": text, "note": note, "best": c.key in winners.get(column.key, ())})
-            rows.append({"key": c.key, "name": c.label, "cells": cells})
+            rows.append({"key": c.key, "name": c.label, "failed": c.status == "error", "cells": cells})
         return {"columns": [{"name": k.name, "note": k.note} for k in COLUMNS], "rows": rows}
 
     # ---- to take away
