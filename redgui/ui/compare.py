@@ -25,8 +25,9 @@ from redgui.ui.sessions import Session
 Values = Mapping[Any, Any]
 HZ = 6.0  # updates a second of the whole page, each with the tiles that have changed
 SETTINGS = 4  # of one sampler that can be added
+COUNTING = "Counting what a step of each costs…"
 MOST = 16  # contestants of one race
-BUDGET = 100, 10, 10_000  # forwards + 2 x backwards: at first, least, most
+BUDGET = 100, 10, 5000  # forwards + 2 x backwards: at first, least, most
 AT_FIRST = ("reddiff", "vml-map", "dps", "ddrm", "diffpir")
 
 HINT = """<p class="rg-note">All get the <b>same measurement, seed and prior</b>: choose them in the Restore tab.</p>"""
@@ -124,6 +125,9 @@ class CompareActions:
             return
         try:
             picture, problem = self.actions.build_problem(session, values)
+            if self._budget(values) is not None:
+                names = [(key, label, "") for key, label, _ in self._fielded(comparison, values, problem)]
+                yield scoreboard.blank(number, "waiting", COUNTING, problem, names), gr.skip(), gr.skip()
             comparison.race = race = self._race(comparison, values, picture, problem)
         except RedguiError as error:
             yield scoreboard.blank(number, "error", str(error)), *_buttons(False)
