@@ -74,7 +74,10 @@ def lpips_missing() -> str | None:
     for package in ("torchvision", "lpips"):
         if importlib.util.find_spec(package) is None:
             return f"LPIPS needs the package {package}, which is not installed"
-    from torchvision.models import AlexNet_Weights
+    try:
+        from torchvision.models import AlexNet_Weights
+    except (ImportError, RuntimeError) as error:  # one that was built for another torch
+        return f"LPIPS needs a torchvision that fits torch {torch.__version__}: {str(error)[:120]}"
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.IMAGENET1K_V1.url).name
     return None if path.exists() else f"LPIPS needs AlexNet's weights at {path}"

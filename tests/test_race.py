@@ -11,13 +11,15 @@ import torch
 from PIL import Image
 
 from redgui import images, knobs, presets
+from redgui.errors import RedguiError
 from redgui.operators import Inpaint, build
 from redgui.priors import Counted, GaussianPrior
 from redgui.problem import Problem, solve
 from redgui.record import Record
 from redgui.samplers import SAMPLERS, SITCOM, Sampler, SamplerError
 from redgui.samplers import build as sampler
-from redgui.ui import scoreboard
+from redgui.ui import compare, scoreboard
+from redgui.ui.actions import Actions
 from redgui.ui.race import Comparison, Contestant, Race, spent, within
 from redgui.ui.runs import Run, newest
 from redgui.ui.scoreboard import COLUMNS, Scoreboard
@@ -338,3 +340,18 @@ def test_a_sampler_that_does_not_fit_is_refused_before_anything_runs():
     blind = Problem.simulate(PICTURE, build("hdr"), 0.0, seed=2)
     with pytest.raises(SamplerError, match="spectral"):
         Run(PICTURE, blind, PRIOR, sampler("ddrm"))
+
+
+@pytest.mark.parametrize("value", [None, "", 3, [], {}, {"ticked": "reddiff"}, {"ticked": [None, 4, ["reddiff"], {}]}])
+def test_a_list_from_the_browser_may_be_anything(value):
+    assert compare._ticked(value) == set()
+
+
+@pytest.mark.parametrize("value", [None, "100", True, float("nan"), float("inf"), -1, 9, 5001, 10**400])
+def test_a_budget_from_the_browser_is_checked(value):
+    handlers = compare.CompareActions(Actions("gaussian:size=16", "cpu"))
+    handlers.equal, handlers.budget = "equal", "budget"
+    assert handlers._budget({"equal": False, "budget": value}) is None
+    assert handlers._budget({"equal": True, "budget": 100}) == 100
+    with pytest.raises(RedguiError, match="10 to 5000"):
+        handlers._budget({"equal": True, "budget": value})

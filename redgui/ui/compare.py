@@ -111,10 +111,10 @@ class CompareActions:
         try:
             _, problem = self.actions.build_problem(session, values)
             names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(comparison, values, problem)]
-            self._budget(values)
+            budget = self._budget(values)
         except RedguiError as error:
             return scoreboard.blank(comparison.number, "error", str(error)), *_buttons(False)
-        return scoreboard.blank(comparison.number, "waiting", WAITING, problem, names), *_buttons(True)
+        return scoreboard.blank(comparison.number, "waiting", WAITING, problem, names, budget), *_buttons(True)
 
     def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The race, streamed."""
@@ -125,9 +125,9 @@ class CompareActions:
             return
         try:
             picture, problem = self.actions.build_problem(session, values)
-            if self._budget(values) is not None:
-                names = [(key, label, "") for key, label, _ in self._fielded(comparison, values, problem)]
-                yield scoreboard.blank(number, "waiting", COUNTING, problem, names), gr.skip(), gr.skip()
+            if (budget := self._budget(values)) is not None:
+                names = [(key, label, knobs.spec(of)) for key, label, of in self._fielded(comparison, values, problem)]
+                yield scoreboard.blank(number, "waiting", COUNTING, problem, names, budget), gr.skip(), gr.skip()
             comparison.race = race = self._race(comparison, values, picture, problem)
         except RedguiError as error:
             yield scoreboard.blank(number, "error", str(error)), *_buttons(False)

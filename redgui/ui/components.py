@@ -196,4 +196,4 @@ def race_view(elem_id: str, **options: Any) -> gr.HTML:
     "downloads": [{"name", "text", "href"}]}. What is JSON changes as a whole, and Gradio sends what has changed.
     Events: `stop` and `select` (open in Restore) with {"key"}.
     """
-    return _component("race", ("common", "plot", "before_after", "zoom", "race"), elem_id, options)
+    return _component("race", ("common", "plot", "before_after", "zoom", "compare"), elem_id, options)

@@ -128,6 +128,7 @@ class Contestant:
         """No more steps."""
         self.status, self.message = status, message
         self.steps.close()  # type: ignore[attr-defined]
+        self.run.close()
 
     def advance(self, clock: Callable[[], float]) -> None:
         """One step."""

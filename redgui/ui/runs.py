@@ -100,6 +100,10 @@ class Run:
         """Ends `play` after the iteration in progress. From any thread."""
         self._stop.set()
 
+    def close(self) -> None:
+        """Frees what the suspended stream holds. Record and film stay; it cannot be gone on with."""
+        self._stream.close()
+
     def extend(self, steps: int) -> None:
         """Prepares another `play`: the steps that a stop left over, or after the last one `steps` more."""
         self._stop.clear()

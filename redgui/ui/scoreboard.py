@@ -7,6 +7,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -44,6 +45,7 @@ COLUMNS = (
     Column("seconds", "seconds", ".2f", "low", "of its own steps, the others' left out"),
     Column("memory", "peak memory", "", "low", "most memory on the accelerator that it held at once, besides the network"),
 )
+HEAD = [{"name": column.name, "note": column.note} for column in COLUMNS]
 COSTS = ("nfe", "backward", "seconds", "memory")  # compared among those that have ended: less after fewer steps says nothing
 ON_CPU = "n/a: one process holds all samplers, and a CPU's memory cannot be told apart in it"
 
@@ -89,6 +91,7 @@ class Scoreboard:
         self.rows: dict[str, dict[str, Any]] = {c.key: {} for c in race.contestants}
         self.frames: dict[str, str] = {}
         self.curves: dict[str, str] = {}
+        self._missing = {column.key: missing(column.key, self.problem) for column in COLUMNS}
         self._at: dict[str, tuple[int, str]] = {}  # the step and the status that a contestant's frame shows
         self._slowly: dict[str, float] = {}  # when the dear figures were last taken
         self._fixed = opening(number, self.problem, [(c.key, c.label, knobs.spec(c.run.now)) for c in race.contestants])
@@ -159,14 +162,14 @@ class Scoreboard:
             for column in COLUMNS:
                 value, note = self.rows[c.key].get(column.key), ""
                 if value is None:
-                    note = missing(column.key, self.problem) if self.rows[c.key] else ""
+                    note = self._missing[column.key] if self.rows[c.key] else ""
                     waits = column.key == "lpips" and self.problem.x_true is not None and metrics.lpips() and not c.over
                     text = "–" if not note or waits else "n/a"
                 else:
                     text = _text(column, value)
                 cells.append({"text": text, "note": note, "best": c.key in winners.get(column.key, ())})
             rows.append({"key": c.key, "name": c.label, "failed": c.status == "error", "cells": cells})
-        return {"columns": [{"name": k.name, "note": k.note} for k in COLUMNS], "rows": rows}
+        return {"columns": HEAD, "rows": rows}
 
     # ---- to take away
 
@@ -231,8 +234,8 @@ class Scoreboard:
                 draw.rectangle((x, y, x + w - 1, y + h - 1), fill="#dddddd")
             else:
                 page.paste(images.to_pil(picture).convert("RGB").resize((w, h), Image.Resampling.NEAREST), (x, y))
-            draw.text((x, y + h + 3), name, fill="black", font=ImageFont.load_default(14))
-            draw.text((x, y + h + 21), note, fill="#444444", font=ImageFont.load_default(13))
+            draw.text((x, y + h + 3), name, fill="black", font=_font(14))
+            draw.text((x, y + h + 21), note, fill="#444444", font=_font(13))
         return page
 
 
@@ -251,13 +254,28 @@ def opening(number: int, problem: Problem | None, names: list[tuple[str, str, st
 
 
 def blank(
-    number: int, status: str, message: str, problem: Problem | None = None, names: list[tuple[str, str, str]] | None = None
+    number: int,
+    status: str,
+    message: str,
+    problem: Problem | None = None,
+    names: list[tuple[str, str, str]] | None = None,
+    budget: int | None = None,
 ) -> dict[str, Any]:
-    """The component's value before the first step, or for an error that leaves nothing to show."""
-    tiles = {key: json.dumps({"status": "waiting", "message": "", "i": 0, "n": 0}) for key, _, _ in names or []}
+    """The component's value before the first step, its tiles and table of the right size, or for an error without any."""
+    tile = json.dumps({"status": "waiting", "message": "", "i": 0, "n": 0, "used": 0, "budget": budget})
+    cells = [{"text": "–", "note": "", "best": False}] * len(COLUMNS)
+    rows = [{"key": key, "name": label, "failed": False, "cells": cells} for key, label, _ in names or []]
     return opening(number, problem, names or []) | {
-        "status": status, "message": message, "tiles": tiles, "frames": {}, "curves": {}, "table": "",
+        "status": status, "message": message, "tiles": {key: tile for key, _, _ in names or []}, "frames": {}, "curves": {},
+        "table": json.dumps({"columns": HEAD, "rows": rows}) if rows else "",
     }  # fmt: skip
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Matplotlib's own: Pillow's has no Greek."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
 
 
 def _text(column: Column, value: float) -> str:

@@ -166,10 +166,15 @@ def test_everybody_in_a_live_grid_with_a_table(open_tab):
     opened = len(requests)
     tab.page.locator("#compare-run").click()
     expect(tab.root.locator(".rg-tile")).to_have_count(7)
-    first = [tab.view(key).bounding_box() for key in ("original", "reddiff", "dps")]
+    places = [
+        *map(tab.view, ("original", "reddiff", "dps")),
+        tab.root.locator(".rg-race-table"),
+        tab.root.locator(".rg-race-plots"),
+    ]
+    first = [place.bounding_box() for place in places]
     expect(tab.root).to_have_attribute("data-status", "done")
-    assert [tab.view(key).bounding_box() for key in ("original", "reddiff", "dps")] == first
-    assert all(round(box["width"]) == round(box["height"]) for box in first)
+    assert [place.bounding_box() for place in places] == first
+    assert all(round(box["width"]) == round(box["height"]) for box in first[:3])
     expect(tab.tile("reddiff").locator(".rg-tile-facts")).to_have_text("100/100 · Done")
     expect(tab.tile("reddiff").locator("code")).to_contain_text("reddiff:lr=0.03, lam=0.1")
     assert int(tab.tile("reddiff").get_attribute("data-frames")) >= 2
