@@ -156,7 +156,9 @@ let shape = { w: 1, h: 1 };
 
 /* ---- table and curves ---- */
 
+const TABLE_EVERY = 400; // milliseconds: nobody reads faster
 let tableText = null;
+let tabledAt = 0;
 function showTable(text) {
   if (text === tableText) return;
   tableText = text;
@@ -217,7 +219,10 @@ const draw = oncePerFrame(() => {
     showTile(key, parse(value.tiles?.[key]));
   }
   showPicked();
-  showTable(value.table || "");
+  if (changed || status !== "running" || performance.now() - tabledAt > TABLE_EVERY) {
+    tabledAt = performance.now();
+    showTable(value.table || "");
+  }
   showCurves(value);
   const links = JSON.parse(JSON.stringify(value.downloads || []));
   if (links.length !== downloads.children.length || changed)

@@ -93,13 +93,16 @@ class Scoreboard:
         self.curves: dict[str, str] = {}
         self._missing = {column.key: missing(column.key, self.problem) for column in COLUMNS}
         self._at: dict[str, tuple[int, str]] = {}  # the step and the status that a contestant's frame shows
-        self._slowly: dict[str, float] = {}  # when the dear figures were last taken
+        self._slow_at = -math.inf  # when the dear figures were last taken
         self._fixed = opening(number, self.problem, [(c.key, c.label, knobs.spec(c.run.now)) for c in race.contestants])
 
     def value(self, status: str, message: str = "") -> dict[str, Any]:
         """Everything that the browser draws, as of now."""
+        due = time.monotonic() - self._slow_at > SLOW  # for all at once, so that the page draws its curves once
+        if due:
+            self._slow_at = time.monotonic()
         for c in self.race.contestants:
-            self._update(c)
+            self._update(c, due)
         changed = {
             "status": status,
             "message": message,
@@ -112,7 +115,7 @@ class Scoreboard:
             changed["downloads"] = self.downloads()
         return {**self._fixed, **changed}
 
-    def _update(self, c: Contestant) -> None:
+    def _update(self, c: Contestant, due: bool) -> None:
         step, now = c.run.last, (c.run.last.i if c.run.last else -1, c.status)
         if step is None or self._at.get(c.key) == now:
             return
@@ -123,9 +126,7 @@ class Scoreboard:
         row |= {"seconds": step.seconds, "memory": c.memory}
         picture = self.picture(c)
         self.frames[c.key] = images.data_url(picture) if over else images.data_url(picture, "jpeg", quality=90)
-        due = over or time.monotonic() - self._slowly.get(c.key, -math.inf) > SLOW
-        if due:
-            self._slowly[c.key] = time.monotonic()
+        if due or over:
             seconds, used, psnr = zip(*list(c.curve), strict=True) if c.curve else ((), (), ())
             self.curves[c.key] = series_text({"seconds": seconds, "used": used, "psnr": psnr}, POINTS)
             if self.problem.x_true is not None:
