@@ -126,7 +126,7 @@ class Scoreboard:
         row |= {"seconds": step.seconds, "memory": c.memory}
         picture = self.picture(c)
         self.frames[c.key] = images.data_url(picture) if over else images.data_url(picture, "jpeg", quality=90)
-        if due or over:
+        if due or over or c.key not in self.curves:
             seconds, used, psnr = zip(*list(c.curve), strict=True) if c.curve else ((), (), ())
             self.curves[c.key] = series_text({"seconds": seconds, "used": used, "psnr": psnr}, POINTS)
             if self.problem.x_true is not None:
