@@ -1,5 +1,8 @@
 """Metrics against scikit-image with the settings that the module states."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -60,3 +63,33 @@ def test_the_residual_of_pure_noise_is_sigma_y_whatever_the_holes():
     r = metrics.residual(truth, y, H)
     assert r.shape == (4,)
     torch.testing.assert_close(r, torch.full((4,), 0.2), rtol=0.05, atol=0)
+
+
+@pytest.fixture
+def without_lpips(monkeypatch):
+    """A machine that has none of what LPIPS needs, and a look at it that is taken anew."""
+    monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda name: None)
+    metrics.lpips.cache_clear()
+    yield
+    metrics.lpips.cache_clear()
+
+
+def test_lpips_is_missing_and_not_replaced(without_lpips, offline):
+    assert metrics.lpips() is None
+    assert "torchvision" in metrics.lpips_missing()
+
+
+def test_lpips_needs_weights_on_disk_and_fetches_none(monkeypatch, tmp_path, offline):
+    models = types.ModuleType("torchvision.models")
+    models.AlexNet_Weights = types.SimpleNamespace(IMAGENET1K_V1=types.SimpleNamespace(url="https://example.org/alexnet-1.pth"))
+    monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.models", models)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    metrics.lpips.cache_clear()
+    assert metrics.lpips() is None
+    assert str(tmp_path / "checkpoints" / "alexnet-1.pth") in metrics.lpips_missing()
+    metrics.lpips.cache_clear()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "alexnet-1.pth").touch()
+    assert metrics.lpips_missing() is None

@@ -35,6 +35,12 @@ const ICONS = {
   pause: "M8 5v14 M16 5v14",
   picture: "M4 5h16v14H4Z M4 16l5-5 4 4 3-3 4 4 M15.5 9.5h.01",
   spark: "M12 3l1.9 6.1L20 11l-6.1 1.9L12 19l-1.9-6.1L4 11l6.1-1.9Z M19 3v4 M21 5h-4",
+  stop: "M7 7h10v10H7Z",
+  sliders: "M4 7h9 M17 7h3 M15 5v4 M4 17h3 M11 17h9 M9 15v4",
+  plus: "M12 5v14 M5 12h14",
+  minus: "M5 12h14",
+  whole: "M4 9V4h5 M20 9V4h-5 M4 15v5h5 M20 15v5h-5",
+  close: "M6 6l12 12 M18 6 6 18",
   pixels: "M4 4h16v16H4Z M4 12h16 M12 4v16",
 };
 

@@ -80,10 +80,11 @@ function scale([lo, hi], [from, to], log) {
 }
 
 /**
- * createPlot(parent, {title, height, xLog, yLog, xLabel, endLabels, readOut}) -> {node, update(data)}
+ * createPlot(parent, {title, height, xLog, yLog, xLabel, endLabels, readOut, ownX}) -> {node, update(data)}
  *
  * data = {lines: [{name, x: [], y: [], kind}], xDomain, levels: [{y, text}], marks: [{x, text}], markText, now: {x, y}}
- * `kind` is a CSS class ("rg-a", "rg-b", ..., "rg-muted", "rg-strong"). null in y is a gap.
+ * `kind` is a CSS class ("rg-a", "rg-b", ..., "rg-muted", "rg-strong"). null in y is a gap. A line may carry `shape`, the path of
+ * a marker around 0,0 for its end. With the option `ownX` every line has its own x, and the read-out takes each where it is nearest.
  */
 function createPlot(parent, options) {
   const legend = el("div", { class: "rg-plot-legend" });
@@ -191,6 +192,41 @@ function createPlot(parent, options) {
     );
   }
 
+  function nearestTo(line) {
+    let nearest = 0;
+    line.x.forEach((value, k) => {
+      if (Math.abs(frame.x(value) - hoverX) < Math.abs(frame.x(line.x[nearest]) - hoverX)) nearest = k;
+    });
+    return nearest;
+  }
+
+  /** Every line at its own x: a value beside each dot. */
+  function drawOwnHover() {
+    const at = Math.min(frame.area.right, Math.max(frame.area.left, hoverX));
+    drawing.append(svg("line", { class: "rg-hover rg-hover-line", x1: at, x2: at, y1: frame.area.top, y2: frame.area.bottom }));
+    for (const line of data.lines) {
+      if (!line.x.length || frame.x(line.x.at(-1)) < hoverX - 12) continue; // it ended long before
+      const k = nearestTo(line);
+      if (!Number.isFinite(line.y[k])) continue;
+      const place = { cx: frame.x(line.x[k]), cy: frame.y(line.y[k]) };
+      const flip = place.cx > frame.area.right - 34;
+      drawing.append(
+        svg("circle", { class: `rg-hover rg-dot ${line.kind}`, ...place, r: 3 }),
+        svg("text", { class: "rg-hover rg-tick rg-level-text", x: place.cx + (flip ? -6 : 6), y: place.cy - 4, "text-anchor": flip ? "end" : "start" }, shortNumber(line.y[k])),
+      );
+    }
+  }
+
+  /** The marker of a line at its end, so that lines are told apart without their colours. */
+  function drawShapes(x, y) {
+    for (const line of data.lines.filter((candidate) => candidate.shape)) {
+      const k = line.y.findLastIndex((value) => Number.isFinite(value) && (!options.yLog || value > 0));
+      if (k < 0) continue;
+      const place = `translate(${x(line.x[k]).toFixed(1)} ${y(line.y[k]).toFixed(1)})`;
+      drawing.append(svg("path", { class: `rg-shape ${line.kind}`, d: line.shape, transform: place }));
+    }
+  }
+
   function drawHover() {
     drawing.querySelectorAll(".rg-hover").forEach((old) => old.remove());
     const reference = data?.lines.find((line) => line.x.length);
@@ -198,10 +234,8 @@ function createPlot(parent, options) {
       if (data) drawLegend(null);
       return;
     }
-    let nearest = 0;
-    reference.x.forEach((value, k) => {
-      if (Math.abs(frame.x(value) - hoverX) < Math.abs(frame.x(reference.x[nearest]) - hoverX)) nearest = k;
-    });
+    if (options.ownX) return drawOwnHover();
+    const nearest = nearestTo(reference);
     const at = frame.x(reference.x[nearest]);
     drawing.append(svg("line", { class: "rg-hover rg-hover-line", x1: at, x2: at, y1: frame.area.top, y2: frame.area.bottom }));
     for (const line of data.lines) {
@@ -238,6 +272,7 @@ function createPlot(parent, options) {
     drawMarks(x, area);
     const order = [...data.lines].sort((a, b) => (a.kind === "rg-strong") - (b.kind === "rg-strong")); // the chosen one on top
     for (const line of order) drawing.append(svg("path", { class: `rg-line ${line.kind}`, d: pathOf(line, x, y) }));
+    drawShapes(x, y);
     if (options.endLabels) drawEndLabels(x, y, area);
     if (data.now) {
       const at = Math.min(area.right, Math.max(area.left, x(data.now.x)));

@@ -5,24 +5,10 @@ const root = element.querySelector(".rg-result");
 let position = 50;
 
 function compare(value) {
-  const before = el("img", { class: "rg-compare-image", src: value.before.src, alt: value.before.name, draggable: "false" });
-  const after = el("img", { class: "rg-compare-image rg-compare-after", src: value.after.src, alt: value.after.name, draggable: "false" });
-  const range = el("input", {
-    type: "range", class: "rg-compare-range", min: 0, max: 100, step: 0.5, value: position,
-    "aria-label": `${value.before.name} on the left, ${value.after.name} on the right`,
-  });
-  const line = el("div", { class: "rg-compare-line" }, el("div", { class: "rg-compare-grip" }, "‹ ›"));
-  const stage = el("div", { class: "rg-compare" }, before, after, line,
-    el("span", { class: "rg-compare-name" }, value.before.name),
-    el("span", { class: "rg-compare-name rg-compare-right" }, value.after.name), range);
-  stage.style.aspectRatio = String(Math.min(1.8, Math.max(0.75, value.w / value.h)));
-  const move = () => {
-    position = Number(range.value);
-    stage.style.setProperty("--at", `${position}%`);
+  const onMove = (at) => {
+    position = at;
   };
-  range.addEventListener("input", move);
-  move();
-  return stage;
+  return beforeAfter({ before: value.before, after: value.after, w: value.w, h: value.h, position, onMove }).node;
 }
 
 function choices(value) {

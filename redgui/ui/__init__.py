@@ -11,6 +11,7 @@ import gradio as gr
 
 from redgui import priors
 from redgui.ui.actions import Actions
+from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES
 from redgui.ui.restore import QUIET, restore_tab
 
@@ -29,12 +30,16 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
     actions = Actions(prior, device, precision, public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
-        with gr.Tab("Restore", id="restore"):
-            restore_tab(actions)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Restore", id="restore"):
+                restore_tab(actions)
+            compare = gr.Tab("Compare", id="compare")
         everything = {
             actions.operator, actions.mask, actions.given, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
         }  # fmt: skip
+        with compare:
+            compare_tab(actions, compare, tabs, everything)
         demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.weights], **QUIET)
         demo.unload(actions.leave)
     demo.queue(max_size=32, default_concurrency_limit=8)

@@ -22,7 +22,7 @@ from redgui import images
 from redgui.errors import RedguiError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-STYLES = (ASSETS / "style.css", ASSETS / "layout.css")  # for launch(css_paths=...)
+STYLES = (ASSETS / "style.css", ASSETS / "layout.css", ASSETS / "compare.css")  # for launch(css_paths=...)
 MAX_SIDE = 4096  # of a mask that a browser sends
 
 
@@ -167,9 +167,33 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     Value: {"run": int, "w", "h", "before": {"name", "src"}, "befores": [...], "after": {"name", "src"},
     "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}]} or None.
     """
-    return _component("result", ("common", "result"), elem_id, options)
+    return _component("result", ("common", "before_after", "result"), elem_id, options)
 
 
 def picture_view(elem_id: str, **options: Any) -> gr.HTML:
     """A small picture with a caption. Value: {"src", "alt", "caption", "version": int, "wrong": bool} or None."""
     return _component("picture", ("common", "picture"), elem_id, options)
+
+
+def contestant_list(elem_id: str, **options: Any) -> gr.HTML:
+    """Samplers to tick, each with its settings; those that cannot take part say why.
+
+    Value: {"rows": [{"key", "label", "spec", "about", "reason": "" or why it cannot take part, "removable": bool}],
+    "ticked": [keys]}; from the browser the same with other keys ticked, followed by the event `input`. The event `delete` with
+    {"key"} asks for a removable row to go.
+    """
+    return _component("contestants", ("common", "contestants"), elem_id, options)
+
+
+def race_view(elem_id: str, **options: Any) -> gr.HTML:
+    """Pictures that form side by side, with zoom, a table, curves and downloads.
+
+    Value: {"run": int, "status" and "message" as of `live_view`, "w", "h", "truth": bool, "references": {name: data URL},
+    "order": JSON of [{"key", "label", "spec"}], "tiles": {key: JSON of {"status", "message", "i", "n", "psnr", "used",
+    "budget"}}, "frames": {key: data URL}, "curves": {key: series_text({"seconds", "used", "psnr"})},
+    "table": JSON of {"columns": [{"name", "note"}], "rows": [{"key", "name", "failed": bool, "cells": [{"text",
+    "note", "best"}]}]},
+    "downloads": [{"name", "text", "href"}]}. What is JSON changes as a whole, and Gradio sends what has changed.
+    Events: `stop` and `select` (open in Restore) with {"key"}.
+    """
+    return _component("race", ("common", "plot", "before_after", "zoom", "compare"), elem_id, options)

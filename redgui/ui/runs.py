@@ -43,6 +43,7 @@ class Run:
     sampler: Sampler
     particles: int = 1
     seconds_allowed: float = float("inf")
+    heard: Callable[[Measured], None] | None = None  # called after every step, before the knobs of the next are settled
 
     changes: list[Change] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
@@ -99,6 +100,10 @@ class Run:
         """Ends `play` after the iteration in progress. From any thread."""
         self._stop.set()
 
+    def close(self) -> None:
+        """Frees what the suspended stream holds. Record and film stay; it cannot be gone on with."""
+        self._stream.close()
+
     def extend(self, steps: int) -> None:
         """Prepares another `play`: the steps that a stop left over, or after the last one `steps` more."""
         self._stop.clear()
@@ -123,6 +128,8 @@ class Run:
     def _control(self, step: Measured) -> Sampler | None:
         self.last = step
         self._remember(step)
+        if self.heard is not None:
+            self.heard(step)
         if self._stop.is_set() or step.i + 1 >= step.n or time.perf_counter() - self._began > self.seconds_allowed:
             raise Stop
         return self._take(step.i)

@@ -1,4 +1,4 @@
-"""What the server keeps for each open page: the picture and the run. Nothing is shared between pages."""
+"""What the server keeps for each open page: the picture, the run and the comparison. Nothing is shared between pages."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from redgui.ui.race import Comparison
 from redgui.ui.runs import Run
 
 KEEP_SECONDS = 3600.0  # a page that closed without telling is forgotten after this long without a sign of life
@@ -23,6 +24,7 @@ class Session:
     runs: int = 0
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
     particles_given: int = 1  # what the page itself chose, so that a person's own choice is left alone
+    comparison: Comparison = field(default_factory=Comparison)
     seen: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:
@@ -55,6 +57,7 @@ class Sessions:
             session = self._sessions.pop(key or "", None)
         if session is not None:
             session.stop()
+            session.comparison.stop()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -62,6 +65,7 @@ class Sessions:
     def _forget(self, now: float) -> None:
         idle = sorted(self._sessions.items(), key=lambda item: item[1].seen)
         for key, session in idle:
-            busy = session.run is not None and session.run.playing
+            race = session.comparison.race
+            busy = (session.run is not None and session.run.playing) or (race is not None and race.playing)
             if not busy and (now - session.seen > KEEP_SECONDS or len(self._sessions) > MOST):
                 del self._sessions[key]

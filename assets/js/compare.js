@@ -1,0 +1,233 @@
+// The comparison: pictures side by side as they form, one over another, in a table and as curves.
+
+const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
+const SHAPES = [
+  "M0-4A4 4 0 1 0 .01-4Z", "M-3.6-3.6H3.6V3.6H-3.6Z", "M0-4.6 4.4 3.4H-4.4Z", "M0-5 5 0 0 5-5 0Z",
+  "M0 4.6 4.4-3.4H-4.4Z", "M-1.4-4.6H1.4V-1.4H4.6V1.4H1.4V4.6H-1.4V1.4H-4.6V-1.4H-1.4Z", "M0-5 4.8-1.5 2.9 4.1H-2.9L-4.8-1.5Z",
+  "M-4-2-2-4 0-2 2-4 4-2 2 0 4 2 2 4 0 2-2 4-4 2-2 0Z",
+];
+const root = element.querySelector(".rg-race");
+const parse = (text) => (typeof text === "string" && text ? JSON.parse(text) : null);
+
+let order = []; // the contestants in their order, {key, label, spec}
+let pictures = new Map(); // of every tile, its source, for the two that lie one over the other
+let picked = [];
+let tiles = new Map();
+let run = null;
+
+/* ---- the frame ---- */
+
+const chip = el("span", { class: "rg-chip" }, STATUS.idle);
+const message = el("span", { class: "rg-race-message" });
+const level = el("span", { class: "rg-zoom-level" }, "1×");
+const zoom = createZoom(({ scale, x, y }) => {
+  root.style.setProperty("--zoom", scale);
+  root.style.setProperty("--shift-x", `${100 * x}%`);
+  root.style.setProperty("--shift-y", `${100 * y}%`);
+  root.classList.toggle("rg-zoomed", scale > 1);
+  root.dataset.zoom = scale.toFixed(2);
+  level.textContent = `${Number(scale.toFixed(1))}×`;
+});
+const zoomBar = el("div", { class: "rg-group", role: "group", "aria-label": "Zoom of all pictures" },
+  iconButton("minus", "Zoom out", () => zoom.by(1 / 1.5)), level, iconButton("plus", "Zoom in", () => zoom.by(1.5)),
+  iconButton("whole", "Whole pictures", () => zoom.reset()));
+const grid = el("ul", { class: "rg-tiles", "aria-label": "Pictures side by side" });
+const hint = el("p", { class: "rg-race-hint" }, "Click two pictures to lay one over the other. Ctrl + wheel, pinch or + and − zoom all; drag or arrows move.");
+const empty = el("div", { class: "rg-race-empty" }, icon("spark"), el("span", {}, "Tick samplers and press Compare: their pictures form here side by side"));
+const wipeBox = el("div", { class: "rg-race-wipe" });
+const tableBox = el("div", { class: "rg-table rg-race-table", tabindex: "0", role: "region", "aria-label": "Figures of all, scrolls sideways" });
+const plots = el("div", { class: "rg-race-plots" });
+const downloads = el("div", { class: "rg-downloads" });
+const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
+root.replaceChildren(el("div", { class: "rg-race-head" }, chip, message, zoomBar), empty, grid, hint, wipeBox, tableBox, plots, downloads, spoken);
+const plotOptions = { height: 190, endLabels: true, ownX: true, readOut: () => "" };
+const bySeconds = createPlot(plots, { ...plotOptions, title: "PSNR, dB, over seconds of its own", xLabel: "seconds" });
+const byCalls = createPlot(plots, { ...plotOptions, title: "PSNR, dB, over network budget", xLabel: "forwards + 2 × backwards" });
+zoom.reset();
+
+/* ---- tiles ---- */
+
+function marker(k) {
+  const box = svg("svg", { viewBox: "-7 -7 14 14", class: `rg-tile-marker ${kindOf(k)}`, "aria-hidden": "true" });
+  box.append(svg("path", { class: `rg-shape ${kindOf(k)}`, d: shapeOf(k) }));
+  return box;
+}
+const kindOf = (k) => `rg-k${k % 8}${k >= 8 ? " rg-dashed" : ""}`;
+const shapeOf = (k) => SHAPES[(k + Math.floor(k / 8)) % SHAPES.length];
+
+function pick(key) {
+  picked = picked.includes(key) ? picked.filter((other) => other !== key) : [...picked, key].slice(-2);
+  showPicked();
+}
+
+function showPicked() {
+  for (const [key, tile] of tiles) {
+    const at = picked.indexOf(key);
+    tile.view.setAttribute("aria-pressed", String(at >= 0));
+    tile.node.classList.toggle("rg-picked", at >= 0);
+    tile.side.textContent = at < 0 ? "" : picked.length < 2 ? "1" : at === 0 ? "left" : "right";
+  }
+  showWipe();
+}
+
+function makeTile(key, label, spec, k) {
+  const image = el("img", { class: "rg-tile-image", alt: "", draggable: "false", hidden: true });
+  const side = el("span", { class: "rg-tile-side" });
+  const view = el("div", { class: "rg-tile-view", role: "button", tabindex: "0", "aria-pressed": "false", "aria-label": `${label}: pick for the comparison of two` },
+    el("div", { class: "rg-tile-layer" }, image), side);
+  view.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    pick(key);
+  });
+  zoom.attach(view);
+  view.addEventListener("click", () => pick(key));
+  const tile = { view, image, side, label };
+  const name = el("span", { class: "rg-tile-name" }, label);
+  if (k === null) {
+    tile.node = el("li", { class: "rg-tile rg-reference", "data-key": key }, view, el("div", { class: "rg-tile-head" }, name));
+    return tile;
+  }
+  tile.psnr = el("span", { class: "rg-tile-psnr" });
+  tile.bar = el("div", { class: "rg-bar-fill" });
+  tile.facts = el("span", { class: "rg-tile-facts" });
+  tile.budget = el("p", { class: "rg-tile-budget" });
+  tile.note = el("p", { class: "rg-tile-note" });
+  tile.stop = iconButton("stop", `Stop ${label}`, () => trigger("stop", { key }));
+  tile.open = iconButton("sliders", `Open ${label} in Restore`, () => trigger("select", { key }));
+  tile.node = el("li", { class: "rg-tile", "data-key": key }, view,
+    el("div", { class: "rg-tile-head" }, marker(k), name, tile.psnr),
+    el("div", { class: "rg-bar" }, tile.bar),
+    el("div", { class: "rg-tile-line" }, tile.facts, tile.stop, tile.open),
+    tile.budget, tile.note, el("code", { class: "rg-tile-spec" }, spec.replaceAll(",", ", ")));
+  return tile;
+}
+
+/** The tiles anew for another comparison; what was picked stays where there is such a tile. */
+function build(value) {
+  tiles = new Map();
+  for (const name of ["original", "measurement"]) if (isPicture(value.references?.[name])) tiles.set(name, makeTile(name, name, "", null));
+  order.forEach(({ key, label, spec }, k) => tiles.set(key, makeTile(key, label, spec, k)));
+  grid.replaceChildren(...[...tiles.values()].map((tile) => tile.node));
+  root.style.setProperty("--shape", value.w > 0 && value.h > 0 ? Math.min(1.8, Math.max(0.6, value.w / value.h)) : 1);
+  picked = picked.filter((key) => tiles.has(key));
+  pictures = new Map();
+}
+
+function setPicture(key, source) {
+  const tile = tiles.get(key);
+  if (!tile || !isPicture(source) || pictures.get(key) === source) return;
+  pictures.set(key, source);
+  tile.image.src = source;
+  tile.image.alt = tile.label;
+  tile.image.hidden = false;
+  tile.node.dataset.frames = Number(tile.node.dataset.frames || 0) + 1;
+}
+
+function showTile(key, now) {
+  const tile = tiles.get(key);
+  if (!tile?.stop || !now) return;
+  tile.node.dataset.status = now.status;
+  Object.assign(tile.node.dataset, { i: now.i, n: now.n });
+  tile.psnr.textContent = Number.isFinite(now.psnr) && now.status !== "error" ? `${now.psnr.toFixed(1)} dB` : "";
+  tile.bar.style.width = `${now.n ? Math.min(100, (100 * now.i) / now.n) : 0}%`;
+  tile.facts.textContent = [now.n ? `${now.i}/${now.n}` : "", STATUS[now.status]].filter(Boolean).join(" · ");
+  tile.budget.textContent = Number.isFinite(now.budget) ? `network budget ${now.used}/${now.budget}` : "";
+  tile.note.textContent = now.message || "";
+  tile.stop.disabled = !(now.status === "running" || (now.status === "waiting" && root.dataset.status === "running"));
+  tile.open.disabled = root.dataset.status === "waiting" || !now.n;
+}
+
+/* ---- one over the other ---- */
+
+let wipe = null;
+function showWipe() {
+  const both = picked.length === 2 && picked.every((key) => pictures.has(key));
+  wipeBox.hidden = !both;
+  hint.hidden = both || !tiles.size;
+  if (!both) return;
+  const side = (key) => ({ name: tiles.get(key).label, src: pictures.get(key) });
+  const value = { before: side(picked[0]), after: side(picked[1]), w: shape.w, h: shape.h };
+  if (wipe) return wipe.update(value);
+  wipe = beforeAfter(value);
+  wipeBox.replaceChildren(wipe.node);
+}
+let shape = { w: 1, h: 1 };
+
+/* ---- table and curves ---- */
+
+const TABLE_EVERY = 400; // milliseconds: nobody reads faster
+let tableText = null;
+let tabledAt = 0;
+function showTable(text) {
+  if (text === tableText) return;
+  tableText = text;
+  const table = parse(text);
+  tableBox.hidden = !table;
+  if (!table) return;
+  const head = el("tr", {}, el("th", { scope: "col" }, "sampler"), ...table.columns.map(({ name, note }) => el("th", { scope: "col", title: note }, name)));
+  const cell = ({ text: shown, note, best }) =>
+    el("td", { class: best ? "rg-best" : null, title: note || null }, shown, best ? el("span", { class: "rg-spoken" }, " (best)") : null, note && shown === "n/a" ? el("span", { class: "rg-spoken" }, note) : null);
+  const row = ({ key, name, failed, cells }) =>
+    el("tr", { "data-key": key, class: failed ? "rg-failed" : null, title: failed ? "its last step before the error" : null }, el("th", { scope: "row" }, marker(order.findIndex((entry) => entry.key === key)), name), ...cells.map(cell));
+  const scrolled = tableBox.scrollLeft;
+  tableBox.replaceChildren(el("table", {}, el("caption", { class: "rg-spoken" }, "Figures of every sampler; the best of a column is marked"), el("thead", {}, head), el("tbody", {}, ...table.rows.map(row))));
+  tableBox.scrollLeft = scrolled;
+}
+
+let curveTexts = null;
+function showCurves(value) {
+  const texts = order.map(({ key }) => value.curves?.[key] || "");
+  plots.hidden = !value.truth || !tiles.size;
+  if (plots.hidden || String(curveTexts) === String(texts)) return;
+  curveTexts = texts;
+  const curves = texts.map((text) => parse(text) || { seconds: [], used: [], psnr: [] });
+  const lines = (name) => curves.map((curve, k) => ({ name: order[k].label, x: curve[name], y: curve.psnr, kind: kindOf(k), shape: shapeOf(k) }));
+  for (const [plot, name] of [[bySeconds, "seconds"], [byCalls, "used"]])
+    plot.update({ lines: lines(name), xDomain: [0, Math.max(1e-3, ...curves.map((curve) => curve[name].at(-1) || 0))] });
+}
+
+/* ---- all of it ---- */
+
+function goThere() {
+  const area = grid.getBoundingClientRect();
+  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
+}
+
+const draw = oncePerFrame(() => {
+  const value = objectOrNull(props.value) || { status: "idle" };
+  const status = value.status in STATUS ? value.status : "idle";
+  const changed = root.dataset.status !== status;
+  const orderText = value.order || "[]";
+  root.dataset.status = status;
+  root.classList.toggle("rg-none", orderText === "[]");
+  if (value.run !== run || orderText !== root.dataset.order) {
+    const another = value.run !== run;
+    run = value.run;
+    order = parse(orderText) || [];
+    root.dataset.order = orderText;
+    shape = { w: value.w || 1, h: value.h || 1 };
+    build(value);
+    if (another && status !== "idle") goThere();
+  }
+  root.dataset.run = run ?? 0;
+  chip.textContent = STATUS[status];
+  message.textContent = value.message || "";
+  for (const [name, source] of Object.entries(value.references || {})) setPicture(name, source);
+  for (const { key } of order) {
+    setPicture(key, value.frames?.[key]);
+    showTile(key, parse(value.tiles?.[key]));
+  }
+  showPicked();
+  if (changed || status !== "running" || performance.now() - tabledAt > TABLE_EVERY) {
+    tabledAt = performance.now();
+    showTable(value.table || "");
+  }
+  showCurves(value);
+  const links = JSON.parse(JSON.stringify(value.downloads || []));
+  if (links.length !== downloads.children.length || changed)
+    downloads.replaceChildren(...links.map(({ name, text, href }) => el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text))));
+  if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
+});
+watch("value", draw);
+draw();

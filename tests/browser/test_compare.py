@@ -1,0 +1,421 @@
+"""The Compare tab as a person meets it, with a closed-form prior on small pictures, in a real browser."""
+
+import base64
+import csv
+import io
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from redgui import presets
+from redgui.operators import Inpaint
+from redgui.priors import GaussianPrior, load
+from redgui.record import Record
+from redgui.samplers import SAMPLERS, DiffPIR
+from redgui.ui import build, launch
+from redgui.ui.actions import Actions
+from redgui.ui.race import Comparison
+
+PRIOR = "gaussian:size=32"
+OVER = re.compile("^(done|stopped|error)$")
+
+
+@dataclass(frozen=True)
+class App:
+    """The app that is served, seen from the server's side."""
+
+    url: str
+    actions: Actions
+
+
+@pytest.fixture(scope="module")
+def app(serve) -> App:
+    demo = build(PRIOR, device="cpu")
+    return App(serve(demo, launch), demo.actions)
+
+
+def within(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """Waits until something on the server is true, and gives it."""
+    until = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}"
+        time.sleep(0.02)
+    return found
+
+
+class Compare:
+    """The Compare tab of one page, and the comparison that the server keeps for it."""
+
+    def __init__(self, app: App, page: Page, known: set[str]):
+        self.app, self.page = app, page
+        self.root = page.locator("#race .rg-race")
+        self.list = page.locator("#contestants .rg-contestants")
+        expect(page.locator("#measurement img")).to_have_attribute("src", re.compile("^data:image/"))
+        self.key = within(lambda: set(app.actions.sessions._sessions) - known, "a session of the page").pop()
+        self.show()
+
+    @property
+    def comparison(self) -> Comparison:
+        return self.app.actions.sessions._sessions[self.key].comparison
+
+    def show(self, tab: str = "Compare") -> None:
+        self.page.get_by_role("tab", name=tab).click()
+        if tab == "Compare":
+            expect(self.page.locator("#compare-measurement img")).to_have_attribute("src", re.compile("^data:image/"))
+            expect(self.list.locator("li").nth(len(SAMPLERS) - 1)).to_be_visible()
+
+    def type(self, name: str, value: object) -> None:
+        """Into a box for numbers of the Restore tab, then on to the next control."""
+        box = self.page.locator(f"#{name} input[type=number]").first
+        box.fill(str(value))
+        box.press("Tab")
+
+    def box(self, key: str) -> Locator:
+        return self.list.locator(f"[data-key='{key}'] input")
+
+    def take(self, *keys: str) -> None:
+        """Ticks these alone."""
+        self.list.get_by_role("button", name="none").click()
+        for key in keys:
+            self.box(key).check()
+        expect(self.list).to_have_attribute("data-ticked", " ".join(keys))
+
+    def tile(self, key: str) -> Locator:
+        return self.root.locator(f".rg-tile[data-key='{key}']")
+
+    def view(self, key: str) -> Locator:
+        return self.tile(key).locator(".rg-tile-view")
+
+    def run(self, status: str | re.Pattern = "done") -> None:
+        number = self.comparison.number
+        self.page.locator("#compare-run").click()
+        expect(self.root).to_have_attribute("data-run", str(number + 1))
+        expect(self.root).to_have_attribute("data-status", status)
+
+    def table(self) -> dict[str, dict[str, tuple[float | None, bool]]]:
+        """Row -> column -> (number, whether it is marked as best)."""
+        names = self.root.locator("thead th").all_inner_texts()[1:]
+        found = {}
+        for row in self.root.locator("tbody tr").all():
+            cells = {}
+            for name, cell in zip(names, row.locator("td").all(), strict=True):
+                number = re.match(r"[\d.]+", cell.inner_text())
+                cells[name] = (float(number[0]) if number else None, "rg-best" in (cell.get_attribute("class") or ""))
+            found[row.get_attribute("data-key")] = cells
+        return found
+
+    def transforms(self) -> set[str]:
+        """Scale and shift (in shares of the side) of the pictures of all tiles: one text where they are alike."""
+        script = """all => all.map((one) => {
+          const { a, e, f } = new DOMMatrix(getComputedStyle(one).transform);
+          return [a, e / one.clientWidth, f / one.clientHeight].map((x) => x.toFixed(2)).join(" ");
+        })"""
+        return set(self.root.locator(".rg-tile-layer").evaluate_all(script))
+
+    def download(self, name: str, folder: Path) -> Path:
+        with self.page.expect_download() as download:
+            self.root.locator(f"a[download='{name}']").click()
+        download.value.save_as(folder / name)
+        return folder / name
+
+
+@pytest.fixture
+def open_tab(app, open_page):
+    """open_tab(query, **options of open_page): the Compare tab on a page of its own."""
+
+    def open_(query: str = "", **options) -> Compare:
+        known = set(app.actions.sessions._sessions)
+        return Compare(app, open_page(app.url + query, **options), known)
+
+    return open_
+
+
+@pytest.fixture
+def slowly(monkeypatch) -> None:
+    """Every network call takes long enough for a hand to be quicker."""
+    quick = GaussianPrior.denoise
+
+    def slow(self, x, sigma):
+        time.sleep(0.03)
+        return quick(self, x, sigma)
+
+    monkeypatch.setattr(GaussianPrior, "denoise", slow)
+
+
+def test_everybody_in_a_live_grid_with_a_table(open_tab):
+    requests = []
+    tab = open_tab(before=lambda page: page.on("request", lambda request: requests.append(request)))
+    expect(tab.root.locator(".rg-race-empty")).to_be_visible()
+    caption = tab.page.locator("#compare-measurement .rg-caption")
+    expect(caption).to_contain_text("seed 0")
+    expect(caption).to_contain_text(PRIOR)
+    expect(tab.list.locator("[data-key='ddrm'] code")).to_have_text("defaults")
+    expect(tab.list.locator("[data-key='vml-map'] code")).to_have_text("steps=50")
+    tab.list.get_by_role("button", name="all that fit").click()
+    expect(tab.list.locator("input:checked")).to_have_count(len(SAMPLERS))
+    tab.take("reddiff", "vml-map", "ddrm", "diffpir", "dps")
+    opened = len(requests)
+    tab.page.locator("#compare-run").click()
+    expect(tab.root.locator(".rg-tile")).to_have_count(7)
+    places = [
+        *map(tab.view, ("original", "reddiff", "dps")),
+        tab.root.locator(".rg-race-table"),
+        tab.root.locator(".rg-race-plots"),
+    ]
+    first = [place.bounding_box() for place in places]
+    expect(tab.root).to_have_attribute("data-status", "done")
+    assert [place.bounding_box() for place in places] == first
+    assert all(round(box["width"]) == round(box["height"]) for box in first[:3])
+    expect(tab.tile("reddiff").locator(".rg-tile-facts")).to_have_text("100/100 · Done")
+    expect(tab.tile("reddiff").locator("code")).to_contain_text("reddiff:lr=0.03, lam=0.1")
+    assert int(tab.tile("reddiff").get_attribute("data-frames")) >= 2
+    while_running = [request.url for request in requests[opened:]]
+    assert not [url for url in while_running if "upload" in url or "/file=" in url]
+    assert {urlsplit(request.url).hostname for request in requests if not request.url.startswith("data:")} == {"127.0.0.1"}
+
+    table, race = tab.table(), tab.comparison.race
+    assert len({c.run.problem.y.data_ptr() for c in race.contestants}) == 1
+    assert len({c.run.problem.seed for c in race.contestants}) == 1
+    for column, ranked in (("PSNR, dB", max), ("SSIM", max), ("residual", min), ("forwards", min), ("seconds", min)):
+        values = {key: row[column][0] for key, row in table.items()}
+        chosen = {key for key, value in values.items() if value == ranked(values.values())}
+        assert {key for key, row in table.items() if row[column][1]} == chosen, column
+    for c in race.contestants:
+        assert table[c.key]["PSNR, dB"][0] == pytest.approx(c.run.last.psnr, abs=0.006)
+        assert table[c.key]["forwards"][0] == c.run.last.nfe
+    expect(tab.root.locator("tbody tr").first.locator("td[title*='LPIPS']")).to_have_count(1)
+    expect(tab.root.locator("td", has_text="n/a").first).to_have_attribute("title", re.compile("^n/a: "))
+    for plot in tab.root.locator(".rg-plot-svg").all():
+        expect(plot.locator(".rg-line")).to_have_count(5)
+        expect(plot.locator(".rg-shape")).to_have_count(5)
+        assert sorted(plot.locator(".rg-end").all_text_contents()) == sorted(c.label for c in race.contestants)
+
+
+def test_an_equal_budget_is_kept_and_shown(open_tab):
+    tab = open_tab()
+    tab.take("reddiff", "vml-map", "dps", "sitcom")
+    tab.page.locator("#compare-equal input").check()
+    tab.page.locator("#compare-budget input").fill("60")
+    tab.run()
+    steps = {c.key: c.run.last.n for c in tab.comparison.race.contestants}
+    assert steps == {"reddiff": 60, "vml-map": 30, "dps": 20, "sitcom": 2}
+    expect(tab.tile("dps").locator(".rg-tile-budget")).to_have_text("network budget 60/60")
+    expect(tab.tile("sitcom").locator(".rg-tile-budget")).to_have_text("network budget 56/60")
+    tab.page.locator("#compare-budget input").fill("3")
+    tab.run("error")
+    expect(tab.root.locator(".rg-race-message")).to_contain_text("10 to 5000")
+
+
+def test_one_is_stopped_and_then_all(open_tab, slowly):
+    tab = open_tab()
+    tab.take("reddiff", "ddrm", "diffpir")
+    tab.run("running")
+    expect(tab.page.locator("#compare-run")).to_be_disabled()
+    expect(tab.tile("reddiff")).to_have_attribute("data-i", re.compile("[1-9]"))
+    tab.tile("reddiff").get_by_role("button", name="Stop RED-diff").click()
+    expect(tab.tile("reddiff")).to_have_attribute("data-status", "stopped")
+    at = tab.comparison.race["reddiff"].run.last.i
+    before = tab.comparison.race["diffpir"].run.last.i
+    within(lambda: tab.comparison.race["diffpir"].run.last.i > before + 2, "the others to go on")
+    expect(tab.root).to_have_attribute("data-status", "running")
+    tab.page.locator("#compare-stop").click()
+    expect(tab.root).to_have_attribute("data-status", "stopped")
+    assert tab.comparison.race["reddiff"].run.last.i == at
+    assert not tab.comparison.race.playing
+    assert {c.status for c in tab.comparison.race.contestants} <= {"stopped", "done"}
+    expect(tab.page.locator("#compare-run")).to_be_enabled()
+    expect(tab.tile("diffpir").locator(".rg-tile-facts")).to_contain_text("Stopped")
+
+
+def test_a_page_that_is_closed_ends_its_race(open_tab, slowly):
+    tab = open_tab()
+    tab.run("running")
+    race = tab.comparison.race
+    within(lambda: race.playing, "the race")
+    tab.page.close()
+    within(lambda: not race.playing, "its end")
+    assert "stopped" in {c.status for c in race.contestants}
+
+
+def test_an_error_marks_one_tile(open_tab, monkeypatch):
+    good = DiffPIR.proximal
+
+    def bad(self, H, denoised, y, sigma, sigma_y):
+        return good(self, H, denoised, y, sigma, sigma_y) * (float("nan") if sigma < 1 else 1)
+
+    monkeypatch.setattr(DiffPIR, "proximal", bad)
+    tab = open_tab()
+    tab.take("ddrm", "diffpir", "dps")
+    tab.run("done")
+    expect(tab.tile("diffpir")).to_have_attribute("data-status", "error")
+    expect(tab.tile("diffpir").locator(".rg-tile-note")).to_contain_text("finite numbers")
+    expect(tab.tile("dps")).to_have_attribute("data-status", "done")
+    expect(tab.root.locator(".rg-race-message")).to_contain_text("1 of 3")
+    assert not any(best for _, best in tab.table()["diffpir"].values())
+
+
+def test_two_pictures_under_a_line(open_tab):
+    tab = open_tab()
+    tab.take("ddrm", "diffpir")
+    tab.run()
+    wipe = tab.root.locator(".rg-compare")
+    expect(wipe).to_be_hidden()
+    tab.view("original").click()
+    tab.view("diffpir").focus()
+    tab.page.keyboard.press("Enter")
+    expect(wipe).to_be_visible()
+    expect(tab.view("diffpir")).to_have_attribute("aria-pressed", "true")
+    names = wipe.locator(".rg-compare-name")
+    expect(names).to_have_text(["original", "DiffPIR"])
+    assert wipe.locator("img").nth(1).get_attribute("src") == tab.tile("diffpir").locator("img").get_attribute("src")
+    range_ = wipe.get_by_role("slider", name="original on the left, DiffPIR on the right")
+    range_.focus()
+    before = wipe.evaluate("node => node.style.getPropertyValue('--at')")
+    tab.page.keyboard.press("Home")
+    assert (before, wipe.evaluate("node => node.style.getPropertyValue('--at')")) == ("50%", "0%")
+    tab.view("ddrm").click()  # the older of the two makes room
+    expect(names).to_have_text(["DiffPIR", "DDRM"])
+    tab.view("ddrm").click()
+    expect(wipe).to_be_hidden()
+
+
+def test_one_zoom_for_all(open_tab):
+    tab = open_tab()
+    tab.take("ddrm", "diffpir")
+    tab.run()
+    whole = tab.transforms()
+    assert len(whole) == 1
+    tab.view("ddrm").focus()
+    tab.page.keyboard.press("+")
+    tab.page.keyboard.press("+")
+    expect(tab.root).to_have_attribute("data-zoom", "2.25")
+    zoomed = tab.transforms()
+    assert len(zoomed) == 1
+    tab.page.keyboard.press("ArrowRight")
+    moved = tab.transforms()
+    assert len(moved | zoomed | whole) == 3
+    box = tab.view("diffpir").bounding_box()
+    tab.page.mouse.move(box["x"] + 40, box["y"] + 40)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + 70, box["y"] + 60, steps=4)
+    tab.page.mouse.up()
+    assert len(tab.transforms() | moved) == 2
+    expect(tab.view("diffpir")).to_have_attribute("aria-pressed", "false")  # a drag is no click
+    tab.page.mouse.wheel(0, -120)
+    expect(tab.root).not_to_have_attribute("data-zoom", "2.25")
+    tab.view("ddrm").dblclick()
+    expect(tab.root).to_have_attribute("data-zoom", "1.00")
+    assert tab.transforms() == whole
+    tab.root.get_by_role("button", name="Zoom in").click()
+    expect(tab.root).to_have_attribute("data-zoom", "1.50")
+    tab.root.get_by_role("button", name="Whole pictures").click()
+    expect(tab.root).to_have_attribute("data-zoom", "1.00")
+
+
+def test_the_files_are_downloaded_and_the_records_replay(open_tab, tmp_path):
+    tab = open_tab()
+    tab.take("reddiff", "ddrm")
+    tab.run()
+    sheet = Image.open(tab.download("comparison.png", tmp_path))
+    assert sheet.width > 2 * 160
+    found = json.loads(tab.download("comparison.json", tmp_path).read_text())
+    assert [entry["name"] for entry in found["contestants"]] == ["RED-diff", "DDRM"]
+    for entry, c in zip(found["contestants"], tab.comparison.race.contestants, strict=True):
+        record = Record.from_json(json.dumps(entry["record"]))
+        *_, last = record.replay(load(PRIOR))
+        assert record.reproduces(last)
+        assert entry["figures"]["psnr"] == c.run.last.psnr
+        shown = tab.tile(c.key).locator("img").get_attribute("src")
+        picture = Image.open(io.BytesIO(base64.b64decode(shown.split(",")[1])))
+        assert (shown.startswith("data:image/png"), picture.size) == (True, (32, 32))
+    lines = list(csv.DictReader(io.StringIO(tab.download("comparison.csv", tmp_path).read_text())))
+    assert [line["name"] for line in lines] == ["RED-diff", "DDRM"]
+    assert [int(line["nfe"]) for line in lines] == [100, 20]
+
+
+def test_the_operator_decides_who_can_take_part(open_tab):
+    tab = open_tab()
+    tab.show("Restore")
+    tab.page.locator("#operator").get_by_role("combobox").click()
+    tab.page.get_by_role("option", name="High dynamic range", exact=True).click()
+    tab.type("sigma-y", 0.05)
+    expect(tab.page.locator("#knobs-hdr").first).to_be_visible()
+    tab.show()
+    expect(tab.page.locator("#compare-measurement .rg-caption")).to_contain_text("High dynamic range, σ_y 0.05")
+    for key in ("ddrm", "ddnm", "pigdm", "repaint"):
+        expect(tab.box(key)).to_be_disabled()
+    expect(tab.list.locator("[data-key='ddrm'] code")).to_contain_text("needs a spectral operator")
+    expect(tab.box("dps")).to_be_enabled()
+    tab.run(OVER)
+    assert {c.key for c in tab.comparison.race.contestants} == {"reddiff", "vml-map", "dps"}  # of the five that are ticked
+    assert {c.run.problem.H.name for c in tab.comparison.race.contestants} == {"hdr"}
+    assert tab.comparison.race["reddiff"].run.sampler == presets.sampler_for("reddiff", tab.comparison.race.problem.H, 0.05)
+
+
+def test_settings_of_restore_take_part_and_go_back_there(open_tab):
+    tab = open_tab()
+    tab.show("Restore")
+    tab.type("reddiff-steps", 33)
+    tab.type("reddiff-lr", 0.2)
+    tab.show()
+    tab.page.locator("#compare-add").click()
+    expect(tab.box("reddiff-2")).to_be_checked()
+    expect(tab.list.locator("[data-key='reddiff-2'] code")).to_contain_text("steps=33, lr=0.2")
+    for k in (3, 4, 5):
+        tab.page.locator("#compare-add").click()
+        expect(tab.box(f"reddiff-{k}")).to_be_checked()
+    tab.page.locator("#compare-add").click()
+    expect(tab.page.get_by_text("There are 4 settings of RED-diff already")).to_be_visible()
+    tab.list.get_by_role("button", name="Remove RED-diff 4").click()
+    expect(tab.box("reddiff-4")).to_have_count(0)
+    tab.take("reddiff", "reddiff-2", "dps")
+    tab.run()
+    expect(tab.tile("reddiff-2").locator(".rg-tile-name")).to_have_text("RED-diff 2")
+    assert tab.comparison.race["reddiff-2"].run.sampler.lr == 0.2
+    tab.tile("reddiff").get_by_role("button", name="Open RED-diff in Restore").click()
+    expect(tab.page.locator("#run")).to_be_visible()
+    expect(tab.page.locator("#reddiff-steps input[type=number]").first).to_have_value("100")
+    expect(tab.page.locator("#reddiff-lr input[type=number]").first).to_have_value("0.03")
+    tab.show()
+    tab.tile("dps").get_by_role("button", name="Open DPS in Restore").click()
+    expect(tab.page.locator("#knobs-dps").first).to_be_visible()
+    expect(tab.page.locator("#sampler").get_by_role("combobox")).to_have_value("DPS")
+    tab.page.locator("#run").click()
+    expect(tab.page.locator("#live .rg-live")).to_have_attribute("data-status", "done")
+    restored = tab.app.actions.sessions._sessions[tab.key].run
+    assert restored.sampler == tab.comparison.race["dps"].run.sampler == presets.sampler_for("dps", Inpaint())
+    assert (restored.last.x0_hat == tab.comparison.race["dps"].run.last.x0_hat).all()
+
+
+def test_nothing_ticked_is_told(open_tab):
+    tab = open_tab()
+    tab.take()
+    tab.run("error")
+    expect(tab.root.locator(".rg-race-message")).to_contain_text("tick at least one")
+    expect(tab.page.locator("#compare-run")).to_be_enabled()
+
+
+@pytest.mark.parametrize("query", ["", "?__theme=dark"])
+def test_a_phone_has_nothing_beyond_its_edge(open_tab, query):
+    tab = open_tab(query, viewport={"width": 390, "height": 844})
+    wide = "document.documentElement.scrollWidth"
+    assert tab.page.evaluate(wide) <= 390
+    tab.run()
+    tab.view("original").click()
+    tab.view("reddiff").click()
+    assert tab.page.evaluate(wide) <= 390
+    table = tab.root.locator(".rg-race-table")
+    assert table.evaluate("node => node.scrollWidth > node.clientWidth")
+    assert table.bounding_box()["x"] + table.bounding_box()["width"] <= 390
+    first, second = (tab.view(key).bounding_box() for key in ("original", "measurement"))
+    assert first["y"] == second["y"]  # two in a row
+    assert first["width"] > 140

@@ -1,0 +1,357 @@
+"""Several samplers on one measurement, a step of one and then of another: shares, budgets, stops, errors, records, figures."""
+
+import base64
+import csv
+import io
+import json
+import threading
+
+import pytest
+import torch
+from PIL import Image
+
+from redgui import images, knobs, presets
+from redgui.errors import RedguiError
+from redgui.operators import Inpaint, build
+from redgui.priors import Counted, GaussianPrior
+from redgui.problem import Problem, solve
+from redgui.record import Record
+from redgui.samplers import SAMPLERS, SITCOM, Sampler, SamplerError
+from redgui.samplers import build as sampler
+from redgui.ui import compare, scoreboard
+from redgui.ui.actions import Actions
+from redgui.ui.race import Comparison, Contestant, Race, spent, within
+from redgui.ui.runs import Run, newest
+from redgui.ui.scoreboard import COLUMNS, Scoreboard
+from redgui.ui.sessions import Sessions
+
+PRIOR = GaussianPrior(size=16)
+PICTURE = images.to_tensor(images.to_pil(PRIOR.sample(1, torch.Generator().manual_seed(3))))
+FIVE = ("reddiff:steps=9", "vml-map:steps=5", "ddrm:steps=7", "diffpir:steps=6", "dps:steps=4")
+
+
+def problem(sigma_y: float = 0.1) -> Problem:
+    return Problem.simulate(PICTURE, Inpaint(), sigma_y, seed=2)
+
+
+def contestant(one: str | Sampler, prior=PRIOR, budget=None, sigma_y: float = 0.1) -> Contestant:
+    chosen, plan = (sampler(one) if isinstance(one, str) else one), ()
+    if budget is not None:
+        chosen, plan = within(chosen, sigma_y, budget)
+    return Contestant(chosen.name, chosen.label, Run(PICTURE, problem(sigma_y), prior, chosen), budget, plan)
+
+
+def race(*specs: str, **options) -> Race:
+    return Race([contestant(spec) for spec in specs], **options)
+
+
+class Clock:
+    """A clock that only a network call moves, by a price of each sampler's own."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def network(self, price: float) -> GaussianPrior:
+        clock = self
+
+        class Slow(Counted):
+            def denoise(self, x, sigma):
+                clock.now += price
+                return super().denoise(x, sigma)
+
+        return Slow(PRIOR)
+
+
+# ---- turns
+
+
+def test_everybody_has_used_the_same_time_at_every_moment():
+    clock, prices = Clock(), {"reddiff": 1.0, "ddrm": 5.0, "diffpir": 0.25}
+    of = [contestant(f"{name}:steps=400", clock.network(price)) for name, price in prices.items()]
+    running = Race(of, clock=clock)
+    for _, turn in zip(range(240), running.play(), strict=False):
+        seconds = [c.seconds for c in of]
+        # Nobody is ahead of another by more than his own last step.
+        assert max(seconds) - min(seconds) <= max(prices.values()) + 1e-9
+        assert running[turn.key].run.last is not None
+    shares = [c.seconds / clock.now for c in of]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.04)
+    steps = [c.run.last.i + 1 for c in of]
+    assert steps[0] == pytest.approx(5 * steps[1], abs=6)
+    assert steps[2] == pytest.approx(4 * steps[0], abs=5)
+
+
+def test_each_picture_is_that_of_a_solo_run_to_the_bit():
+    together = race(*FIVE)
+    turns = [turn.key for turn in together.play()]
+    assert len(set(turns[:5])) == 5  # all have begun before anyone goes on
+    for spec, c in zip(FIVE, together.contestants, strict=True):
+        solo = contestant(spec)
+        *_, last = solo.run.play(float("inf"))
+        assert torch.equal(c.run.last.x0_hat, last.x0_hat)
+        assert (c.status, c.run.last.i, c.used) == ("done", last.i, last.nfe + 2 * last.backward)
+        assert turns.count(c.key) == last.n
+        assert [point[1] for point in c.curve] == sorted(point[1] for point in c.curve)
+
+
+@pytest.mark.parametrize("spec", FIVE)
+def test_every_record_replays(spec):
+    together = race(spec, "ddnm:steps=3")
+    list(together.play())
+    for c in together.contestants:
+        record = Record.from_json(c.run.record().to_json())
+        *_, last = record.replay(PRIOR)
+        assert record.reproduces(last)
+        assert torch.equal(last.x0_hat, c.run.last.x0_hat)
+
+
+def test_one_that_is_stopped_makes_no_more_steps_and_leaves_the_others():
+    together = race(*FIVE)
+    for k, _ in enumerate(together.play()):
+        if k == 7:
+            together.stop("reddiff")
+            at = together["reddiff"].run.last.i
+    first, *others = together.contestants
+    assert first.status == "stopped"
+    assert first.run.last.i == at
+    assert [c.status for c in others] == ["done"] * 4
+    assert all(c.run.finished for c in others)
+    record = first.run.record()
+    *_, last = record.replay(PRIOR)
+    assert record.reproduces(last)
+
+
+def test_stop_from_another_thread_ends_all_within_one_step():
+    together = race("reddiff:steps=5000", "ddrm:steps=1000")
+    made = []
+    for turn in together.play():
+        made.append(turn.key)
+        if len(made) == 6:
+            thread = threading.Thread(target=together.stop)
+            thread.start()
+            thread.join()
+    assert [c.status for c in together.contestants] == ["stopped"] * 2
+    assert sum(c.run.last.i + 1 for c in together.contestants) == 6
+    assert not together.playing
+
+
+def test_who_stops_looking_ends_it():
+    together = race("reddiff:steps=5000", "ddrm:steps=1000")
+    turns = newest(together.play(), together.stop)
+    next(turns)
+    assert together.playing
+    turns.close()
+    assert not together.playing
+    assert {c.status for c in together.contestants} == {"stopped"}
+
+
+def test_the_time_allowed_is_for_all_together():
+    clock = Clock()
+    of = [contestant(f"{name}:steps=900", clock.network(1.0)) for name in ("reddiff", "ddrm")]
+    list(Race(of, 20.0, clock).play())
+    assert sum(c.seconds for c in of) == pytest.approx(21, abs=1)
+    assert all(c.status == "stopped" and "20 seconds" in c.message for c in of)
+
+
+@pytest.mark.parametrize("wrong", [SamplerError("the run left the finite numbers"), ValueError("no such thing")])
+def test_an_error_marks_its_own_tile_and_the_others_go_on(wrong):
+    class Broken(Counted):
+        def denoise(self, x, sigma):
+            if self.forwards == 3:
+                raise wrong
+            return super().denoise(x, sigma)
+
+    together = Race([contestant("reddiff:steps=9"), contestant("ddrm:steps=8", Broken(PRIOR)), contestant("dps:steps=4")])
+    list(together.play())
+    assert [c.status for c in together.contestants] == ["done", "error", "done"]
+    assert str(wrong) in together["ddrm"].message
+    assert together["ddrm"].run.last.i == 2
+
+
+def test_one_that_diverges_is_an_error():
+    class Exploding(Counted):
+        def denoise(self, x, sigma):
+            return super().denoise(x, sigma) * (float("nan") if self.forwards == 4 else 1)
+
+    together = Race([contestant("diffpir:steps=9", Exploding(PRIOR)), contestant("ddrm:steps=3")])
+    list(together.play())
+    assert [c.status for c in together.contestants] == ["error", "done"]
+    assert "finite" in together["diffpir"].message
+
+
+# ---- equal budget
+
+
+@pytest.mark.parametrize("cls", SAMPLERS)
+@pytest.mark.parametrize("sigma_y", [0.0, 0.1])
+def test_the_budget_is_met_within_the_cost_of_one_step(cls, sigma_y):
+    budget = 60
+    c = contestant(presets.sampler_for(cls.name, Inpaint(), sigma_y), budget=budget, sigma_y=sigma_y)
+    list(Race([c]).play())
+    assert c.status == "done"
+    assert c.used <= budget
+    # One step more, counted in a run of its own, is not to be had.
+    more = knobs.build(cls, {**knobs.values(c.run.now), "steps": c.run.now.steps + 1})
+    counted = Counted(PRIOR)
+    *_, _ = solve(problem(sigma_y), counted, more)
+    assert counted.forwards + 2 * counted.backwards > budget
+
+
+def test_a_budget_below_one_step_buys_one_step():
+    chosen, plan = within(sampler("sitcom"), 0.0, 10)
+    assert chosen.steps == 1
+    assert plan == (28,)
+
+
+def test_costs_are_counted_and_end_beyond_the_budget():
+    assert spent(sampler("dps:steps=5"), 0.0, 100) == (3, 6, 9, 12, 15)
+    assert spent(sampler("daps:steps=3,ode_steps=4"), 0.0, 100) == (4, 8, 12)
+    assert spent(sampler("dps:steps=500"), 0.0, 7) == (3, 6, 9)
+
+
+def test_steps_are_never_more_than_the_knob_allows():
+    chosen, plan = within(sampler("diffpir"), 0.0, 10_000)
+    assert chosen.steps == 1000
+    assert plan[-1] == 1000
+
+
+@pytest.mark.parametrize(
+    ("chosen", "planned"),
+    [(SITCOM(steps=20, stop=0.0), 10), (SITCOM(steps=7, inner=4, stop=0.0), 28)],
+    ids=["dearer than planned", "cheaper than planned"],
+)
+def test_a_run_that_leaves_its_plan_is_held_to_the_budget(chosen, planned):
+    """A level of SITCOM ends early where the picture allows: what it costs is known afterwards."""
+    c = contestant(chosen)
+    c.budget, c.plan = 200, tuple(range(planned, 201, planned))
+    assert len(c.plan) == chosen.steps
+    list(Race([c]).play())
+    most = max(c.costs)
+    assert 200 - most < c.used <= 200, c.costs
+    assert c.run.changes
+    assert c.status == "done"
+    record = c.run.record()
+    *_, last = record.replay(PRIOR)
+    assert record.reproduces(last)
+
+
+# ---- what is shown and taken away
+
+
+def finished(sigma_y: float = 0.1, *specs: str) -> Scoreboard:
+    together = Race([contestant(spec, sigma_y=sigma_y) for spec in specs or FIVE])
+    list(together.play())
+    return Scoreboard(together, 1)
+
+
+def test_only_what_has_changed_is_encoded_anew():
+    together = race(*FIVE)
+    board, before = Scoreboard(together, 1), {}
+    for turn in together.play():
+        value = board.value("running")
+        for key, frame in before.items():
+            assert (value["frames"][key] is frame) == (key != turn.key)
+        before = value["frames"]
+    assert all(frame.startswith("data:image/png") for frame in board.value("done")["frames"].values())
+
+
+def test_the_figures_at_the_end_are_those_of_the_records():
+    board = finished()
+    board.value("done")
+    for c in board.race.contestants:
+        result, row = c.run.record().result, board.rows[c.key]
+        assert [row[key] for key in ("psnr", "ssim", "residual", "nfe", "backward")] == [
+            result[key] for key in ("psnr", "ssim", "residual", "nfe", "backward")
+        ]
+        assert row["ratio"] == pytest.approx(result["residual"] / 0.1)
+        assert row.get("lpips") is None
+        assert row["memory"] is None
+
+
+def test_the_best_of_each_column_is_marked():
+    rows = {
+        "a": dict(psnr=30.001, ssim=0.9, lpips=0.2, residual=0.02, ratio=0.2, nfe=10, backward=0, seconds=1.0, memory=None),
+        "b": dict(psnr=30.002, ssim=0.8, lpips=0.1, residual=0.11, ratio=1.1, nfe=5, backward=5, seconds=2.0, memory=None),
+        "c": dict(psnr=25.0, ssim=0.9, lpips=None, residual=0.5, ratio=5.0, nfe=20, backward=0, seconds=3.0, memory=None),
+    }
+    found = scoreboard.best(rows, 0.1, set(rows), True)
+    assert found == {
+        "psnr": {"a", "b"}, "ssim": {"a", "c"}, "lpips": {"b"}, "residual": {"b"}, "ratio": {"b"}, "nfe": {"b"},
+        "backward": {"a", "c"}, "seconds": {"a"},
+    }  # fmt: skip
+    assert set(scoreboard.best(rows, 0.1, {"a"}, False)) == {"psnr", "ssim", "lpips", "residual", "ratio"}
+    assert scoreboard.best({"a": rows["a"]}, 0.1, {"a"}, True) == {}
+
+
+def test_what_cannot_be_had_says_why():
+    names = [column.key for column in COLUMNS]
+    board = finished(0.0, "ddrm:steps=3", "diffpir:steps=3")
+    board.value("done")
+    cells = dict(zip(names, board.table()["rows"][0]["cells"], strict=True))
+    assert {key for key, cell in cells.items() if cell["text"] == "n/a"} == {"lpips", "ratio", "memory"}
+    assert "no noise" in cells["ratio"]["note"]
+    assert "32 pixels" in cells["lpips"]["note"]
+    assert "CPU" in cells["memory"]["note"]
+    blind = Problem.given(PICTURE, Inpaint(), 0.0, seed=1)
+    board = Scoreboard(Race([Contestant("ddrm", "DDRM", Run(PICTURE, blind, PRIOR, sampler("ddrm:steps=3")))]), 1)
+    list(board.race.play())
+    value = board.value("done")
+    cells = dict(zip(names, board.table()["rows"][0]["cells"], strict=True))
+    assert cells["psnr"]["text"] == "n/a"
+    assert "no original" in cells["psnr"]["note"]
+    assert set(value["references"]) == {"measurement"}
+
+
+def test_the_files_to_take_away():
+    board = finished()
+    files = {entry["name"]: base64.b64decode(entry["href"].split(",")[1]) for entry in board.value("done")["downloads"]}
+    sheet = Image.open(io.BytesIO(files["comparison.png"]))
+    assert sheet.size == (10 + 3 * 170, 10 + 3 * 210)  # seven pictures of 16 pixels, ten times as large
+    tile = sheet.crop((10, 10, 170, 170)).resize((16, 16), Image.Resampling.NEAREST)
+    assert torch.equal(images.to_tensor(tile), PICTURE)
+    found = json.loads(files["comparison.json"])
+    assert [entry["name"] for entry in found["contestants"]] == ["RED-diff", "VML-MAP", "DDRM", "DiffPIR", "DPS"]
+    for entry, c in zip(found["contestants"], board.race.contestants, strict=True):
+        record = Record.from_json(json.dumps(entry["record"]))
+        *_, last = record.replay(PRIOR)
+        assert record.reproduces(last)
+        assert entry["figures"]["psnr"] == record.result["psnr"] == c.run.last.psnr
+    lines = list(csv.DictReader(io.StringIO(files["comparison.csv"].decode())))
+    assert [float(line["psnr"]) for line in lines] == [c.run.last.psnr for c in board.race.contestants]
+    assert lines[0]["sampler"] == "reddiff:steps=9"
+    assert lines[0]["lpips"] == ""
+
+
+def test_a_page_that_closes_ends_its_race():
+    sessions = Sessions()
+    session = sessions.of("page")
+    session.comparison = Comparison(race=race("reddiff:steps=5000", "ddrm:steps=1000"))
+    for k, _ in enumerate(session.comparison.race.play()):
+        if k == 3:
+            sessions.drop("page")
+    assert {c.status for c in session.comparison.race.contestants} == {"stopped"}
+    assert session.comparison.stop_wanted
+
+
+def test_a_sampler_that_does_not_fit_is_refused_before_anything_runs():
+    blind = Problem.simulate(PICTURE, build("hdr"), 0.0, seed=2)
+    with pytest.raises(SamplerError, match="spectral"):
+        Run(PICTURE, blind, PRIOR, sampler("ddrm"))
+
+
+@pytest.mark.parametrize("value", [None, "", 3, [], {}, {"ticked": "reddiff"}, {"ticked": [None, 4, ["reddiff"], {}]}])
+def test_a_list_from_the_browser_may_be_anything(value):
+    assert compare._ticked(value) == set()
+
+
+@pytest.mark.parametrize("value", [None, "100", True, float("nan"), float("inf"), -1, 9, 5001, 10**400])
+def test_a_budget_from_the_browser_is_checked(value):
+    handlers = compare.CompareActions(Actions("gaussian:size=16", "cpu"))
+    handlers.equal, handlers.budget = "equal", "budget"
+    assert handlers._budget({"equal": False, "budget": value}) is None
+    assert handlers._budget({"equal": True, "budget": 100}) == 100
+    with pytest.raises(RedguiError, match="10 to 5000"):
+        handlers._budget({"equal": True, "budget": value})
