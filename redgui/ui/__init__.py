@@ -14,6 +14,7 @@ from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES
 from redgui.ui.restore import QUIET, restore_tab
+from redgui.ui.sweep import sweep_tab
 
 HEADER = """<div class="rg-header"><h1>redgui</h1>
 <p>Watch diffusion models solve inverse problems: paint a mask or pick a degradation, press Run, tune while it runs.
@@ -34,12 +35,15 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
             with gr.Tab("Restore", id="restore"):
                 restore_tab(actions)
             compare = gr.Tab("Compare", id="compare")
+            sweep = gr.Tab("Sweep", id="sweep")
         everything = {
             actions.operator, actions.mask, actions.given, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
         }  # fmt: skip
         with compare:
             compare_tab(actions, compare, tabs, everything)
+        with sweep:
+            sweep_tab(actions, sweep, tabs, everything)
         demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.weights], **QUIET)
         demo.unload(actions.leave)
     demo.queue(max_size=32, default_concurrency_limit=8)

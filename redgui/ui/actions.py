@@ -57,16 +57,20 @@ class Actions:
 
     # ---- from values to the things they stand for
 
+    def chosen_prior(self, values: Values) -> str:
+        """The name of the prior that is chosen."""
+        return str(values[self.prior] or self.prior_name)
+
     def load_prior(self, values: Values) -> priors.Prior:
         """The prior that is chosen, loaded once for everybody."""
-        name = str(values[self.prior] or self.prior_name)
+        name = self.chosen_prior(values)
         if self.public and name not in {card.name for card in priors.PRIORS}:
             raise priors.PriorError(f"{name!r} is not offered here; choose a prior of the list.")
         return priors.load(name, self.device, self.precision)
 
     def size(self, values: Values) -> tuple[int, int]:
         """Height and width of the pictures, without loading the network where its config tells."""
-        name = str(values[self.prior] or self.prior_name)
+        name = self.chosen_prior(values)
         return priors.size_of(name) or self.load_prior(values).picture_shape[-2:]
 
     def build_operator(self, values: Values, h: int, w: int) -> Operator:

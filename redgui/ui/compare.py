@@ -15,6 +15,7 @@ from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui import components, scoreboard, views
 from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
+from redgui.ui.controls import set_to
 from redgui.ui.outcome import wrong
 from redgui.ui.race import Comparison, Contestant, Race, within
 from redgui.ui.restore import QUIET, SPOKEN
@@ -63,7 +64,7 @@ class CompareActions:
             _, problem = self.actions.build_problem(session, values)
         except RedguiError as error:
             return wrong(error), self._listed(comparison, values, None)
-        return self._preview(problem, values, session), self._listed(comparison, values, problem)
+        return views.shared(problem, session.version, self.actions.chosen_prior(values)), self._listed(comparison, values, problem)
 
     def add_setting(self, values: Values, request: gr.Request) -> Any:
         """The sampler of the Restore tab with its knobs, as one more contestant."""
@@ -164,8 +165,7 @@ class CompareActions:
         if not found:
             return {self.tabs: gr.skip()}
         sampler = found[0].run.now
-        parts = self.actions.samplers[sampler.name].parts
-        moved = {part: getattr(sampler, name) for name, part in parts.items()}
+        moved = set_to(self.actions.samplers, sampler)
         return {self.tabs: gr.update(selected="restore"), self.actions.sampler: sampler.name, **moved}
 
     # ---- pieces
@@ -197,15 +197,6 @@ class CompareActions:
         if isinstance(wanted, bool) or not isinstance(wanted, (int, float)) or not least <= wanted <= most:
             raise RedguiError(f"The budget lies in {least} to {most} (forwards + 2 × backwards); got {str(wanted)[:20]}.")
         return int(wanted)
-
-    def _preview(self, problem: Problem, values: Values, session: Session) -> dict[str, Any]:
-        shown = views.measurement(problem, session.version)
-        prior = values[self.actions.prior] or self.actions.prior_name
-        changed = {k.name: getattr(problem.H, k.name) for k in knobs.knobs(type(problem.H)) if k.shown}
-        plain = knobs.build(type(problem.H), changed)  # without what has no words, such as a painted mask
-        kind = knobs.spec(plain).partition(":")[2].replace(",", ", ")
-        setting = [problem.H.label + (f" ({kind})" if kind else ""), f"σ_y {problem.sigma_y:g}", f"seed {problem.seed}"]
-        return shown | {"caption": f"{shown['caption']}. {', '.join([*setting, f'prior {prior}'])}"}
 
     def _listed(
         self, comparison: Comparison, values: Values, problem: Problem | None, ticked: set[str] | None = None

@@ -22,7 +22,7 @@ from redgui import images
 from redgui.errors import RedguiError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-STYLES = (ASSETS / "style.css", ASSETS / "layout.css", ASSETS / "compare.css")  # for launch(css_paths=...)
+STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "layout", "compare", "sweep"))  # for launch(css_paths=...)
 MAX_SIDE = 4096  # of a mask that a browser sends
 
 
@@ -197,3 +197,16 @@ def race_view(elem_id: str, **options: Any) -> gr.HTML:
     Events: `stop` and `select` (open in Restore) with {"key"}.
     """
     return _component("race", ("common", "plot", "before_after", "zoom", "compare"), elem_id, options)
+
+
+def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
+    """A grid of pictures that form in place under a map of colours, with one cell large below and downloads.
+
+    Value: {"run": int, "status" and "message" as of `live_view`, "progress": 0 to 1, "w", "h", "start": data URL,
+    "references": {name: data URL}, "grid": JSON of {"rows" and "columns": {"name", "label", "values"}},
+    "figures": JSON of [{"key", "name", "best": "high" | "low" | "one", "note", "digits"}],
+    "cells": {"row-column": JSON of {"status", "message", "spec", "i", "n", and the figures by their keys}},
+    "frames": {"row-column": data URL}, "best": JSON of {figure: [keys]}, "downloads": [{"name", "text", "href"}]}.
+    Event: `select` (take to Restore) with {"key"}.
+    """
+    return _component("sweep", ("common", "before_after", "sweep"), elem_id, options)

@@ -52,6 +52,11 @@ class Controls:
         ]
 
 
+def set_to(groups: Mapping[str, Controls], thing: Any) -> dict[Component, Any]:
+    """The values that make the controls of its class build `thing`."""
+    return {part: getattr(thing, name) for name, part in groups[thing.name].parts.items()}
+
+
 def group(name: str, shown: bool) -> gr.Group:
     """The group around the knobs of one operator or sampler."""
     return gr.Group(elem_id=f"knobs-{name}", elem_classes=SHOWN if shown else HIDDEN)

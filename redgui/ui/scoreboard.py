@@ -235,8 +235,8 @@ class Scoreboard:
                 draw.rectangle((x, y, x + w - 1, y + h - 1), fill="#dddddd")
             else:
                 page.paste(images.to_pil(picture).convert("RGB").resize((w, h), Image.Resampling.NEAREST), (x, y))
-            draw.text((x, y + h + 3), name, fill="black", font=_font(14))
-            draw.text((x, y + h + 21), note, fill="#444444", font=_font(13))
+            draw.text((x, y + h + 3), name, fill="black", font=font(14))
+            draw.text((x, y + h + 21), note, fill="#444444", font=font(13))
         return page
 
 
@@ -272,7 +272,7 @@ def blank(
     }  # fmt: skip
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
     """Matplotlib's own: Pillow's has no Greek."""
     import matplotlib
 

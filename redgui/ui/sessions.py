@@ -1,4 +1,4 @@
-"""What the server keeps for each open page: the picture, the run and the comparison. Nothing is shared between pages."""
+"""What the server keeps for each open page: the picture, the run, the comparison and the sweep. Nothing is shared between pages."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from redgui.sweep import Sweeping
 from redgui.ui.race import Comparison
 from redgui.ui.runs import Run
 
@@ -25,6 +26,7 @@ class Session:
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
     particles_given: int = 1  # what the page itself chose, so that a person's own choice is left alone
     comparison: Comparison = field(default_factory=Comparison)
+    sweeping: Sweeping = field(default_factory=Sweeping)
     seen: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:
@@ -58,6 +60,7 @@ class Sessions:
         if session is not None:
             session.stop()
             session.comparison.stop()
+            session.sweeping.stop()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -65,7 +68,7 @@ class Sessions:
     def _forget(self, now: float) -> None:
         idle = sorted(self._sessions.items(), key=lambda item: item[1].seen)
         for key, session in idle:
-            race = session.comparison.race
-            busy = (session.run is not None and session.run.playing) or (race is not None and race.playing)
+            working = (session.run, session.comparison.race, session.sweeping.sweep)
+            busy = any(one is not None and one.playing for one in working)
             if not busy and (now - session.seen > KEEP_SECONDS or len(self._sessions) > MOST):
                 del self._sessions[key]

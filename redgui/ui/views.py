@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redgui import api, images, metrics
+from redgui import api, images, knobs, metrics
 from redgui.operators import LinearOperator
 from redgui.problem import Problem, summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
@@ -122,6 +122,16 @@ def measurement(problem: Problem, version: int) -> dict[str, Any]:
     return {"src": images.data_url(picture), "alt": "The measurement", "caption": caption, "version": version}
 
 
+def shared(problem: Problem, version: int, prior: str) -> dict[str, Any]:
+    """The preview of the measurement that several runs are given, with all that they share."""
+    shown = measurement(problem, version)
+    changed = {k.name: getattr(problem.H, k.name) for k in knobs.knobs(type(problem.H)) if k.shown}
+    plain = knobs.build(type(problem.H), changed)  # without what has no words, such as a painted mask
+    kind = knobs.spec(plain).partition(":")[2].replace(",", ", ")
+    setting = [problem.H.label + (f" ({kind})" if kind else ""), f"σ_y {problem.sigma_y:g}", f"seed {problem.seed}"]
+    return shown | {"caption": f"{shown['caption']}. {', '.join([*setting, f'prior {prior}'])}"}
+
+
 def start_name(problem: Problem) -> str:
     """What the picture to start from is called: only a linear operator has a pseudo-inverse."""
     return "pseudo-inverse" if isinstance(problem.H, LinearOperator) else "starting picture"
@@ -155,7 +165,7 @@ def _to_shape(picture: Tensor, like: Tensor) -> Tensor:
     return torch.nn.functional.interpolate(picture, like.shape[-2:], mode="nearest")
 
 
-def _changed(knobs: dict[str, Any]) -> str:
+def _changed(moved: dict[str, Any]) -> str:
     """What a person changed in mid-run, as short as a plot has room for."""
     names = {"lam": "λ", "sigma0": "σ₀", "sigma_start": "first σ"}
-    return ", ".join(f"{names.get(k, k)} {v:g}" if isinstance(v, float) else f"{names.get(k, k)} {v}" for k, v in knobs.items())
+    return ", ".join(f"{names.get(k, k)} {v:g}" if isinstance(v, float) else f"{names.get(k, k)} {v}" for k, v in moved.items())
