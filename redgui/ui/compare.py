@@ -177,7 +177,8 @@ class CompareActions:
             plan: tuple[int, ...] = ()
             if budget is not None:
                 sampler, plan = within(sampler, problem.sigma_y, budget)
-            contestants.append(Contestant(key, label, Run(picture, problem, prior, sampler, particles), budget, plan))
+            many = max(particles, presets.particles(sampler, problem.H))
+            contestants.append(Contestant(key, label, Run(picture, problem, prior, sampler, many), budget, plan))
         return Race(contestants, SECONDS_ALLOWED)
 
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[tuple[str, str, Sampler]]:
