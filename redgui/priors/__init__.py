@@ -138,6 +138,16 @@ def size_of(name: str) -> tuple[int, int] | None:
     return None
 
 
+def multiple_of(name: str) -> int:
+    """`Prior.multiple` of a prior, without loading the weights of a bundled one. Raises PriorError."""
+    if name in bundled():
+        from redgui.priors.network import multiple_of as multiple_of_network
+
+        folder = BUNDLED / name
+        return multiple_of_network(json.loads((folder / "unet" / "config.json").read_text()), folder)
+    return load(name).multiple
+
+
 def sigmas_of(name: str) -> torch.Tensor:
     """The grid of noise levels of a prior, without loading a bundled one."""
     if name in bundled():

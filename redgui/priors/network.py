@@ -25,6 +25,7 @@ from redgui.priors.adm_network import CLASS
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
 from redgui.schedule import sigma_of
 
+ATTENTIVE = ("AttnDownBlock2D",)  # among the blocks of a UNet2DModel whose configuration does not name them
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -38,6 +39,7 @@ class DiffusersPrior(Prior):
         prediction: epsilon, v_prediction or sample.
         shape: (c, h, w) of the pictures that it was trained on.
         label: the class of a class-conditional network.
+        multiple: of which the sides of pictures must be, where it takes any size; 0 where it does not.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class DiffusersPrior(Prior):
         device: torch.device | str = "cpu",
         precision: str = "fp32",
         label: int | None = None,
+        multiple: int = 0,
     ):
         if prediction not in ("epsilon", "v_prediction", "sample"):
             raise PriorError(
@@ -58,7 +61,7 @@ class DiffusersPrior(Prior):
             )
         self.name, self.prediction, self.shape, self.precision = name, prediction, shape, precision
         self.device = torch.device(device)
-        self.label = label
+        self.label, self.multiple = label, multiple
         self.dtype = DTYPES[precision]
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         self.net = net.eval().requires_grad_(False).to(self.device, self.dtype, memory_format=torch.channels_last)
@@ -93,6 +96,7 @@ class DiffusersPrior(Prior):
             device=device,
             precision=precision,
             label=label,
+            multiple=multiple_of(unet_config, folder),
         )
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
@@ -150,6 +154,22 @@ def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) ->
         raise PriorError(f"{folder} is class-conditional; say which class after its name, :label=0 to :label={classes - 1}.")
     if classes is not None and label is not None and not 0 <= label < classes:
         raise PriorError(f"the classes of {folder} are 0 to {classes - 1}; got label={label}.")
+
+
+def multiple_of(unet_config: dict[str, Any], folder: Path) -> int:
+    """The multiple that sides of pictures must be of for a network that takes any size, at least 8; 0 where it does not.
+
+    It does where it is convolutions alone (no attention, whose weights are used to one number of pixels), or where the folder's
+    model_index.json says so: `"redgui": {"any_size": true}`. Every level but the first halves the picture.
+    """
+    blocks = [*unet_config.get("down_block_types", ATTENTIVE), *unet_config.get("up_block_types", ATTENTIVE)]
+    convolutional = not unet_config.get("add_attention", True) and not any("Attn" in str(kind) for kind in blocks)
+    about = read_json(folder / "model_index.json").get("redgui") if (folder / "model_index.json").is_file() else None
+    declared = isinstance(about, dict) and about.get("any_size") is True
+    if not (declared or convolutional):
+        return 0
+    levels = unet_config.get("block_out_channels") or unet_config.get("channel_mult") or (1,) * 4
+    return max(8, 2 ** (len(levels) - 1))
 
 
 def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Module:
