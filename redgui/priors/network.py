@@ -23,6 +23,7 @@ from torch import Tensor
 from redgui.priors import adm_network
 from redgui.priors.adm_network import CLASS
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
+from redgui.priors.forward import Forward
 from redgui.schedule import sigma_of
 
 ATTENTIVE = ("AttnDownBlock2D",)  # among the blocks of a UNet2DModel whose configuration does not name them
@@ -65,6 +66,7 @@ class DiffusersPrior(Prior):
         self.dtype = DTYPES[precision]
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         self.net = net.eval().requires_grad_(False).to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.forward = Forward(self.net, self.device)
         sigmas = sigma_of(alphas_cumprod.double().cpu())
         # A schedule with zero terminal SNR ends at sigma = inf, where x carries no signal: leave it out.
         self.sigmas = sigmas[torch.isfinite(sigmas)]
@@ -104,8 +106,8 @@ class DiffusersPrior(Prior):
         s = per_image(sigma, x)
         root = (1 + s * s) ** 0.5
         x_vp = (x / root).to(self.dtype, memory_format=torch.channels_last)
-        given = {} if self.label is None else {"class_labels": torch.full((len(x),), self.label, device=x.device)}
-        out = self.net(x_vp, t, **given, return_dict=False)[0]
+        labels = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
+        out = self.forward(x_vp, t, labels)
         out = out[:, : x.shape[1]].to(x.dtype).contiguous()
         if self.prediction == "epsilon":
             return x - s * out
