@@ -60,7 +60,7 @@ class CompareActions:
         """The tab is opened: the measurement as it is now, and who fits it."""
         session, comparison = self.page(request)
         try:
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
         except RedguiError as error:
             return wrong(error), self._listed(comparison, values, None)
         return self._preview(problem, values, session), self._listed(comparison, values, problem)
@@ -70,7 +70,7 @@ class CompareActions:
         session, comparison = self.page(request)
         try:
             sampler = self.actions.build_sampler(values)
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
         except RedguiError as error:
             gr.Warning(str(error), title="This setting cannot be added")
             return gr.skip()
@@ -87,7 +87,7 @@ class CompareActions:
         session, comparison = self.page(request)
         comparison.extras = [(key, sampler) for key, sampler in comparison.extras if key != _key(event)]
         try:
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
         except RedguiError:
             return self._listed(comparison, values, None)
         return self._listed(comparison, values, problem)
@@ -109,7 +109,7 @@ class CompareActions:
         comparison.stop_wanted = False
         comparison.number += 1
         try:
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
             names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(comparison, values, problem)]
             budget = self._budget(values)
         except RedguiError as error:
@@ -124,7 +124,7 @@ class CompareActions:
             yield scoreboard.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
             return
         try:
-            picture, problem = self.actions.build_problem(session, values)
+            picture, problem, _ = self.actions.build_problem(session, values)
             if (budget := self._budget(values)) is not None:
                 names = [(key, label, knobs.spec(of)) for key, label, of in self._fielded(comparison, values, problem)]
                 yield scoreboard.blank(number, "waiting", COUNTING, problem, names, budget), gr.skip(), gr.skip()
