@@ -44,9 +44,7 @@ def noise(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError(CPU_WORDS), torch.OutOfMemoryError(CUDA_WORDS), MemoryError()], ids=lambda e: type(e)
-)
+@pytest.mark.parametrize("error", [RuntimeError(CPU_WORDS), torch.OutOfMemoryError(CUDA_WORDS), MemoryError()], ids=type)
 @pytest.mark.parametrize("label", [None, 3])
 @pytest.mark.parametrize(("most", "sizes"), [(8, [7]), (4, [7, 4, 3]), (3, [7, 4, 2, 2, 2, 1]), (1, [7, 4, 2, *[1] * 7])])
 def test_a_batch_is_split_until_it_fits_and_the_result_is_the_same(most, sizes, label, error):
@@ -63,17 +61,15 @@ def test_a_batch_is_split_until_it_fits_and_the_result_is_the_same(most, sizes, 
 
 
 def test_one_picture_that_does_not_fit_says_what_to_do():
-    with (
-        torch.no_grad(),
-        pytest.raises(PriorError, match="one picture of 16x16 does not fit into the memory. Use a smaller size"),
-    ):
+    told = r"one picture of 16x16 does not fit into the memory\. Use a smaller size"
+    with torch.no_grad(), pytest.raises(PriorError, match=told):
         prior(0).denoise(noise(4, 3, 16, 16), 1.0)
 
 
 def test_a_call_with_gradients_is_not_split_and_says_what_to_do():
     short = prior(2)
     x = noise(4, 3, 16, 16).requires_grad_()
-    with pytest.raises(PriorError, match="4 pictures of 16x16, kept for a gradient.*Use fewer particles, a sampler without"):
+    with pytest.raises(PriorError, match=r"4 pictures of 16x16, kept for a gradient.*Use fewer particles, a sampler without"):
         short.denoise(x, 1.0)
     assert short.net.sizes == [4]
     assert torch.autograd.grad(short.denoise(x[:2], 1.0).sum(), x)[0].shape == x.shape
@@ -111,7 +107,7 @@ def test_memory_that_runs_out_elsewhere_in_a_step_is_a_clear_error():
 
     problem = Problem.simulate(noise(1, 3, 16, 16), build("inpaint"))
     back = DiffusersPrior(Back(9), ALPHA_BAR, "epsilon", (3, 16, 16))
-    with pytest.raises(SamplerError, match="the memory of the cpu ran out. Use fewer particles"):
+    with pytest.raises(SamplerError, match=r"the memory of the cpu ran out\. Use fewer particles"):
         list(measured(solve(problem, back, DPS(steps=3)), problem))
 
 
