@@ -25,7 +25,8 @@ from redgui.problem import Problem, measured, solve
 
 def bare(prior: priors.Prior, steps: int) -> float:
     """Seconds of the network alone, called `steps` times as the run calls it."""
-    x, t = torch.zeros(1, *prior.shape).to(memory_format=torch.channels_last), torch.full((1,), 500.0)
+    dtype = prior.dtype  # type: ignore[attr-defined]
+    x, t = torch.zeros(1, *prior.shape).to(dtype, memory_format=torch.channels_last), torch.full((1,), 500.0)
     began = time.perf_counter()
     with torch.no_grad():
         for _ in range(steps):

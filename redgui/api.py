@@ -9,15 +9,16 @@ What a caller can mend is a RedguiError, in the words of the command line.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, knobs, operators, presets, priors
+from redgui import fitting, images, knobs, operators, presets, priors
 from redgui.knobs import KnobError
 from redgui.operators import Operator, masks
 from redgui.operators.base import OperatorError
@@ -41,6 +42,8 @@ class Result:
         figures: psnr, ssim, psnr_measurement, residual, nfe, backward, seconds, steps and what was run.
         film: a few iterates from first to last.
         record: reproduces the run.
+        full: the restoration at the picture's own shape and size, RGB, with the picture itself outside a crop and outside an
+            inpainted hole; None where the picture is of the prior's size, and of a replay, which has only what the prior saw.
     """
 
     problem: Problem
@@ -50,9 +53,10 @@ class Result:
     figures: dict[str, Any]
     film: list[Tensor]
     record: Record
+    full: Image.Image | None = None
 
     def save(self, folder: str | Path) -> Path:
-        """Writes input.png, measurement.png, restored.png, filmstrip.png and record.json (and particles.png, std.png)."""
+        """Writes input, measurement, restored, filmstrip.png and record.json (and restored-full, particles and std.png)."""
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         images.to_pil(self.picture).save(out / "input.png")
@@ -60,6 +64,8 @@ class Result:
         images.to_pil(self.restored).save(out / "restored.png")
         images.row(self.film).save(out / "filmstrip.png")
         (out / "record.json").write_text(self.record.to_json())
+        if self.full is not None:
+            (out / "restored-full.png").write_bytes(images.encode(self.full))
         if len(self.particles) > 1:
             images.row(list(self.particles.split(1)), per_row=8).save(out / "particles.png")
             images.to_pil(std_picture(self.particles)).save(out / "std.png")
@@ -70,6 +76,8 @@ def restore(
     image: str | Path | Image.Image,
     *,
     mask: str | Path | None = None,
+    fit: str = "crop",
+    size: int | None = None,
     prior: str | Prior = "faces-64",
     operator: str | Operator = "inpaint",
     sampler: str = "reddiff",
@@ -83,8 +91,10 @@ def restore(
     """Degrades a picture and restores it; with operator `given` the picture is the measurement itself.
 
     Args:
-        image: a path, `example:NAME`, or a PIL picture; fitted to the prior's size (largest centred crop).
+        image: a path, `example:NAME`, or a PIL picture of any shape.
         mask: a picture whose white pixels are to be filled in; makes the operator an inpainting with it.
+        fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`).
+        size: longest side of the fit native; None: 256.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
         sampler: `NAME:knob=value,...`; knobs that are not named come from the presets.
         sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
@@ -101,18 +111,25 @@ def restore(
         raise KnobError(f"the seed lies in 0 to 2^63 - 1; got {seed}.")
     if mask is not None and isinstance(operator, Operator):
         raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
-    h, w = loaded.picture_shape[-2:]
-    H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, mask, h, w)
-    H.check_size(h, w)
-    source = images.rgb(image) if isinstance(image, Image.Image) else images.read(resolve(image))
-    picture = images.to_tensor(images.fit(source, *(H.measured_size(h, w) if given else (h, w))))
+    source = None if mask is None else opened(image)
+    painted, drawn = None, None
+    if source is not None and mask is not None:
+        painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, loaded, fit, size))
+    H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
+    source = opened(image) if source is None else source
+    fitted = fitting.for_prior(source, loaded, fit, size, H, given)
+    H.check_size(*fitted.solved)
+    picture = images.to_tensor(fitted.apply(source))
     problem = (Problem.given if given else Problem.simulate)(picture, H, sigma_y, seed)
     chosen = presets.sampler_for(sampler, H, sigma_y)
 
     counted = Counted(loaded)
     many = particles or presets.particles(chosen, H)
     steps = measured(solve(problem, counted, chosen, many), problem, counted)
-    return finish(picture, problem, loaded, chosen, *watched(steps, watch))
+    result = finish(picture, problem, loaded, chosen, *watched(steps, watch), fit=fit)
+    if fitted.original == loaded.picture_shape[-2:]:
+        return result
+    return replace(result, full=fitting.full_size(fitted, source, result.restored, H, drawn))
 
 
 def replay(record: str | Path | Record, *, device: str | None = None, watch: Watcher | None = None) -> tuple[Result, bool]:
@@ -124,7 +141,7 @@ def replay(record: str | Path | Record, *, device: str | None = None, watch: Wat
     prior = priors.load(wanted.prior, device or wanted.device, wanted.precision)
     sampler = wanted.build_sampler()
     last, film = watched(wanted.replay(prior), watch)
-    result = finish(wanted.picture(), wanted.problem(), prior, sampler, last, film, wanted.changes)
+    result = finish(wanted.picture(), wanted.problem(), prior, sampler, last, film, wanted.changes, wanted.fit)
     return result, wanted.reproduces(last)
 
 
@@ -145,9 +162,9 @@ def watched(stream: Any, watch: Watcher | None) -> tuple[Measured, list[Tensor]]
 
 
 def finish(picture: Tensor, problem: Problem, prior: Prior, sampler: Any, last: Measured, film: list[Tensor],
-           changes: tuple = ()) -> Result:  # fmt: skip
+           changes: tuple = (), fit: str = "crop") -> Result:  # fmt: skip
     """The Result of a run whose last Step is `last`."""
-    record = Record.of(picture, problem, prior, sampler, last, changes)
+    record = Record.of(picture, problem, prior, sampler, last, changes, fit)
     figures = {key: value for key, value in record.result.items() if key != "pixels_sha256"}
     figures |= {
         "prior": prior.name,
@@ -162,17 +179,26 @@ def finish(picture: Tensor, problem: Problem, prior: Prior, sampler: Any, last: 
     return Result(problem, picture, last.estimate, last.x0_hat, figures, film, record)
 
 
-def parse_operator(spec: str, mask: str | Path | None, h: int, w: int) -> tuple[Operator, bool]:
-    """An operator from its text form, and whether the picture is to be the measurement itself (`given`)."""
+def parse_operator(spec: str, painted: np.ndarray | None = None) -> tuple[Operator, bool]:
+    """An operator from its text form, and whether the picture is to be the measurement itself (`given`).
+
+    Args:
+        painted: a mask (h, w) on the fitted picture, True = to be filled in; the operator is then an inpainting.
+    """
     name, settings = knobs.parse(spec)
     given = name == "given"
     if given:
-        name = settings.pop("of", "inpaint" if mask else "denoise")
-    if mask is not None:
+        name = settings.pop("of", "denoise" if painted is None else "inpaint")
+    if painted is not None:
         if name != "inpaint":
             raise KnobError(f"a mask goes with the operator inpaint; got {name!r}. Leave --mask out or choose inpaint.")
-        settings |= {"kind": "mask", "painted": masks.encode(masks.from_image(mask, h, w))}
+        settings |= {"kind": "mask", "painted": masks.encode(painted)}
     return knobs.build(knobs.find(operators.OPERATORS, name, "operator"), settings), given
+
+
+def opened(image: str | Path | Image.Image) -> Image.Image:
+    """The picture, upright RGB."""
+    return images.rgb(image) if isinstance(image, Image.Image) else images.read(resolve(image))
 
 
 def resolve(image: str | Path) -> Path:

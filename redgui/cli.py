@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     restore = commands.add_parser("restore", help="degrade a picture and restore it")
     restore.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
     restore.add_argument("--mask", metavar="PNG", help="white = to be filled in")
+    restore.add_argument("--fit", default="crop", metavar="crop|pad|stretch|native",
+                         help="how a picture of any shape is brought to what the prior takes")  # fmt: skip
+    restore.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (256)")
     restore.add_argument(
         "--prior",
         default="faces-64",
@@ -153,7 +156,8 @@ def run_restore(chosen: argparse.Namespace) -> None:
     with Bar() as bar:
         result = api.restore(chosen.image, **options, watch=bar)
     result.save(chosen.out)
-    print(f"wrote {chosen.out}/restored.png, record.json and more")
+    whole = "" if result.full is None else ", restored-full.png"
+    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more")
     print(api.figures_json(result.figures))
 
 

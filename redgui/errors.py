@@ -1,5 +1,13 @@
 """The root of all errors that are a person's to mend: one sentence that says what is wrong, what was got, what to do."""
 
+# How torch and its libraries say it: there is no one class for it.
+SAID = ("out of memory", "not enough memory", "DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 class RedguiError(ValueError):
     """Base of KnobError, ImageError, PriorError, OperatorError, SamplerError and RecordError."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error is the memory of the device or the machine running out."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(words in str(error) for words in SAID))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from redgui import metrics
+from redgui.errors import out_of_memory
 from redgui.latent import Decoded, decoded
 from redgui.operators.base import Operator, OperatorError
 from redgui.priors.base import Counted, Prior
@@ -138,7 +139,7 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
     """Adds metrics, seconds and network calls to a stream; what is sent to it is passed on to the sampler."""
     x_true = problem.x_true
     tuned: Sampler | None = None
-    spent = 0.0
+    spent, done = 0.0, 0
     first = True
     try:
         while True:
@@ -147,7 +148,14 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
                 step = next(steps) if first else steps.send(tuned)
             except StopIteration:
                 return
-            first = False
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                raise SamplerError(
+                    f"the memory of the {problem.y.device.type} ran out{f' after step {done}' if done else ''}. "
+                    "Use fewer particles, a smaller size, or a sampler without gradients through the network."
+                ) from None
+            first, done = False, done + 1
             y = problem.y.to(step.x0_hat.device)
             best = int(metrics.residual(step.x0_hat, y, problem.H).argmin()) if problem.H.ambiguous else None
             seen = Measured(step.i, step.n, step.sigma, step.x0_hat, step.scalars, best=best)

@@ -20,6 +20,7 @@ from torch import Tensor
 import redgui
 from redgui import images, knobs, operators, samplers
 from redgui.errors import RedguiError
+from redgui.fitting import WAYS
 from redgui.operators import Operator
 from redgui.priors import Counted, Prior
 from redgui.problem import Measured, Problem, Stop, measured, solve, summary, throttle
@@ -44,7 +45,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Record:
-    """A run. `image` is a PNG in base64: the ground truth, or the measurement itself where `given` is true."""
+    """A run. `image` is a PNG in base64: the ground truth, or the measurement itself where `given` is true.
+
+    `fit` says how a person's picture became it (`redgui.fitting`); a replay does not need it, and older records lack it.
+    """
 
     image: str
     prior: str
@@ -58,6 +62,7 @@ class Record:
     device: str
     precision: str
     changes: tuple[Change, ...] = ()
+    fit: str = "crop"
     result: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
 
@@ -70,6 +75,7 @@ class Record:
         sampler: Sampler,
         last: Measured,
         changes: tuple[Change, ...] = (),
+        fit: str = "crop",
     ) -> "Record":
         """The record of a run of `sampler` (as it was at the start) whose last Step is `last`."""
         result = {**summary(last, problem), "pixels_sha256": pixels_sha256(last.x0_hat)}
@@ -86,6 +92,7 @@ class Record:
             device=prior.device.type,
             precision=prior.precision,
             changes=changes,
+            fit=fit,
             result=result,
             made_with={"redgui": redgui.__version__, "torch": torch.__version__, "python": platform.python_version()},
         )
@@ -115,7 +122,8 @@ class Record:
             if name not in known:
                 raise RecordError(f"the record has a field {name!r} that this redgui does not know. Update redgui.")
         types = dict(image=str, prior=str, operator=dict, sampler=dict, sigma_y=(int, float), seed=int, particles=int,
-                     steps=int, given=bool, device=str, precision=str, changes=list, result=dict, made_with=dict)  # fmt: skip
+                     steps=int, given=bool, device=str, precision=str, changes=list, fit=str, result=dict,
+                     made_with=dict)  # fmt: skip
         for name, kind in types.items():
             required = known[name].default is dataclasses.MISSING and known[name].default_factory is dataclasses.MISSING
             if name not in body and required:
@@ -133,6 +141,8 @@ class Record:
         record = cls(**{**body, "changes": tuple(changes)})
         if not (1 <= record.particles <= 64 and 1 <= record.steps <= 100_000 and 0 <= record.seed < 2**63):
             raise RecordError("the record's particles, steps or seed are out of range (1 to 64, 1 to 100000, 0 to 2^63).")
+        if record.fit not in WAYS:
+            raise RecordError(f"the record's fit is one of {', '.join(WAYS)}; got {record.fit[:20]!r}. Update redgui.")
         if not 0 <= record.sigma_y <= 2:
             raise RecordError(f"the record's sigma_y lies in 0 to 2; got {str(record.sigma_y)[:20]}.")
         return record

@@ -71,7 +71,7 @@ def test_every_published_structure_is_recognised_and_has_the_originals_outputs(t
     assert found["size"] == int(name.split("-")[1])
     assert found["parameters"] == sum(w.numel() for w in net.parameters())
     label = 417 if structure.get("classes") else None
-    prior = priors.load(str(tmp_path / "out") + ("" if label is None else f":label={label}"), "cpu")
+    prior = priors.load(str(tmp_path / "out") + ("" if label is None else f":label={label}"), "cpu", "fp32")
     assert prior.shape == (3, found["size"], found["size"])
     agree(net, prior, 2 ** (len(structure["mult"]) - 1), label)
     scheduler = DDPMScheduler.from_pretrained(tmp_path / "out/scheduler")
@@ -118,7 +118,7 @@ def test_at_full_width_every_weight_has_its_place_and_their_number_is_the_papers
 def test_other_structures_convert_when_the_rest_is_said(tmp_path, structure, config):
     net = oracle(**structure)
     found = adm.convert(saved(net, tmp_path), tmp_path / "out", f"adm:size=16,{config}")
-    prior = priors.load(str(tmp_path / "out"), "cpu")
+    prior = priors.load(str(tmp_path / "out"), "cpu", "fp32")
     channels = structure.get("inputs", 3)
     assert (found["config"], prior.shape) == ("adm", (channels, 16, 16))
     x, t = torch.randn(1, channels, 16, 16), torch.tensor([300])
@@ -131,7 +131,7 @@ def test_the_two_orders_of_qkv_differ_and_a_wrong_one_is_seen(tmp_path):
     assert [p.tolist() for p in apart(rows, 2, "legacy")] == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]]
     net = oracle(**SMALL)
     adm.convert(saved(net, tmp_path), tmp_path / "out", "adm:size=8,head_channels=16,order=new")
-    prior = priors.load(str(tmp_path / "out"), "cpu")
+    prior = priors.load(str(tmp_path / "out"), "cpu", "fp32")
     with pytest.raises(AssertionError):
         agree(net, prior, 8, None)
 
@@ -240,7 +240,7 @@ def test_a_label_is_part_of_the_name_and_of_the_record(tmp_path):
     net = oracle(**SMALL, classes=10)
     adm.convert(saved(net, tmp_path), tmp_path / "out", "adm:size=8,head_channels=16")
     folder = str(tmp_path / "out")
-    agree(net, priors.load(f"{folder}:label=0", "cpu"), 8, 0)
+    agree(net, priors.load(f"{folder}:label=0", "cpu", "fp32"), 8, 0)
     result = api.restore("example:" + api.listing()["examples"][0], prior=f"{folder}:label=3", device="cpu",
                          operator="denoise", sampler="reddiff:steps=3", sigma_y=0.5)  # fmt: skip
     assert result.record.prior == f"{folder}:label=3"

@@ -19,7 +19,7 @@ from redgui.samplers import SAMPLERS
 
 CONTRACT = {"psnr", "ssim", "psnr_measurement", "residual", "nfe", "backward", "seconds", "steps", "prior", "operator",
             "sampler", "seed", "device", "precision"}  # fmt: skip
-FILES = {"input.png", "measurement.png", "restored.png", "filmstrip.png", "record.json"}
+FILES = {"input.png", "measurement.png", "restored.png", "restored-full.png", "filmstrip.png", "record.json"}
 FAST = ("--prior", "gaussian:size=32", "--sampler", "reddiff:steps=5", "--device", "cpu")
 
 
@@ -165,6 +165,16 @@ def test_an_example_needs_no_file_and_the_bundled_prior_restores_it(run):
     assert figures["psnr"] > figures["psnr_measurement"] + 3
 
 
+@pytest.mark.parametrize("how", ["crop", "pad", "stretch", "native"])
+def test_every_fit_gives_the_picture_back_at_its_own_size(run, photo, how):
+    status, _, _ = run("restore", photo, *FAST, "--fit", how, "--operator", "superres", *(["--size", 64] * (how == "native")))
+    assert status == 0
+    assert Image.open("out/restored-full.png").size == Image.open(photo).size
+    assert pixels("out/input.png").shape == ((36, 40, 3) if how == "native" else (32, 32, 3))
+    assert json.loads(Path("out/record.json").read_text())["fit"] == how
+    assert run("replay", "out/record.json")[1]["same_pixels"] is True
+
+
 # ---- replay ----
 
 
@@ -178,7 +188,8 @@ def test_replay_has_the_same_pixels(run, photo, words):
     for name in CONTRACT - {"seconds"}:
         assert second[name] == first[name], name
     assert (pixels("out/restored.png") == pixels("again/restored.png")).all()
-    assert {p.name for p in Path("again").iterdir()} >= FILES
+    # A record has only what the prior saw.
+    assert {p.name for p in Path("again").iterdir()} == {p.name for p in Path("out").iterdir()} - {"restored-full.png"}
 
 
 def test_replay_says_when_the_pixels_are_others(run, photo):
@@ -196,6 +207,9 @@ def test_replay_says_when_the_pixels_are_others(run, photo):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (("--fit", "zoom"), "a picture is fitted by crop, pad, stretch, native; got 'zoom'"),
+        (("--fit", "pad", "--size", "128"), "a size goes with the fit native"),
+        (("--fit", "native", "--prior", "faces-64"), "this one takes 64x64 alone"),
         (("--operator", "inpant"), "did you mean 'inpaint'"),
         (("--operator", "blur:sise=3"), "did you mean 'size'"),
         (("--operator", "blur:size=4"), "odd"),

@@ -143,7 +143,7 @@ def served(model, tmp_path, monkeypatch):
 
 def load(name: str = "tiny/unet"):
     priors._load.cache_clear()
-    return priors.load(name, "cpu")
+    return priors.load(name, "cpu", "fp32")
 
 
 def test_a_model_is_fetched_once_with_what_is_needed_and_no_more(served, capsys):

@@ -42,7 +42,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def prior(folder):
-    return priors.load(str(folder), "cpu")
+    return priors.load(str(folder), "cpu", "fp32")
 
 
 def pictures(n: int = 1) -> torch.Tensor:
@@ -54,7 +54,7 @@ def test_the_layout_of_a_published_latent_model_loads(prior):
     assert (prior.shape, prior.picture_shape, prior.factor) == ((3, 8, 8), (3, 32, 32), 1.0)
     assert prior.decode(torch.zeros(2, 3, 8, 8)).shape == (2, 3, 32, 32)
     assert prior.encode(pictures(2)).shape == (2, 3, 8, 8)
-    assert priors.load(f"{prior.name}:quantise=true", "cpu").quantise
+    assert priors.load(f"{prior.name}:quantise=true", "cpu", "fp32").quantise
 
 
 def test_the_state_is_scaled_into_what_samplers_presume(prior):
@@ -67,7 +67,7 @@ def test_the_state_is_scaled_into_what_samplers_presume(prior):
 
 @pytest.mark.parametrize(("told", "factor"), [({}, 0.18215), ({"scaling_factor": 0.5}, 0.5)])
 def test_a_gaussian_autoencoder_with_its_factor(tmp_path, told, factor):
-    prior = priors.load(str(make(tmp_path, "vae", **told)), "cpu")
+    prior = priors.load(str(make(tmp_path, "vae", **told)), "cpu", "fp32")
     picture = pictures()
     x = prior.encode(picture)
     mode = prior.autoencoder.encode(picture).latent_dist.mode()
@@ -78,7 +78,7 @@ def test_a_gaussian_autoencoder_with_its_factor(tmp_path, told, factor):
 @pytest.mark.parametrize("spec", ["superres:factor=4", "inpaint:kind=box", "hdr"])
 def test_the_gradient_of_h_of_the_decoder_is_that_of_finite_differences(folder, spec):
     priors._load.cache_clear()
-    prior = priors.load(str(folder), "cpu")  # a copy of its own: it is made double
+    prior = priors.load(str(folder), "cpu", "fp32")  # a copy of its own: it is made double
     prior.autoencoder.double()
     prior.inner.dtype = torch.float64
     H = Decoded(H=operators.build(spec), prior=prior)
@@ -93,7 +93,7 @@ def test_the_gradient_of_h_of_the_decoder_is_that_of_finite_differences(folder, 
 
 
 def test_quantising_decodes_codebook_entries_with_the_gradient_of_the_identity(folder, prior):
-    quantising = priors.load(f"{folder}:quantise=true", "cpu")
+    quantising = priors.load(f"{folder}:quantise=true", "cpu", "fp32")
     x = 0.3 * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     codebook = prior.autoencoder.quantize.embedding.weight / prior.scale
     rows = x.permute(0, 2, 3, 1).reshape(-1, 3)

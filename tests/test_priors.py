@@ -11,7 +11,7 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
-from redgui import images, knobs, metrics, priors, schedule
+from redgui import api, images, knobs, metrics, priors, schedule
 from redgui.api import EXAMPLES
 from redgui.knobs import KnobError
 from redgui.priors import Counted, GaussianPrior, MixturePrior, PriorError, device_of, empirical_prior, per_image
@@ -242,7 +242,7 @@ def saved(folder: Path, layout: str = "nested", *, safe: bool = True, unet: dict
 @pytest.mark.parametrize("layout", ["nested", "flat"])
 def test_a_folder_of_diffusers_loads_in_both_layouts(tmp_path, layout, safe, offline):
     net = saved(tmp_path, layout, safe=safe).eval()
-    prior = priors.load(str(tmp_path), "cpu")
+    prior = priors.load(str(tmp_path), "cpu", "fp32")
     assert (prior.shape, prior.precision, prior.name) == ((3, 8, 8), "fp32", str(tmp_path))
     x, t = noise(2, 3, 8, 8), 300
     alpha_bar = float(DDPMScheduler().alphas_cumprod[t])
@@ -370,3 +370,31 @@ def test_devices_and_precisions_are_checked(monkeypatch):
         priors.load("gaussian", "abacus")
     with pytest.raises(PriorError, match="auto, fp32, bf16 or fp16"):
         priors.load("faces-64", "cpu", "fp4")
+
+
+def test_auto_is_bf16_where_the_processor_has_it_and_fp32_where_torch_does_not_say(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(priors, "cpu_has_bf16", lambda: True)
+    assert [priors.precision_of(name, cpu) for name in ("auto", "fp32", "bf16")] == ["bf16", "fp32", "bf16"]
+    monkeypatch.undo()
+    monkeypatch.setattr(priors.platform, "machine", lambda: "x86_64")
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    assert priors.precision_of("auto", cpu) == "fp32"
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert priors.precision_of("auto", cpu) == "bf16"
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name)
+    assert priors.precision_of("auto", cpu) == "fp32"
+
+
+@pytest.mark.parametrize("sampler", ["reddiff:steps=15", "ddrm:steps=8", "dps:steps=8"])
+def test_bf16_is_within_a_tenth_of_a_decibel_of_float32(sampler):
+    """On average over the examples; a sampler's random numbers and arithmetic are float32 in both."""
+    found = {}
+    for precision in ("fp32", "bf16"):
+        prior = priors.load("faces-64", "cpu", precision)
+        each = [api.restore(f"example:{p.stem}", prior=prior, operator="superres", sampler=sampler).figures["psnr"]
+                for p in images.folder(EXAMPLES)[:2]]  # fmt: skip
+        found[precision] = sum(each) / len(each)
+    assert abs(found["bf16"] - found["fp32"]) < 0.1

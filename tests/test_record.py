@@ -60,6 +60,12 @@ def test_json_and_back_is_the_same_record():
     assert record.build_operator() == build("inpaint")
 
 
+def test_a_record_from_before_fits_is_read():
+    body = json.loads(made()[0].to_json())
+    assert body.pop("fit") == "crop"
+    assert Record.from_json(json.dumps(body)).fit == "crop"
+
+
 def test_the_picture_in_a_record_is_exact():
     picture = images.to_tensor(images.to_pil(PRIOR.sample(1)))
     problem = Problem.simulate(picture, build("denoise"))
@@ -177,6 +183,8 @@ def test_what_is_no_record_is_one_clear_error(text, told):
         (dict(particles=10**9), "out of range"),
         (dict(steps=0), "out of range"),
         (dict(seed=-1), "out of range"),
+        (dict(fit="zoom"), "fit is one of crop, pad, stretch, native; got 'zoom'"),
+        (dict(fit=None), "'fit' has the wrong type"),
         (dict(operator="inpaint"), "'operator'"),
         (dict(changes={}), "'changes'"),
         (dict(changes=[3]), "a change in a record"),

@@ -13,6 +13,7 @@ from torch import Tensor
 from redgui.errors import RedguiError
 
 Sigma = float | Tensor  # one level for the batch, or one per image, shape (b,)
+SMALLEST, LARGEST = 64, 512  # sides of the pictures that a network of any size is given
 
 
 class PriorError(RedguiError):
@@ -28,6 +29,7 @@ class Prior(abc.ABC):
         sigmas: its ascending grid of noise levels, float64 on the CPU; samplers pick from it.
         device: where `denoise` wants its input.
         precision: of the network: fp32, bf16 or fp16. Inputs and outputs are always float32.
+        multiple: 0 where `denoise` takes pictures of `shape` alone; else any sides that are multiples of it.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Prior(abc.ABC):
     sigmas: Tensor
     device: torch.device = torch.device("cpu")
     precision: str = "fp32"
+    multiple: int = 0
 
     @abc.abstractmethod
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
@@ -69,7 +72,7 @@ class Counted(Prior):
     def __init__(self, prior: Prior):
         self.inner = prior
         self.name, self.shape, self.sigmas = prior.name, prior.shape, prior.sigmas
-        self.device, self.precision = prior.device, prior.precision
+        self.device, self.precision, self.multiple = prior.device, prior.precision, prior.multiple
         self.forwards = 0
         self.backwards = 0
 

@@ -28,6 +28,7 @@ class GaussianPrior(Prior):
     """
 
     name = "gaussian"
+    multiple = 1
     size: int = knob(64, 2, 512, help="side of the pictures")
     channels: int = knob(3, 1, 4, help="colour channels")
     std: float = knob(0.5, 1e-3, 10.0, help="standard deviation of a pixel")

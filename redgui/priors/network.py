@@ -23,8 +23,10 @@ from torch import Tensor
 from redgui.priors import adm_network
 from redgui.priors.adm_network import CLASS
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
+from redgui.priors.forward import Forward
 from redgui.schedule import sigma_of
 
+ATTENTIVE = ("AttnDownBlock2D",)  # among the blocks of a UNet2DModel whose configuration does not name them
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -38,6 +40,7 @@ class DiffusersPrior(Prior):
         prediction: epsilon, v_prediction or sample.
         shape: (c, h, w) of the pictures that it was trained on.
         label: the class of a class-conditional network.
+        multiple: of which the sides of pictures must be, where it takes any size; 0 where it does not.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class DiffusersPrior(Prior):
         device: torch.device | str = "cpu",
         precision: str = "fp32",
         label: int | None = None,
+        multiple: int = 0,
     ):
         if prediction not in ("epsilon", "v_prediction", "sample"):
             raise PriorError(
@@ -58,10 +62,11 @@ class DiffusersPrior(Prior):
             )
         self.name, self.prediction, self.shape, self.precision = name, prediction, shape, precision
         self.device = torch.device(device)
-        self.label = label
+        self.label, self.multiple = label, multiple
         self.dtype = DTYPES[precision]
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         self.net = net.eval().requires_grad_(False).to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.forward = Forward(self.net, self.device)
         sigmas = sigma_of(alphas_cumprod.double().cpu())
         # A schedule with zero terminal SNR ends at sigma = inf, where x carries no signal: leave it out.
         self.sigmas = sigmas[torch.isfinite(sigmas)]
@@ -93,6 +98,7 @@ class DiffusersPrior(Prior):
             device=device,
             precision=precision,
             label=label,
+            multiple=multiple_of(unet_config, folder),
         )
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
@@ -100,8 +106,8 @@ class DiffusersPrior(Prior):
         s = per_image(sigma, x)
         root = (1 + s * s) ** 0.5
         x_vp = (x / root).to(self.dtype, memory_format=torch.channels_last)
-        given = {} if self.label is None else {"class_labels": torch.full((len(x),), self.label, device=x.device)}
-        out = self.net(x_vp, t, **given, return_dict=False)[0]
+        labels = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
+        out = self.forward(x_vp, t, labels)
         out = out[:, : x.shape[1]].to(x.dtype).contiguous()
         if self.prediction == "epsilon":
             return x - s * out
@@ -150,6 +156,22 @@ def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) ->
         raise PriorError(f"{folder} is class-conditional; say which class after its name, :label=0 to :label={classes - 1}.")
     if classes is not None and label is not None and not 0 <= label < classes:
         raise PriorError(f"the classes of {folder} are 0 to {classes - 1}; got label={label}.")
+
+
+def multiple_of(unet_config: dict[str, Any], folder: Path) -> int:
+    """The multiple that sides of pictures must be of for a network that takes any size, at least 8; 0 where it does not.
+
+    It does where it is convolutions alone (no attention, whose weights are used to one number of pixels), or where the folder's
+    model_index.json says so: `"redgui": {"any_size": true}`. Every level but the first halves the picture.
+    """
+    blocks = [*unet_config.get("down_block_types", ATTENTIVE), *unet_config.get("up_block_types", ATTENTIVE)]
+    convolutional = not unet_config.get("add_attention", True) and not any("Attn" in str(kind) for kind in blocks)
+    about = read_json(folder / "model_index.json").get("redgui") if (folder / "model_index.json").is_file() else None
+    declared = isinstance(about, dict) and about.get("any_size") is True
+    if not (declared or convolutional):
+        return 0
+    levels = unet_config.get("block_out_channels") or unet_config.get("channel_mult") or (1,) * 4
+    return max(8, 2 ** (len(levels) - 1))
 
 
 def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Module:

@@ -89,7 +89,8 @@ def evaluate(paths: list[str], out: str, *, device: str = "auto", precision: str
     from redgui.priors import device_of, precision_of
 
     where = device_of(device)
-    name = precision_of(precision, where)
+    # The errors are those of the weights: in float32 where that costs only time.
+    name = "fp32" if precision == "auto" and where.type == "cpu" else precision_of(precision, where)
     prior = DiffusersPrior.from_folder(Path(out), name=out, device=where, precision=name)
     recipe = Recipe(**given)
     size = recipe.size or prior.shape[1]

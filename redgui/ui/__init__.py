@@ -37,14 +37,14 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
             compare = gr.Tab("Compare", id="compare")
             sweep = gr.Tab("Sweep", id="sweep")
         everything = {
-            actions.operator, actions.mask, actions.given, actions.prior, actions.sampler, *actions.setting,
+            actions.operator, actions.mask, actions.given, actions.fit, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
         }  # fmt: skip
         with compare:
             compare_tab(actions, compare, tabs, everything)
         with sweep:
             sweep_tab(actions, sweep, tabs, everything)
-        demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.weights], **QUIET)
+        demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.fit, actions.weights], **QUIET)
         demo.unload(actions.leave)
     demo.queue(max_size=32, default_concurrency_limit=8)
     demo.actions = actions  # for those who look after the app: tests and the warm-up

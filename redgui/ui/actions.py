@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 import torch
 
-from redgui import api, images, knobs, presets, priors
+from redgui import api, fitting, images, knobs, presets, priors
 from redgui.errors import RedguiError
 from redgui.operators import Inpaint, Operator, masks
 from redgui.problem import Problem
 from redgui.samplers import RedDiff, Sampler
-from redgui.ui import components, views
+from redgui.ui import components, controls, views
 from redgui.ui.controls import Controls, Setting, one_of
 from redgui.ui.outcome import busy, ended, idle, wrong
 from redgui.ui.runs import Run, newest
@@ -30,6 +30,7 @@ class Actions:
 
     picture: Any
     examples: Any
+    fit: Any
     operator: Any
     operators: dict[str, Controls]
     operator_groups: dict[str, Any]
@@ -69,9 +70,21 @@ class Actions:
         return priors.load(name, self.device, self.precision)
 
     def size(self, values: Values) -> tuple[int, int]:
-        """Height and width of the pictures, without loading the network where its config tells."""
+        """Height and width of the prior's own pictures, without loading the network where its config tells."""
         name = self.chosen_prior(values)
         return priors.size_of(name) or self.load_prior(values).picture_shape[-2:]
+
+    def multiple(self, values: Values) -> int:
+        """`Prior.multiple`, without loading the network where its config tells."""
+        name = self.chosen_prior(values)
+        return priors.multiple_of(name) if name in priors.bundled() else self.load_prior(values).multiple
+
+    def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
+        """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
+        source, how = self.source(session), values[self.fit] or "crop"
+        multiple = self.multiple(values) if how == "native" else 0
+        given = bool(values[self.given])
+        return fitting.plan((source.height, source.width), self.size(values), how, multiple=multiple, H=H, given=given)
 
     def build_operator(self, values: Values, h: int, w: int) -> Operator:
         """The operator with its knobs; an inpainting that was painted takes the mask of the editor."""
@@ -89,15 +102,15 @@ class Actions:
         """The sampler with its knobs."""
         return self.samplers[values[self.sampler]].build(values)
 
-    def build_problem(self, session: Session, values: Values) -> tuple[torch.Tensor, Problem]:
-        """The fitted picture and its problem. Raises RedguiError."""
-        h, w = self.size(values)
-        H = self.build_operator(values, h, w)
-        H.check_size(h, w)
-        given, setting = bool(values[self.given]), self.build_setting(values)
-        picture = images.to_tensor(images.fit(self.source(session), *(H.measured_size(h, w) if given else (h, w))))
-        make = Problem.given if given else Problem.simulate
-        return picture, make(picture, H, setting.sigma_y, setting.seed)
+    def build_problem(self, session: Session, values: Values) -> tuple[torch.Tensor, Problem, fitting.Fitting]:
+        """The fitted picture, its problem and how it was fitted. Raises RedguiError."""
+        H = self.build_operator(values, *self.fitted(session, values).size)
+        fitted = self.fitted(session, values, H)
+        H.check_size(*fitted.solved)
+        setting = self.build_setting(values)
+        picture = images.to_tensor(fitted.apply(self.source(session)))
+        make = Problem.given if values[self.given] else Problem.simulate
+        return picture, make(picture, H, setting.sigma_y, setting.seed), fitted
 
     def source(self, session: Session) -> Any:
         """The person's picture, or the first example on a page that has not chosen."""
@@ -111,34 +124,32 @@ class Actions:
         """A page is closed: its run ends and its picture is forgotten."""
         self.sessions.drop(request.session_hash)
 
-    def load_page(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
-        """A page is opened (or opened again): mask, measurement and weights."""
-        session = self.sessions.of(request.session_hash)
-        mask, measurement = self._refit(session, values)
-        return mask, measurement, self._weights(values)
+    def load_page(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+        """A page is opened (or opened again): mask, measurement, ways to fit, and weights."""
+        return *self._refit(self.sessions.of(request.session_hash), values), self._weights(values)
 
-    def open_picture(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
+    def open_picture(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """A person's own picture; one that cannot be read changes nothing."""
         path = (values[self.picture] or {}).get("path")
         if not path:
-            return gr.skip(), gr.skip(), gr.skip()
+            return (gr.skip(),) * 4
         session = self.sessions.of(request.session_hash)
         try:
             session.source = images.read(path)
         except images.ImageError as error:
             gr.Warning(str(error), title="This picture cannot be read")
-            return self.source(session), gr.skip(), gr.skip()
+            return self.source(session), *(gr.skip(),) * 3
         return gr.skip(), *self._refit(session, values)
 
-    def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> tuple[Any, Any, Any]:
+    def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
         """One of the bundled pictures."""
         session = self.sessions.of(request.session_hash)
         path = self.examples_paths[int(event.index) % len(self.examples_paths)]
         session.source = images.read(path)
         return str(path), *self._refit(session, values)
 
-    def refit(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
-        """The picture is to be fitted anew, to another size or as the measurement itself."""
+    def refit(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
+        """The picture is to be fitted anew, to another size, in another way, or as the measurement itself."""
         return self._refit(self.sessions.of(request.session_hash), values)
 
     def choose_prior(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
@@ -148,7 +159,7 @@ class Actions:
             self.load_prior(values)
         except RedguiError as error:
             gr.Warning(str(error), title="This prior cannot be used")
-            return self.prior_name, gr.skip(), gr.skip(), gr.skip()
+            return self.prior_name, *(gr.skip(),) * 4
         return gr.skip(), *self._refit(session, values), self._weights(values)
 
     def choose_operator(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
@@ -168,7 +179,7 @@ class Actions:
         if values[self.operators["inpaint"].parts["kind"]] == "mask":
             return gr.skip(), self._preview(session, values)
         try:
-            mask = components.mask_value(None, self._hole(values), session.version)
+            mask = components.mask_value(None, self._hole(session, values), session.version)
         except RedguiError as error:
             return gr.skip(), wrong(error)
         return mask, self._preview(session, values)
@@ -212,7 +223,7 @@ class Actions:
         session.stop_wanted = False
         session.runs += 1
         try:
-            _, problem = self.build_problem(session, values)
+            _, problem, _ = self.build_problem(session, values)
         except RedguiError as error:
             return (views.blank(session.runs, "error", str(error)), *idle())
         return (views.blank(session.runs, "waiting", WAITING, problem.start()), *busy())
@@ -229,9 +240,10 @@ class Actions:
         """A new run, streamed."""
         session = self.sessions.of(request.session_hash)
         try:
-            picture, problem = self.build_problem(session, values)
+            picture, problem, fitted = self.build_problem(session, values)
             sampler, particles = self.build_sampler(values), self.build_setting(values).particles
-            session.run = Run(picture, problem, self.load_prior(values), sampler, particles, SECONDS_ALLOWED)
+            session.run = Run(picture, problem, self.load_prior(values), sampler, particles, SECONDS_ALLOWED, fitted,
+                              self.source(session))  # fmt: skip
         except RedguiError as error:
             yield (views.blank(session.runs, "error", str(error)), *idle())
             return
@@ -286,26 +298,36 @@ class Actions:
 
     # ---- pieces
 
-    def _hole(self, values: Values) -> Any:
-        h, w = self.size(values)
+    def _hole(self, session: Session, values: Values) -> Any:
+        h, w = self.fitted(session, values).size
         inpaint = self.operators["inpaint"].build(values)
         inpaint.check_size(h, w)
         return inpaint.hole(h, w)
 
-    def _refit(self, session: Session, values: Values) -> tuple[Any, Any]:
-        """The editor with the picture at the prior's size and the mask that belongs to it, and the measurement."""
+    def _refit(self, session: Session, values: Values) -> tuple[Any, Any, Any]:
+        """The editor with the fitted picture and the mask that belongs to it, the measurement, and the ways to fit it."""
         session.version += 1
-        h, w = self.size(values)
+        ways, values = self._ways(session, values)
+        fitted = self.fitted(session, values)
         kind = self.operators["inpaint"].parts["kind"]
         try:
             painted = values[kind] == "mask"  # which stays
-            hole = components.mask_bits(values[self.mask], h, w) if painted else self._hole(values)
+            hole = components.mask_bits(values[self.mask], *fitted.size) if painted else self._hole(session, values)
         except RedguiError:
             values = {**values, kind: "box"}
-            hole = Inpaint().hole(h, w)
-        editor = components.mask_value(images.fit(self.source(session), h, w), hole, session.version)
+            hole = Inpaint().hole(*fitted.size)
+        editor = components.mask_value(fitted.apply(self.source(session)), hole, session.version)
         values = {**values, self.mask: editor}
-        return editor, self._preview(session, values)
+        return editor, self._preview(session, values), ways
+
+    def _ways(self, session: Session, values: Values) -> tuple[Any, Values]:
+        """An update of the choice of fits, shown where they differ, and the values with a fit that this prior takes."""
+        (h, w), source, multiple = self.size(values), self.source(session), self.multiple(values)
+        choices = [(controls.fit_name(way), way) for way in fitting.WAYS if way != "native" or multiple]
+        chosen = values[self.fit] if multiple or values[self.fit] != "native" else "crop"
+        differ = source.width * h != source.height * w or bool(multiple and (source.height, source.width) != (h, w))
+        update = gr.update(choices=choices, value=chosen, visible=differ or "hidden", label=controls.fit_label(source, h, w))
+        return update, {**values, self.fit: chosen}
 
     def _retuned(self, session: Session, values: Values) -> list[Any]:
         """Updates of the samplers' knobs to their presets, where a person has not chosen otherwise."""
@@ -330,7 +352,7 @@ class Actions:
 
     def _preview(self, session: Session, values: Values) -> Any:
         try:
-            _, problem = self.build_problem(session, values)
+            _, problem, _ = self.build_problem(session, values)
         except RedguiError as error:
             return wrong(error)
         return views.measurement(problem, session.version)

@@ -61,17 +61,19 @@ class CompareActions:
         """The tab is opened: the measurement as it is now, and who fits it."""
         session, comparison = self.page(request)
         try:
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
         except RedguiError as error:
             return wrong(error), self._listed(comparison, values, None)
-        return views.shared(problem, session.version, self.actions.chosen_prior(values)), self._listed(comparison, values, problem)
+        return views.shared(problem, session.version, self.actions.chosen_prior(values)), self._listed(
+            comparison, values, problem
+        )
 
     def add_setting(self, values: Values, request: gr.Request) -> Any:
         """The sampler of the Restore tab with its knobs, as one more contestant."""
         session, comparison = self.page(request)
         try:
             sampler = self.actions.build_sampler(values)
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
         except RedguiError as error:
             gr.Warning(str(error), title="This setting cannot be added")
             return gr.skip()
@@ -88,7 +90,7 @@ class CompareActions:
         session, comparison = self.page(request)
         comparison.extras = [(key, sampler) for key, sampler in comparison.extras if key != _key(event)]
         try:
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
         except RedguiError:
             return self._listed(comparison, values, None)
         return self._listed(comparison, values, problem)
@@ -110,7 +112,7 @@ class CompareActions:
         comparison.stop_wanted = False
         comparison.number += 1
         try:
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
             names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(comparison, values, problem)]
             budget = self._budget(values)
         except RedguiError as error:
@@ -125,7 +127,7 @@ class CompareActions:
             yield scoreboard.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
             return
         try:
-            picture, problem = self.actions.build_problem(session, values)
+            picture, problem, _ = self.actions.build_problem(session, values)
             if (budget := self._budget(values)) is not None:
                 names = [(key, label, knobs.spec(of)) for key, label, of in self._fielded(comparison, values, problem)]
                 yield scoreboard.blank(number, "waiting", COUNTING, problem, names, budget), gr.skip(), gr.skip()
@@ -177,7 +179,8 @@ class CompareActions:
             plan: tuple[int, ...] = ()
             if budget is not None:
                 sampler, plan = within(sampler, problem.sigma_y, budget)
-            contestants.append(Contestant(key, label, Run(picture, problem, prior, sampler, particles), budget, plan))
+            many = max(particles, presets.particles(sampler, problem.H))
+            contestants.append(Contestant(key, label, Run(picture, problem, prior, sampler, many), budget, plan))
         return Race(contestants, SECONDS_ALLOWED)
 
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[tuple[str, str, Sampler]]:

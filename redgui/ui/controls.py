@@ -112,3 +112,13 @@ def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True) -> Componen
     js = "() => Math.floor(Math.random() * 2147483647)"  # thrown in the browser
     dice.click(None, None, box, js=js, api_visibility="private", queue=False)
     return box
+
+
+def fit_name(way: str) -> str:
+    """What a way to fit a picture is called on the page."""
+    return "Own size" if way == "native" else way.capitalize()
+
+
+def fit_label(source: Any, h: int, w: int) -> str:
+    """What there is to fit to the prior's h x w."""
+    return f"Fit {source.width}×{source.height} to {w}×{h}"

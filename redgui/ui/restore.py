@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from redgui import knobs, presets, priors
+from redgui.fitting import WAYS
 from redgui.operators import OPERATORS, Inpaint
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui import components, controls
@@ -45,6 +46,8 @@ def _problem(a: Actions) -> None:
             [(str(p), p.stem) for p in examples], columns=len(examples), rows=1, height=64, allow_preview=False,
             show_label=False, interactive=False, buttons=[], elem_id="examples", object_fit="cover", label="Examples",
         )  # fmt: skip
+        ways = [(controls.fit_name(way), way) for way in WAYS]
+        a.fit = gr.Radio(ways, value="crop", label="Fit", elem_id="fit", visible="hidden")
     a.operator = gr.Dropdown(
         [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator", filterable=False
     )
@@ -112,15 +115,17 @@ def _outcome(a: Actions) -> None:
 
 
 def _wire(a: Actions) -> None:
-    problem = {a.operator, a.mask, a.given, a.prior, *a.setting, *(p for c in a.operators.values() for p in c)}
+    problem = {a.operator, a.mask, a.given, a.prior, a.fit, *a.setting, *(p for c in a.operators.values() for p in c)}
     solver = {a.sampler, a.more, *(p for c in a.samplers.values() for p in c)}
     everything = problem | solver
     page = [a.mask, a.measurement]
+    refitted = [*page, a.fit]
     tuned = [*(part for group in a.samplers.values() for part in group), a.setting.parts["particles"]]
 
     # the picture
-    a.picture.input(a.open_picture, {a.picture, *problem}, [a.picture, *page], **SPOKEN)
-    a.examples.select(a.open_example, problem, [a.picture, *page], **QUIET)
+    a.picture.input(a.open_picture, {a.picture, *problem}, [a.picture, *refitted], **SPOKEN)
+    a.examples.select(a.open_example, problem, [a.picture, *refitted], **QUIET)
+    a.fit.input(a.refit, problem, refitted, trigger_mode="always_last", **QUIET)
 
     # the degradation: every change shows in the measurement at once
     outputs = [*a.operator_groups.values(), *page, *tuned]
@@ -138,8 +143,8 @@ def _wire(a: Actions) -> None:
     for name in ("sigma_y", "seed"):
         a.setting.parts[name].change(a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
     a.setting.parts["sigma_y"].change(a.retune, everything, tuned, trigger_mode="always_last", **QUIET)
-    a.given.change(a.refit, problem, page, **QUIET)
-    a.prior.change(a.choose_prior, problem, [a.prior, *page, a.weights], **SPOKEN | dict(show_progress="minimal"))
+    a.given.change(a.refit, problem, refitted, **QUIET)
+    a.prior.change(a.choose_prior, problem, [a.prior, *refitted, a.weights], **SPOKEN | dict(show_progress="minimal"))
 
     # the sampler: its knobs act on the very next iteration of a run
     a.sampler.change(

@@ -7,9 +7,11 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
 from redgui import images, knobs
+from redgui.fitting import Fitting, full_size
 from redgui.priors import Counted, Prior
 from redgui.problem import Measured, Problem, Stop, measured, solve, throttle
 from redgui.record import Change, Record
@@ -44,6 +46,8 @@ class Run:
     particles: int = 1
     seconds_allowed: float = float("inf")
     heard: Callable[[Measured], None] | None = None  # called after every step, before the knobs of the next are settled
+    fitting: Fitting | None = None  # how the person's picture `source` became `picture`
+    source: Image.Image | None = None
 
     changes: list[Change] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
@@ -123,7 +127,16 @@ class Run:
         """What reproduces the run up to its last step."""
         if self.last is None:
             raise RuntimeError("a run has no record before its first step")
-        return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, tuple(self.changes))
+        fit = self.fitting.how if self.fitting else "crop"
+        return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, tuple(self.changes), fit)
+
+    def full(self) -> Image.Image | None:
+        """What is restored so far at the picture's own shape and size; None where that is what the prior takes."""
+        if self.last is None or self.fitting is None or self.source is None:
+            return None
+        if self.fitting.original == self.prior.picture_shape[-2:]:
+            return None
+        return full_size(self.fitting, self.source, self.last.estimate, self.problem.H)
 
     def _control(self, step: Measured) -> Sampler | None:
         self.last = step

@@ -63,7 +63,7 @@ class SweepActions:
         """The tab is opened: the measurement as it is now, the sampler of the Restore tab if another was chosen there."""
         session, sweeping = self.page(request)
         try:
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
             preview: Any = views.shared(problem, session.version, self.actions.chosen_prior(values))
         except RedguiError as error:
             preview = wrong(error)
@@ -117,7 +117,7 @@ class SweepActions:
         sweeping.stop_wanted = False
         sweeping.number += 1
         try:
-            _, problem = self.actions.build_problem(session, values)
+            _, problem, _ = self.actions.build_problem(session, values)
             grid = self._grid(values)
         except RedguiError as error:
             return sweep_board.blank(sweeping.number, "error", str(error)), *_buttons(False)
@@ -131,7 +131,7 @@ class SweepActions:
             yield sweep_board.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
             return
         try:
-            picture, problem = self.actions.build_problem(session, values)
+            picture, problem, _ = self.actions.build_problem(session, values)
             particles = self.actions.build_setting(values).particles
             prior = self.actions.load_prior(values)
             sweeping.sweep = sweep = Sweep(picture, problem, prior, self._grid(values), particles, SECONDS_ALLOWED)
@@ -256,7 +256,11 @@ def sweep_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]
                 ablation = gr.Button("Learning rate × λ", size="sm", elem_id="sweep-ablation", min_width=0)
                 weightings = gr.Button("Weightings × λ", size="sm", elem_id="sweep-weightings", min_width=0)
             s.sampler = gr.Dropdown(
-                [(cls.label, cls.name) for cls in SAMPLERS], value="reddiff", label="Sampler", elem_id="sweep-sampler", filterable=False
+                [(cls.label, cls.name) for cls in SAMPLERS],
+                value="reddiff",
+                label="Sampler",
+                elem_id="sweep-sampler",
+                filterable=False,
             )
             for side, name, said in zip(SIDES, ABLATION, ("Rows", "Columns"), strict=True):
                 with gr.Group():

@@ -151,13 +151,17 @@ class SweepBoard:
         about = {"operator": knobs.spec(p.H), "sigma_y": p.sigma_y, "seed": p.seed, "prior": prior.name}
         about |= {"device": prior.device.type, "precision": prior.precision, "particles": self.sweep.particles}
         note = "a record with the image is what `redgui replay` reads; alone a run differs by the rounding of a batched network"
-        return json.dumps({"format": "redgui-sweep", "version": 1, "note": note, **about, "image": image, "cells": entries}, indent=1)
+        return json.dumps(
+            {"format": "redgui-sweep", "version": 1, "note": note, **about, "image": image, "cells": entries}, indent=1
+        )
 
     def to_csv(self) -> str:
         """A line per cell."""
         out, grid = io.StringIO(), self.sweep.grid
         writer = csv.writer(out)
-        writer.writerow([grid.rows.knob.name, grid.columns.knob.name, "sampler", "status", "steps", "nfe", *(f.key for f in FIGURES)])
+        writer.writerow(
+            [grid.rows.knob.name, grid.columns.knob.name, "sampler", "status", "steps", "nfe", *(f.key for f in FIGURES)]
+        )
         for cell in self.sweep.cells:
             figures, at = self._figures(cell), (text(grid.rows.values[cell.row]), text(grid.columns.values[cell.column]))
             steps, nfe = (cell.last.i + 1, cell.last.nfe) if cell.last else (0, 0)
@@ -186,7 +190,9 @@ class SweepBoard:
         for j, value in enumerate(grid.columns.texts):
             draw.text((left + j * (w_cell + gap), gap), f"{label(grid.columns)} {value}", fill="black", font=font(14))
         for i, value in enumerate(grid.rows.texts):
-            draw.text((gap, top + i * (h + line + gap) + h // 2 - 8), f"{label(grid.rows)} {value}", fill="black", font=font(14))
+            draw.text(
+                (gap, top + i * (h + line + gap) + h // 2 - 8), f"{label(grid.rows)} {value}", fill="black", font=font(14)
+            )
         for cell in self.sweep.cells:
             x, y = left + cell.column * (w_cell + gap), top + cell.row * (h + line + gap)
             if cell.last is None:
@@ -217,7 +223,9 @@ def opening(number: int, problem: Problem | None = None, grid: Grid | None = Non
         side: {"name": axis.knob.name, "label": label(axis), "values": [t.replace("_", " ") for t in axis.texts]}
         for side, axis in (("rows", grid.rows), ("columns", grid.columns))
     }
-    figures = [{"key": f.key, "name": f.name, "best": f.best, "note": f.note, "digits": int(f.form[1])} for f in offered(problem)]
+    figures = [
+        {"key": f.key, "name": f.name, "best": f.best, "note": f.note, "digits": int(f.form[1])} for f in offered(problem)
+    ]
     start = problem.start()
     value |= {"grid": json.dumps(drawn), "figures": json.dumps(figures), "w": start.shape[-1], "h": start.shape[-2]}
     references = scoreboard.opening(number, problem, [])["references"]

@@ -77,6 +77,10 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
     record_url = "data:application/json;base64," + base64.b64encode(record.to_json().encode()).decode()
+    downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
+    if (full := run.full()) is not None:
+        downloads.append({"name": "restored-full.png", "text": "Full-size picture (PNG)", "href": images.data_url(full)})
+    downloads.append({"name": "record.json", "text": "record.json", "href": record_url})
     return {
         "run": number,
         "w": restored.shape[-1],
@@ -86,10 +90,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         "after": {"name": "restored", "src": png},
         "figures": figures(summary(run.last, problem), problem),
         "gallery": gallery,
-        "downloads": [
-            {"name": "restored.png", "text": "Picture (PNG)", "href": png},
-            {"name": "record.json", "text": "record.json", "href": record_url},
-        ],
+        "downloads": downloads,
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from redgui import presets
+from redgui import knobs, presets
 from redgui.operators import Inpaint
 from redgui.priors import GaussianPrior, load
 from redgui.record import Record
@@ -158,8 +158,9 @@ def test_everybody_in_a_live_grid_with_a_table(open_tab):
     caption = tab.page.locator("#compare-measurement .rg-caption")
     expect(caption).to_contain_text("seed 0")
     expect(caption).to_contain_text(PRIOR)
-    expect(tab.list.locator("[data-key='ddrm'] code")).to_have_text("defaults")
-    expect(tab.list.locator("[data-key='vml-map'] code")).to_have_text("steps=50")
+    for name in ("ddrm", "vml-map"):
+        tuned = knobs.spec(presets.sampler_for(name, Inpaint())).partition(":")[2].replace(",", ", ")
+        expect(tab.list.locator(f"[data-key='{name}'] code")).to_have_text(tuned)
     tab.list.get_by_role("button", name="all that fit").click()
     expect(tab.list.locator("input:checked")).to_have_count(len(SAMPLERS))
     tab.take("reddiff", "vml-map", "ddrm", "diffpir", "dps")
@@ -207,9 +208,9 @@ def test_an_equal_budget_is_kept_and_shown(open_tab):
     tab.page.locator("#compare-budget input").fill("60")
     tab.run()
     steps = {c.key: c.run.last.n for c in tab.comparison.race.contestants}
-    assert steps == {"reddiff": 60, "vml-map": 30, "dps": 20, "sitcom": 2}
+    assert steps == {"reddiff": 60, "vml-map": 30, "dps": 20, "sitcom": 4}
     expect(tab.tile("dps").locator(".rg-tile-budget")).to_have_text("network budget 60/60")
-    expect(tab.tile("sitcom").locator(".rg-tile-budget")).to_have_text("network budget 56/60")
+    expect(tab.tile("sitcom").locator(".rg-tile-budget")).to_have_text("network budget 52/60")
     tab.page.locator("#compare-budget input").fill("3")
     tab.run("error")
     expect(tab.root.locator(".rg-race-message")).to_contain_text("10 to 5000")

@@ -97,6 +97,7 @@ class Editor:
     def stroke(self, places: list[tuple[float, float]], size: int, button: str = "left") -> np.ndarray:
         """Draws through the places (in picture pixels); gives the pixels that must have changed."""
         self.root.get_by_role("slider").fill(str(size))
+        self.root.scroll_into_view_if_needed()
         points = [self.at(x, y) for x, y in places]
         self.page.mouse.move(*points[0])
         self.page.mouse.down(button=button)

@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 from test_components import Editor
 
-from redgui import cli, images, presets
+from redgui import cli, fitting, images, presets
 from redgui.operators import OPERATORS, Inpaint, masks
 from redgui.record import Record
 from redgui.samplers.reddiff import WEIGHTINGS
@@ -354,6 +354,36 @@ def test_pictures_of_all_sorts_and_files_that_are_none(open_tab, tmp_path):
     expect(tab.result.locator(".rg-figures")).to_contain_text("residual")
     expect(tab.result.locator(".rg-figures")).not_to_contain_text("PSNR")
     expect(tab.live.get_by_text("PSNR")).to_be_hidden()
+
+
+def test_a_photo_of_another_shape_is_fitted_and_comes_back_at_its_own_size(open_tab, tmp_path):
+    tab = open_tab()
+    expect(tab.part("fit")).to_be_hidden()  # the example has the prior's shape
+    mine = photo(200, 300)
+    mine.save(tmp_path / "wide.png")
+    tab.uploaded(tmp_path / "wide.png")
+    expect(tab.part("fit")).to_contain_text("300×200")
+    expect(tab.part("fit").get_by_label("Own size")).to_have_count(0)  # the bundled prior takes 64x64 alone
+    for way in ("Stretch", "Pad"):
+        version = int(tab.editor.root.get_attribute("data-version"))
+        tab.part("fit").get_by_label(way).check()
+        expect(tab.editor.root).to_have_attribute("data-version", str(version + 1))
+        want = fitting.plan((200, 300), (SIDE, SIDE), way.lower()).apply(mine)
+        np.testing.assert_array_equal(tab.edited_picture(), np.asarray(want))
+    tab.changes_the_preview(tab.editor.button("Clear").click)
+    tab.changes_the_preview(lambda: tab.editor.stroke([(20, 30), (44, 34)], 7))
+    tab.type("reddiff-steps", 3)
+    tab.run()
+    hole = fitting.plan((200, 300), (SIDE, SIDE), "pad").hole_of_picture(tab.hole())
+    full = np.asarray(Image.open(tab.download("restored-full.png", tmp_path)))
+    assert full.shape == (200, 300, 3)
+    np.testing.assert_array_equal(full[~hole], np.asarray(mine)[~hole])
+    assert (full != np.asarray(mine)).any(-1)[hole].mean() > 0.9
+    assert Record.read(tab.download("record.json", tmp_path)).fit == "pad"
+
+    photo(128, 128).save(tmp_path / "square.png")
+    tab.uploaded(tmp_path / "square.png")
+    expect(tab.part("fit")).to_be_hidden()
 
 
 def test_every_degradation_runs(open_tab):

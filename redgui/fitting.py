@@ -1,0 +1,265 @@
+"""A picture of any shape brought to what a prior takes, and the restoration taken back to the picture's own shape and size.
+
+    crop     the largest centred part of the prior's aspect, resized
+    pad      the whole picture, resized until it fits, mirrored at its edges to fill the rest
+    stretch  the whole picture, resized to the prior's size whatever its aspect
+    native   the whole picture at its own size, made smaller only beyond a longest side, mirrored to sides that the network
+             takes; for priors of any size
+
+All four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
+resizes that rectangle back into the box. Around an inpainted hole the picture's own pixels stay as they are, bit for bit: only
+the hole comes from the restoration, with no blend across its edge, which would let what is damaged shine through.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from redgui import images
+from redgui.errors import RedguiError
+from redgui.operators import Inpaint, Operator, OperatorError, masks
+from redgui.priors.base import LARGEST, SMALLEST, Prior
+
+Way = Literal["crop", "pad", "stretch", "native"]
+WAYS = get_args(Way)
+LONGEST = 256  # longest side of `native` unless told otherwise
+Size = tuple[int, int]
+
+
+class FitError(RedguiError):
+    """A way to fit a picture that does not suit the prior; the message says which do."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a picture becomes one of h x w, and back.
+
+    Attributes:
+        how: crop, pad, stretch or native.
+        original: (h0, w0) of the picture.
+        size: (h, w) that it is fitted to.
+        box: left, top, right, bottom in the picture, in pixels (a crop may begin within a pixel).
+        inner: left, top, right, bottom of the rectangle within h x w that the box is resized to.
+        solved: (h, w) of the pictures that the sampler works on: `size`, unless the picture is a measurement of another size.
+    """
+
+    how: Way
+    original: Size
+    size: Size
+    box: tuple[float, float, float, float]
+    inner: tuple[int, int, int, int]
+    solved: Size
+
+    @property
+    def same(self) -> bool:
+        """Whether the picture is already as the prior takes it."""
+        return self.original == self.size
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """The RGB picture at h x w."""
+        if self.same:
+            return image
+        if self.how == "crop":
+            return images.fit(image, *self.size)
+        left, top, right, bottom = self.inner
+        resized = images.fit(image, bottom - top, right - left, "stretch")
+        return Image.fromarray(np.pad(np.asarray(resized), (*self._around, (0, 0)), mode="symmetric"))
+
+    def hole(self, mask: np.ndarray) -> np.ndarray:
+        """A mask (h0, w0) of the picture as one of h x w, mirrored with it. True = to be filled in.
+
+        Every pixel that holds any of the hole belongs to it, so that nothing of what is damaged counts as measured. Where that
+        would leave nothing (holes in every cell of a picture made much smaller) the nearest pixels are taken.
+        """
+        rows, cols = (self._cells(axis) for axis in (0, 1))
+        # Sums over rectangles by a summed-area table: [end] - [begin] along both axes.
+        table = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        count = np.diff(table[np.stack(rows)], axis=0)[0]
+        covered = np.diff(count[:, np.stack(cols)], axis=1)[:, 0] > 0
+        if covered.all():
+            nearest = [((a + b) // 2) for a, b in (rows, cols)]
+            covered = mask[np.ix_(*nearest)]
+        return np.pad(covered, self._around, mode="symmetric")
+
+    def undo(self, restored: Tensor, original: Image.Image, hole: np.ndarray | None = None) -> Image.Image:
+        """The restoration (1, c, h', w') at the picture's own size; outside a crop, and outside a hole, the picture itself.
+
+        Args:
+            restored: of the size `solved`; where that is k times `size`, the result is k times larger than the picture.
+            original: the picture that was fitted, RGB.
+            hole: (h0, w0) or (h, w), what was to be filled in; None where all of the picture was degraded.
+        """
+        times = tuple(n / m for n, m in zip(restored.shape[-2:], self.size, strict=True))
+        h0, w0 = (round(n * k) for n, k in zip(self.original, times, strict=True))
+        whole = original if original.size == (w0, h0) else original.resize((w0, h0), Image.Resampling.BICUBIC)
+        inner = [round(v * times[1 - k % 2]) for k, v in enumerate(self.inner)]
+        box = [v * times[1 - k % 2] for k, v in enumerate(self.box)]
+        # Of a box that begins within a pixel only whole pixels are replaced.
+        left, top, right, bottom = (round(v) if abs(v - round(v)) < 1e-6 else int(v) + (k < 2) for k, v in enumerate(box))
+        part = images.to_pil(restored).crop(tuple(inner))
+        if part.size != (right - left, bottom - top):
+            sx, sy = part.width / (box[2] - box[0]), part.height / (box[3] - box[1])
+            source = ((left - box[0]) * sx, (top - box[1]) * sy, (right - box[0]) * sx, (bottom - box[1]) * sy)
+            within = tuple(min(max(v, 0), part.size[k % 2]) for k, v in enumerate(source))
+            part = part.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=within)
+        if hole is None:
+            whole = whole.copy()
+            whole.paste(part, (left, top))
+            return whole
+        hole = hole if hole.shape == self.original else self.hole_of_picture(hole)
+        pixels, filled = np.array(whole), np.zeros((h0, w0, 3), np.uint8)
+        filled[top:bottom, left:right] = np.asarray(part)
+        replaced = masks.resized(hole, h0, w0)
+        replaced[:top], replaced[bottom:], replaced[:, :left], replaced[:, right:] = False, False, False, False
+        pixels[replaced] = filled[replaced]
+        return Image.fromarray(pixels)
+
+    def hole_of_picture(self, hole: np.ndarray) -> np.ndarray:
+        """A mask (h, w) on the fitted picture as one of the picture itself, (h0, w0), by the nearest pixel."""
+        found, inside = [], []
+        for axis in (0, 1):
+            lo, hi = self.box[1 - axis], self.box[3 - axis]
+            first, last = self.inner[1 - axis], self.inner[3 - axis]
+            centres = np.arange(self.original[axis]) + 0.5
+            at = np.floor(first + (centres - lo) * (last - first) / (hi - lo)).astype(int)
+            found.append(at.clip(first, last - 1))
+            inside.append((centres >= lo) & (centres <= hi))
+        return hole[np.ix_(*found)] & inside[0][:, None] & inside[1][None, :]
+
+    @property
+    def _around(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        (h, w), (left, top, right, bottom) = self.size, self.inner
+        return (top, h - bottom), (left, w - right)
+
+    def _cells(self, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """For every row (or column) of the inner rectangle the first row of the picture in it, and the one after the last."""
+        lo, hi = self.box[1 - axis], self.box[3 - axis]
+        n = self.inner[3 - axis] - self.inner[1 - axis]
+        edges = lo + np.arange(n + 1) * (hi - lo) / n
+        begin = np.floor(edges[:-1] + 1e-6).astype(int)
+        end = np.ceil(edges[1:] - 1e-6).astype(int)
+        return begin, np.minimum(np.maximum(end, begin + 1), self.original[axis])
+
+
+def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, longest: int | None = None,
+         H: Operator | None = None, given: bool = False) -> Fitting:  # fmt: skip
+    """The fitting of a picture of `original` (h0, w0) for a prior.
+
+    Args:
+        prior: (h, w) of the prior's pictures.
+        multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
+        longest: longest side of `native`; None: 256.
+        H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, of `H.measured_size`.
+
+    Raises:
+        FitError: the way is none of the four, or the prior does not take it.
+    """
+    if how not in WAYS:
+        raise FitError(f"a picture is fitted by {', '.join(WAYS)}; got {how!r}.")
+    if longest is not None and how != "native":
+        raise FitError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
+    if how == "native":
+        return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
+    h, w = H.measured_size(*prior) if H is not None and given else prior
+    h0, w0 = original
+    if how == "crop":
+        wide = w0 * h >= h0 * w
+        cw, ch = (w / h * h0, float(h0)) if wide else (float(w0), h / w * w0)
+        box = ((w0 - cw) / 2, (h0 - ch) / 2, (w0 + cw) / 2, (h0 + ch) / 2)
+        return Fitting("crop", original, (h, w), box, (0, 0, w, h), prior)
+    if how == "stretch":
+        return Fitting("stretch", original, (h, w), (0.0, 0.0, float(w0), float(h0)), (0, 0, w, h), prior)
+    k = min(h / h0, w / w0)
+    return _centred("pad", original, (h, w), prior, (max(1, round(h0 * k)), max(1, round(w0 * k))))
+
+
+def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operator | None, given: bool) -> Fitting:
+    if not multiple:
+        raise FitError(
+            f"the fit native is for priors that take any size; this one takes {prior[1]}x{prior[0]} alone. "
+            "Choose crop, pad or stretch, or another prior."
+        )
+    if not SMALLEST <= longest <= LARGEST:
+        raise FitError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
+    # How many times larger than its measurement a picture is, where the measurement is what is given.
+    times = tuple(n // m for n, m in zip(prior, H.measured_size(*prior), strict=True)) if H is not None and given else (1, 1)
+    h0, w0 = (n * k for n, k in zip(original, times, strict=True))
+    k = min(1.0, longest / max(h0, w0))
+    inner = tuple(max(1, round(n * k / m)) for n, m in zip((h0, w0), times, strict=True))
+    found = None
+    # Sides that the operator takes, too: a factor of super-resolution, whole blocks of a JPEG.
+    for step in range(multiple, 65, multiple):
+        least = SMALLEST if multiple > 1 else 1
+        size = tuple(-(-max(n * m, least) // step) * step for n, m in zip(inner, times, strict=True))
+        found = found or size
+        if max(size) <= LARGEST and all(n % m == 0 for n, m in zip(size, times, strict=True)) and _takes(H, *size):
+            found = size
+            break
+    h, w = (n // m for n, m in zip(found, times, strict=True))
+    return _centred("native", original, (h, w), found, inner)
+
+
+def _takes(H: Operator | None, h: int, w: int) -> bool:
+    try:
+        if H is not None:
+            H.check_size(h, w)
+    except OperatorError:
+        return False
+    return True
+
+
+def _centred(how: Way, original: Size, size: Size, solved: Size, inner: tuple[int, ...]) -> Fitting:
+    (h, w), (ih, iw) = size, inner
+    top, left = (h - ih) // 2, (w - iw) // 2
+    box = (0.0, 0.0, float(original[1]), float(original[0]))
+    return Fitting(how, original, size, box, (left, top, left + iw, top + ih), solved)
+
+
+def for_prior(image: Image.Image, prior: Prior, how: str = "crop", longest: int | None = None, H: Operator | None = None,
+              given: bool = False) -> Fitting:  # fmt: skip
+    """`plan` for a picture and a prior that is loaded."""
+    h, w = prior.picture_shape[-2:]
+    size = (image.height, image.width)
+    return plan(size, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given)
+
+
+def read_mask(source: str | Path | bytes, fitting: Fitting) -> tuple[np.ndarray, np.ndarray | None]:
+    """A person's mask as (h, w) on the fitted picture and, where it was drawn on the picture itself, as (h0, w0).
+
+    A mask of the fitted size is taken as it is. One of the picture's size is fitted with it; one of any other size is first
+    made as large as the picture, or for a crop is cropped by itself.
+    """
+    image = images.opened(source)
+    drawn = masks.from_image(image, image.height, image.width)
+    if drawn.shape == fitting.size:
+        return drawn, None
+    if drawn.shape != fitting.original:
+        if fitting.how == "crop":
+            return masks.from_image(image, *fitting.size), None
+        drawn = masks.resized(drawn, *fitting.original)
+    return fitting.hole(drawn), drawn
+
+
+def full_size(
+    fitting: Fitting, original: Image.Image, restored: Tensor, H: Operator, hole: np.ndarray | None = None
+) -> Image.Image:
+    """The restoration at the picture's own shape and size.
+
+    Args:
+        original: the picture that was fitted, RGB.
+        restored: (1, c, h, w).
+        hole: (h0, w0) where an inpainting's mask was drawn on the picture itself; None: that of H, enlarged.
+    """
+    if not isinstance(H, Inpaint):
+        return fitting.undo(restored, original)
+    h, w = fitting.size
+    low = H.hole(h, w)
+    # Beside the hole the measured pixels lead into it, not the sampler's estimate of them: the edge shows less.
+    measured = images.to_tensor(fitting.apply(original)).to(restored)
+    blended = torch.where(torch.from_numpy(low.copy()).to(restored.device), restored, measured)
+    return fitting.undo(blended, original, low if hole is None else hole)
