@@ -1,4 +1,4 @@
-"""What the server keeps for each open page: the picture, the run, the comparison and the sweep. Nothing is shared between pages."""
+"""What the server keeps for each open page: its picture and what runs on it. Nothing is shared between pages."""
 
 import threading
 import time

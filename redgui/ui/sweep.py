@@ -26,8 +26,8 @@ SIDES = ("rows", "columns")
 ABLATION = ("lr", "lam")  # of the paper, on a 3 x 3 grid
 WEIGHTINGS = ("weighting", "lam")
 
-HINT = """<p class="rg-note">All cells get the <b>same measurement, seed and prior</b>, and the sampler's <b>other knobs</b> as they
-stand in the Restore tab. All go through the network together.</p>"""
+HINT = """<p class="rg-note">All cells get the <b>same measurement, seed and prior</b>, and the sampler's <b>other knobs</b> as
+they stand in the Restore tab. All go through the network together.</p>"""
 
 
 class SweepActions:
