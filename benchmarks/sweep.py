@@ -1,0 +1,117 @@
+"""Seconds of a 3x3 sweep of RED-diff (lr x lambda) over those of one run on a batch of nine; last line one JSON object.
+
+    python benchmarks/sweep.py [--rounds 5] [--steps 40] [--prior faces-64] [--operator inpaint] [--pause 0]
+
+Each round times, in turn and in one process: a batch of nine particles with nobody looking on, the same batch with metrics
+after every step, the sweep, and the sweep watched as the app watches it, with its pictures encoded. The ratios are medians over
+rounds. `shared` is the sweep's time outside of the network over that of the batch: what nine optimisers cost over one.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from redgui import api, images, presets, priors
+from redgui.operators import build
+from redgui.priors import Counted
+from redgui.problem import Problem, measured, solve
+from redgui.samplers import RedDiff
+from redgui.sweep import Grid, Sweep, axis
+from redgui.ui.actions import HZ
+from redgui.ui.runs import newest
+from redgui.ui.sweep_board import SweepBoard
+
+LR, LAM = "0.03, 0.1, 0.3", "0.03, 0.1, 0.25"
+
+
+class Timed(Counted):
+    """A prior that knows how long it has taken."""
+
+    def __init__(self, inner: priors.Prior):
+        super().__init__(inner)
+        self.seconds = 0.0
+
+    def denoise(self, x, sigma):
+        began = time.perf_counter()
+        try:
+            return super().denoise(x, sigma)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def timed(prior: priors.Prior, work: Callable[[priors.Prior], object]) -> tuple[float, float]:
+    """Seconds of the work, and of the network in it."""
+    counted = Timed(prior)
+    began = time.perf_counter()
+    work(counted)
+    return time.perf_counter() - began, counted.seconds
+
+
+def exhaust(stream: Iterator[object]) -> None:
+    for _ in stream:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--prior", default="faces-64")
+    parser.add_argument("--operator", default="inpaint")
+    parser.add_argument(
+        "--pause", type=float, default=0.0, help="seconds of rest before each timing, for a laptop that heats up"
+    )
+    chosen = parser.parse_args()
+    prior = priors.load(chosen.prior)
+    picture = images.load(api.resolve("example:face-06"), *prior.picture_shape[-2:])
+    problem = Problem.simulate(picture, build(chosen.operator))
+    sampler = presets.sampler_for(f"reddiff:steps={chosen.steps}", problem.H)
+    grid = Grid(sampler, axis(RedDiff, "lr", LR), axis(RedDiff, "lam", LAM))
+
+    def sweep(counted: priors.Prior) -> Sweep:
+        return Sweep(picture, problem, counted, grid)
+
+    def watched(counted: priors.Prior) -> None:
+        one = sweep(counted)
+        board = SweepBoard(one, 1)
+        with closing(newest(one.play(), one.stop)) as news:
+            for _ in news:
+                shown = time.perf_counter()
+                board.value("running")
+                time.sleep(max(0.0, shown + 1 / HZ - time.perf_counter()))
+
+    ways: dict[str, Callable[[priors.Prior], object]] = {
+        "batch": lambda counted: exhaust(solve(problem, counted, sampler, 9)),
+        "measured": lambda counted: exhaust(measured(solve(problem, counted, sampler, 9), problem, None)),
+        "sweep": lambda counted: exhaust(sweep(counted).play()),
+        "watched": watched,
+    }
+    for way in ways.values():  # warm
+        timed(prior, way)
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(chosen.rounds):
+        for name, way in ways.items():
+            time.sleep(chosen.pause)
+            taken[name].append(timed(prior, way))
+        print(", ".join(f"{name} {taken[name][-1][0]:.2f} s (network {taken[name][-1][1]:.2f})" for name in ways), flush=True)
+
+    def ratio(of: str, to: str = "batch") -> float:
+        return round(median(a[0] / b[0] for a, b in zip(taken[of], taken[to], strict=True)), 4)
+
+    outside = {name: median(all_ - network for all_, network in taken[name]) for name in ways}
+    found = {"cells": 9, "steps": chosen.steps, "rounds": chosen.rounds, "prior": chosen.prior, "operator": chosen.operator}
+    found |= {"batch_seconds": round(median(s for s, _ in taken["batch"]), 3), "sweep_over_batch": ratio("sweep")}
+    found |= {"sweep_over_measured_batch": ratio("sweep", "measured"), "watched_over_batch": ratio("watched")}
+    found |= {"shared": round(outside["sweep"] / max(outside["batch"], 1e-9), 2)}
+    print(json.dumps(found | {"device": prior.device.type, "precision": prior.precision}))
+
+
+if __name__ == "__main__":
+    main()
