@@ -13,6 +13,7 @@ from redgui import priors
 from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES
+from redgui.ui.particles import particles_tab
 from redgui.ui.restore import QUIET, restore_tab
 from redgui.ui.sweep import sweep_tab
 
@@ -36,6 +37,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
                 restore_tab(actions)
             compare = gr.Tab("Compare", id="compare")
             sweep = gr.Tab("Sweep", id="sweep")
+            particles = gr.Tab("Particles", id="particles")
         everything = {
             actions.operator, actions.mask, actions.given, actions.fit, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
@@ -44,6 +46,8 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
             compare_tab(actions, compare, tabs, everything)
         with sweep:
             sweep_tab(actions, sweep, tabs, everything)
+        with particles:
+            particles_tab(actions, particles, everything)
         demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.fit, actions.weights], **QUIET)
         demo.unload(actions.leave)
     demo.queue(max_size=32, default_concurrency_limit=8)

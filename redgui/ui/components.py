@@ -22,7 +22,9 @@ from redgui import images
 from redgui.errors import RedguiError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "layout", "compare", "sweep"))  # for launch(css_paths=...)
+STYLES = tuple(
+    ASSETS / f"{name}.css" for name in ("style", "layout", "compare", "sweep", "particles")
+)  # for launch(css_paths=...)
 MAX_SIDE = 4096  # of a mask that a browser sends
 
 
@@ -210,3 +212,14 @@ def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
     Event: `select` (take to Restore) with {"key"}.
     """
     return _component("sweep", ("common", "before_after", "sweep"), elem_id, options)
+
+
+def particles_view(elem_id: str, **options: Any) -> gr.HTML:
+    """Particles as they form, their mean, the maps of spread and coverage, one of them large, figures and downloads.
+
+    Value: {"run": int, "status" and "message" as of `live_view`, "i", "n", "w", "h", "start": data URL,
+    "tiles": JSON of [{"key", "name", "group": "maps" | "particles"}], "frames": {key: data URL}, "notes": JSON of {key: text},
+    "cards": JSON of [{"name", "text", "note"}], "legend": JSON of {"stops": colours, "top": 8-bit levels}, "absent": why there
+    is no coverage or "", "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
+    """
+    return _component("particles", ("common", "before_after", "particles"), elem_id, options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from redgui.sweep import Sweeping
+from redgui.ui.particle_board import Particles
 from redgui.ui.race import Comparison
 from redgui.ui.runs import Run
 
@@ -27,6 +28,7 @@ class Session:
     particles_given: int = 1  # what the page itself chose, so that a person's own choice is left alone
     comparison: Comparison = field(default_factory=Comparison)
     sweeping: Sweeping = field(default_factory=Sweeping)
+    particles: Particles = field(default_factory=Particles)
     seen: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:
@@ -61,6 +63,7 @@ class Sessions:
             session.stop()
             session.comparison.stop()
             session.sweeping.stop()
+            session.particles.stop()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -68,7 +71,7 @@ class Sessions:
     def _forget(self, now: float) -> None:
         idle = sorted(self._sessions.items(), key=lambda item: item[1].seen)
         for key, session in idle:
-            working = (session.run, session.comparison.race, session.sweeping.sweep)
+            working = (session.run, session.comparison.race, session.sweeping.sweep, session.particles.run)
             busy = any(one is not None and one.playing for one in working)
             if not busy and (now - session.seen > KEEP_SECONDS or len(self._sessions) > MOST):
                 del self._sessions[key]

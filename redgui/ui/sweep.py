@@ -290,7 +290,7 @@ def _wire(s: SweepActions, tab: gr.Tab, everything: set[Any], presets: Mapping[A
     for event in events:
         event.then(s.describe, inputs, s.note, **QUIET)
     for side in SIDES:
-        s.values[side].input(s.describe, inputs, s.note, **describing)
+        s.values[side].change(s.describe, inputs, s.note, **describing)  # `input` misses a text pasted over the page's own
     outcome = [s.view, s.run, s.stop]
     running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
     started = s.run.click(s.get_ready, inputs, outcome, **QUIET).then(s.start, inputs, outcome, **running)

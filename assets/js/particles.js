@@ -1,0 +1,163 @@
+// The particles of one measurement: the ensemble's mean and maps, every particle, one picture in large, figures and downloads.
+
+const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
+const MEANING = {
+  std: "Standard deviation of every pixel over the particles, in 8-bit levels",
+  beyond: "Coloured where the original is further than 2 standard deviations from the mean, the stronger the more channels",
+  outside: "Coloured where the original is below every particle or above all of them, the stronger the more channels",
+};
+const root = element.querySelector(".rg-particles");
+const parse = (text) => (typeof text === "string" && text ? JSON.parse(text) : null);
+
+let listed = null; // the JSON of the tiles that are there
+let run = null;
+let tiles = new Map(); // key -> {node, image, note, name, source}
+let chosen = null;
+let behind = null;
+let references = {};
+let shape = { w: 1, h: 1 };
+let shownCards = "";
+
+const chip = el("span", { class: "rg-chip" }, STATUS.idle);
+const message = el("span", { class: "rg-particles-message" });
+const progress = el("span", { class: "rg-particles-progress" });
+const bar = el("div", { class: "rg-bar-fill" });
+const empty = el("div", { class: "rg-particles-empty" }, icon("spark"), el("span", {}, "Choose a sampler and press Run particles: several answers to one measurement form here"));
+const maps = el("div", { class: "rg-particles-maps" });
+const absent = el("p", { class: "rg-particles-absent" });
+const figures = el("div", { class: "rg-figures" });
+const heading = el("h3", { class: "rg-particles-heading" }, "Particles");
+const gallery = el("div", { class: "rg-particles-gallery" });
+const ticks = el("span", { class: "rg-std-ticks" });
+const ramp = el("span", { class: "rg-std-ramp", "aria-hidden": "true" });
+const legend = el("span", { class: "rg-std-legend" }, ramp, ticks);
+const downloads = el("div", { class: "rg-downloads" });
+const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
+
+const title = el("h3", { class: "rg-particles-heading" });
+const wipeBox = el("div", { class: "rg-particles-wipe" });
+const meaning = el("p", { class: "rg-particles-meaning" });
+const against = el("select", { class: "rg-select", onchange: () => { behind = against.value; showDetail(); } });
+const close = iconButton("close", "Close", () => {
+  const node = tiles.get(chosen)?.node;
+  choose(chosen);
+  node?.focus();
+});
+const detail = el("section", { class: "rg-particles-detail", "aria-label": "The picture that is chosen", hidden: true },
+  wipeBox, el("div", { class: "rg-particles-about" }, el("div", { class: "rg-particles-title" }, title, close), meaning, el("label", { class: "rg-choice" }, "Compare with ", against)));
+let wipe = null;
+
+root.replaceChildren(
+  el("div", { class: "rg-particles-head" }, chip, message, progress), el("div", { class: "rg-bar" }, bar), empty,
+  maps, absent, figures, detail, heading, gallery, downloads, spoken);
+
+function build() {
+  tiles = new Map();
+  maps.replaceChildren();
+  gallery.replaceChildren();
+  root.style.setProperty("--shape", Math.min(1.8, Math.max(0.6, shape.w / shape.h)));
+  for (const { key, name, group } of parse(listed) || []) {
+    const image = el("img", { class: "rg-particle-image", alt: "", draggable: "false", hidden: true });
+    const note = el("span", { class: "rg-particle-note" });
+    const node = el("button", { type: "button", class: "rg-particle", "data-key": key, "aria-pressed": "false", title: MEANING[key] || "", onclick: () => choose(key) },
+      el("span", { class: "rg-particle-view" }, image), el("span", { class: "rg-particle-line" }, el("span", { class: "rg-particle-name" }, name), note));
+    tiles.set(key, { node, image, note, name, source: null });
+    (group === "maps" ? maps : gallery).append(key === "std" ? el("div", { class: "rg-particle-place" }, node, legend) : el("div", { class: "rg-particle-place" }, node));
+  }
+  if (!tiles.has(chosen)) chosen = null;
+}
+
+function choose(key) {
+  chosen = chosen === key ? null : key;
+  showDetail();
+  if (chosen) detail.scrollIntoView({ block: "nearest", behavior: "instant" });
+}
+
+function showDetail() {
+  for (const [key, tile] of tiles) tile.node.setAttribute("aria-pressed", String(key === chosen));
+  const tile = tiles.get(chosen);
+  detail.hidden = !tile || !tile.source;
+  root.dataset.chosen = tile ? chosen : "";
+  if (detail.hidden) return;
+  title.textContent = [tile.name, tile.note.textContent].filter(Boolean).join(", ");
+  meaning.textContent = MEANING[chosen] || "";
+  const pictures = { ...references };
+  const mean = tiles.get("mean")?.source;
+  if (mean && chosen !== "mean") pictures.mean = mean;
+  const names = Object.keys(pictures).filter((name) => isPicture(pictures[name]));
+  if (names.join() !== [...against.options].map((option) => option.value).join()) against.replaceChildren(...names.map((name) => el("option", { value: name }, name)));
+  if (!names.includes(behind)) [behind] = names;
+  against.value = behind;
+  const value = { before: { name: behind, src: pictures[behind] }, after: { name: tile.name, src: tile.source }, w: shape.w, h: shape.h };
+  if (wipe) return wipe.update(value);
+  wipe = beforeAfter(value);
+  wipeBox.replaceChildren(wipe.node);
+}
+
+function showLegend(found) {
+  legend.hidden = !found;
+  if (!found) return;
+  ramp.style.background = `linear-gradient(to right, ${found.stops.join(", ")})`;
+  const texts = [0, found.top / 2, found.top].map((level) => el("span", {}, String(level)));
+  texts[2].append(` levels (${(found.top / 255).toFixed(3)})`);
+  ticks.replaceChildren(...texts);
+  legend.setAttribute("aria-label", `Scale from 0 to ${found.top} 8-bit levels, ${(found.top / 255).toFixed(3)} of the range 0 to 1`);
+  root.dataset.top = found.top;
+}
+
+function showCards(text) {
+  if (text === shownCards) return;
+  shownCards = text;
+  figures.replaceChildren(...(parse(text) || []).map(({ name, text: figure, note }) =>
+    el("div", { "data-name": name }, el("b", {}, figure), el("span", {}, name), el("span", { class: "rg-figure-note" }, note))));
+}
+
+function goThere() {
+  const area = maps.getBoundingClientRect();
+  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
+}
+
+const draw = oncePerFrame(() => {
+  const value = objectOrNull(props.value) || { status: "idle" };
+  const status = value.status in STATUS ? value.status : "idle";
+  const changed = root.dataset.status !== status;
+  const another = run !== value.run;
+  root.dataset.status = status;
+  const listing = value.tiles && value.tiles !== "[]" ? value.tiles : "";
+  root.classList.toggle("rg-none", !listing);
+  if (another || listing !== listed) {
+    run = value.run;
+    listed = listing;
+    shape = { w: value.w || 1, h: value.h || 1 };
+    references = { ...JSON.parse(JSON.stringify(value.references || {})), "starting picture": value.start };
+    build();
+    if (another && status !== "idle") goThere();
+  }
+  root.dataset.run = run ?? 0;
+  root.dataset.i = value.i || 0;
+  chip.textContent = STATUS[status];
+  message.textContent = value.message || "";
+  progress.textContent = value.n ? `step ${value.i} of ${value.n}` : "";
+  bar.style.width = `${value.n ? (100 * value.i) / value.n : 0}%`;
+  absent.textContent = value.absent || "";
+  absent.hidden = !value.absent;
+  const notes = parse(value.notes) || {};
+  for (const [key, tile] of tiles) {
+    const source = value.frames?.[key];
+    tile.note.textContent = notes[key] || "";
+    tile.image.alt = [tile.name, notes[key]].filter(Boolean).join(", ");
+    if (!isPicture(source) || source === tile.source) continue;
+    tile.source = tile.image.src = source;
+    tile.image.hidden = false;
+    tile.node.dataset.frames = Number(tile.node.dataset.frames || 0) + 1;
+  }
+  showLegend(parse(value.legend));
+  showCards(value.cards || "");
+  showDetail();
+  const links = JSON.parse(JSON.stringify(value.downloads || []));
+  if (links.length !== downloads.children.length || changed)
+    downloads.replaceChildren(...links.map(({ name, text, href }) => el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text))));
+  if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
+});
+watch("value", draw);
+draw();
