@@ -21,6 +21,7 @@ from redgui import metrics
 
 LEVELS = 255.0  # 8-bit levels in a unit of [0, 1]
 HALF_LEVEL = 0.5 / LEVELS  # an 8-bit truth is known no better
+VISIBLE = 2 / LEVELS  # below this, spread and error are nothing that an eye would see
 FAR = 2.0  # standard deviations
 
 
@@ -74,24 +75,28 @@ class Ensemble:
         return (truth < self.particles.amin(0) - margin) | (truth > self.particles.amax(0) + margin)
 
     @property
-    def open(self) -> Tensor:
-        """Where there is something to be right about: the particles differ, or the truth is not where they agree, (c, h, w)."""
-        return (self.std > self.tolerance) | self.beyond | self.outside
+    def unsettled(self) -> Tensor:
+        """Where there is something to be right about: spread or error exceeds `VISIBLE`, bool (c, h, w).
+
+        What was measured without noise is settled, and would make any share small. A sampler that is sure and wrong stays in.
+        """
+        return (self.std > VISIBLE) | (self.error > VISIBLE)
 
     def figures(self) -> dict[str, Any]:
-        """All figures by name; without a truth those that need none. Shares are of all entries, and of the `open` ones."""
+        """All figures by name; without a truth those that need none. Shares are of all entries, and of the `unsettled` ones."""
         n = len(self.particles)
         rms = float(self.std.square().mean().sqrt())
         found: dict[str, Any] = {"n": n, "mean_std": float(self.std.mean()), "rms_std": rms}
         if self.x_true is None:
             return found
         each = metrics.psnr(self.particles, self._truth)
-        open_, rmse = max(int(self.open.sum()), 1), float(self.error.square().mean().sqrt())
+        unsettled, rmse = self.unsettled, float(self.error.square().mean().sqrt())
         found |= {"psnr_mean": float(metrics.psnr(self.mean, self._truth)), "psnr_particle": float(each.mean())}
-        found |= {"psnr_each": each.tolist(), "rmse": rmse, "open": float(self.open.float().mean())}
+        found |= {"psnr_each": each.tolist(), "rmse": rmse, "unsettled": float(unsettled.float().mean())}
         found |= {"spread_over_error": (1 + 1 / n) ** 0.5 * rms / rmse if rmse > 0 else None}
         for name, where, wanted in (("beyond", self.beyond, share_beyond(n)), ("outside", self.outside, share_outside(n))):
-            found |= {name: float(where.float().mean()), f"{name}_open": int(where.sum()) / open_, f"{name}_calibrated": wanted}
+            share = int((where & unsettled).sum()) / max(int(unsettled.sum()), 1)
+            found |= {name: float(where.float().mean()), f"{name}_unsettled": share, f"{name}_calibrated": wanted}
         return found
 
     @property

@@ -170,11 +170,11 @@ def cards(figures: dict[str, Any]) -> list[dict[str, str]]:
         text = "–" if ratio is None else f"{ratio:.2f}"
         found.append({"name": "spread / error", "text": text, "note": "1 is calibrated; below it the sampler is too sure"})
         for key, name in (("beyond", f"truth beyond {FAR:g} std"), ("outside", "truth outside min..max")):
-            of_normal = " normal" if key == "beyond" else ""
-            wanted = f"{100 * figures[f'{key}_calibrated']:.1f} % if{of_normal} and calibrated (n = {n})"
-            text = f"{100 * figures[f'{key}_open']:.1f} %"
+            law = "normal and calibrated" if key == "beyond" else "calibrated"
+            wanted = f"{100 * figures[f'{key}_calibrated']:.1f} % if {law} (n = {n})"
+            text = f"{100 * figures[f'{key}_unsettled']:.1f} %"
             found.append(
-                {"name": f"{name}, where open", "text": text, "note": f"{wanted}; {100 * figures[key]:.1f} % of all pixels"}
+                {"name": f"{name}, where unsettled", "text": text, "note": f"{wanted}; {100 * figures[key]:.1f} % of all"}
             )
     return found
 
