@@ -156,6 +156,7 @@ class Actions:
         except RedguiError as error:
             gr.Warning(str(error), title="This prior cannot be used")
             return self.prior_name, *(gr.skip(),) * 4
+        values = {**values, self.fit: fitting.usual(self.multiple(values))}
         return gr.skip(), *self._refit(session, values), self._weights(values)
 
     def choose_operator(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
