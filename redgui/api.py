@@ -76,7 +76,7 @@ def restore(
     image: str | Path | Image.Image,
     *,
     mask: str | Path | None = None,
-    fit: str = "crop",
+    fit: str = "auto",
     size: int | None = None,
     prior: str | Prior = "faces-64",
     operator: str | Operator = "inpaint",
@@ -93,7 +93,8 @@ def restore(
     Args:
         image: a path, `example:NAME`, or a PIL picture of any shape.
         mask: a picture whose white pixels are to be filled in; makes the operator an inpainting with it.
-        fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`).
+        fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`);
+            auto: native where the prior takes any size, else crop.
         size: longest side of the fit native; None: 256.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
         sampler: `NAME:knob=value,...`; knobs that are not named come from the presets.
@@ -126,7 +127,7 @@ def restore(
     counted = Counted(loaded)
     many = particles or presets.particles(chosen, H)
     steps = measured(solve(problem, counted, chosen, many), problem, counted)
-    result = finish(picture, problem, loaded, chosen, *watched(steps, watch), fit=fit)
+    result = finish(picture, problem, loaded, chosen, *watched(steps, watch), fit=fitted.how)
     if fitted.original == loaded.picture_shape[-2:]:
         return result
     return replace(result, full=fitting.full_size(fitted, source, result.restored, H, drawn))

@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
     restore = commands.add_parser("restore", help="degrade a picture and restore it")
     restore.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
     restore.add_argument("--mask", metavar="PNG", help="white = to be filled in")
-    restore.add_argument("--fit", default="crop", metavar="crop|pad|stretch|native",
-                         help="how a picture of any shape is brought to what the prior takes")  # fmt: skip
+    restore.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native",
+                         help="how a picture comes to the prior's size; auto: native where any will do")  # fmt: skip
     restore.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (256)")
     restore.add_argument(
         "--prior",

@@ -220,9 +220,15 @@ def _centred(how: Way, original: Size, size: Size, solved: Size, inner: tuple[in
     return Fitting(how, original, size, box, (left, top, left + iw, top + ih), solved)
 
 
-def for_prior(image: Image.Image, prior: Prior, how: str = "crop", longest: int | None = None, H: Operator | None = None,
+def usual(multiple: int) -> Way:
+    """The way to fit where none was chosen: a picture's own size where a network takes any (`Prior.multiple`)."""
+    return "native" if multiple > 1 else "crop"
+
+
+def for_prior(image: Image.Image, prior: Prior, how: str = "auto", longest: int | None = None, H: Operator | None = None,
               given: bool = False) -> Fitting:  # fmt: skip
-    """`plan` for a picture and a prior that is loaded."""
+    """`plan` for a picture and a prior that is loaded; the way `auto` is the `usual` one."""
+    how = usual(prior.multiple) if how == "auto" and longest is None else "native" if how == "auto" else how
     h, w = prior.picture_shape[-2:]
     size = (image.height, image.width)
     return plan(size, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given)

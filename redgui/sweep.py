@@ -171,6 +171,7 @@ class Sweep:
     Args:
         picture: what the record holds: the ground truth, or the measurement itself of a problem without one.
         particles: of each cell.
+        fit: how the person's picture became `picture`, for the record.
         seconds_allowed: of the sweep as a whole, on the clock.
 
     Raises: SamplerError or KnobError, before anything runs.
@@ -183,11 +184,12 @@ class Sweep:
         prior: Prior,
         grid: Grid,
         particles: int = 1,
+        fit: str = "crop",
         seconds_allowed: float = float("inf"),
         clock: Callable[[], float] = time.perf_counter,
     ):
         self.picture, self.problem, self.prior, self.grid, self.particles = picture, problem, prior, grid, particles
-        self.seconds_allowed, self.clock = seconds_allowed, clock
+        self.fit, self.seconds_allowed, self.clock = fit, seconds_allowed, clock
         self.cells = grid.cells
         if len(self.cells) * particles > MOST_PICTURES:
             most = max(1, MOST_PICTURES // len(self.cells))
@@ -234,7 +236,7 @@ class Sweep:
         """What reproduces a cell alone, up to the rounding of a batched convolution."""
         if cell.last is None:
             raise RuntimeError("a cell has no record before its first step")
-        return Record.of(self.picture, self.problem, self.prior, cell.sampler, cell.last)
+        return Record.of(self.picture, self.problem, self.prior, cell.sampler, cell.last, fit=self.fit)
 
     def _start(self, sampler: Sampler) -> Callable[[Prior], Iterator[Measured]]:
         def of(asking: Prior) -> Iterator[Measured]:

@@ -240,3 +240,16 @@ def test_a_picture_of_the_priors_size_has_no_other_size(tmp_path):
     result = api.restore(smooth(32, 32), **FAST)
     assert result.full is None
     assert not (result.save(tmp_path) / "restored-full.png").exists()
+
+
+@pytest.mark.parametrize(("multiple", "how"), [(0, "crop"), (1, "crop"), (8, "native")])  # a network, a closed form, a network
+def test_the_usual_way_is_native_where_a_network_takes_any_size(multiple, how, monkeypatch):
+    monkeypatch.setattr(GaussianPrior, "multiple", multiple)
+    found = fitting.for_prior(Image.new("RGB", (96, 80)), GaussianPrior(size=64))
+    assert (found.how, found.size) == (how, (80, 96) if how == "native" else (64, 64))
+
+
+def test_a_longest_side_means_native(monkeypatch):
+    monkeypatch.setattr(GaussianPrior, "multiple", 0)
+    with pytest.raises(FitError, match="takes 64x64 alone"):
+        fitting.for_prior(Image.new("RGB", (96, 80)), GaussianPrior(size=64), longest=128)

@@ -137,7 +137,7 @@ def test_samplers_that_need_a_linear_operator_say_so(prior):
         if cls.needs is operators.Operator:
             solve(problem, prior, cls()).close()
         else:
-            with pytest.raises(SamplerError, match="of a decoded latent is not one"):
+            with pytest.raises(SamplerError, match="of a decoded latent is not that"):
                 solve(problem, prior, cls())
 
 

@@ -207,7 +207,7 @@ class Untouched(GaussianPrior):
 
 def test_an_operator_that_does_not_fit_is_refused_before_the_network_runs():
     problem = Problem.simulate(torch.zeros(1, 3, 16, 16), Square())
-    with pytest.raises(SamplerError, match="Spectral needs a spectral operator, but Squaring is not one") as caught:
+    with pytest.raises(SamplerError, match="Spectral needs a spectral operator, and Squaring is not that") as caught:
         solve(problem, Untouched(size=16), Spectral())
     fitting = [s for s in SAMPLERS if s.accepts(Square())]
     assert fitting

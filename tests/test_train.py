@@ -205,7 +205,7 @@ def test_the_export_is_a_prior_whose_denoiser_is_that_of_the_averaged_weights(tr
     saved = state.load(out / "state")
     net = UNet2DModel.from_config(json.loads((out / "unet" / "config.json").read_text()))
     net.load_state_dict({key: value.half().float() for key, value in saved["average"].items()})
-    prior = load(str(out), device="cpu")
+    prior = load(str(out), device="cpu", precision="fp32")
     averaged = DiffusersPrior(net, prior.sigmas.square().add(1).reciprocal(), "v_prediction", prior.shape)
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     for sigma in (0.1, 1.0, 100.0):

@@ -91,11 +91,11 @@ class Sampler(abc.ABC):
         if self.accepts(H):
             return
         kinds = {Operator: "differentiable", LinearOperator: "linear", SpectralOperator: "spectral"}
-        needed = kinds.get(self.needs, self.needs.__name__)
+        needed = f"a {kinds[self.needs]} operator" if self.needs in kinds else self.needs.label.lower()
         others = ", ".join(s.label for s in samplers if s.accepts(H))
         raise SamplerError(
-            f"{self.label} needs a {needed} operator, but {H.label} is not one. "
-            f"Choose another operator{f', or one of: {others}' if others else ''}."
+            f"{self.label} needs {needed}, and {H.label} is not that. "
+            f"Choose another degradation{f', or one of: {others}' if others else ''}."
         )
 
 

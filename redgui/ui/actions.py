@@ -160,6 +160,7 @@ class Actions:
         except RedguiError as error:
             gr.Warning(str(error), title="This prior cannot be used")
             return self.prior_name, *(gr.skip(),) * 4
+        values = {**values, self.fit: fitting.usual(self.multiple(values))}
         return gr.skip(), *self._refit(session, values), self._weights(values)
 
     def choose_operator(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
@@ -242,8 +243,10 @@ class Actions:
         try:
             picture, problem, fitted = self.build_problem(session, values)
             sampler, particles = self.build_sampler(values), self.build_setting(values).particles
-            source, prior = self.source(session), self.load_prior(values)
-            session.run = Run(picture, problem, prior, sampler, particles, SECONDS_ALLOWED, fitting=fitted, source=source)
+            session.run = Run(
+                picture, problem, self.load_prior(values), sampler, particles,
+                seconds_allowed=SECONDS_ALLOWED, fitting=fitted, source=self.source(session),
+            )  # fmt: skip
         except RedguiError as error:
             yield (views.blank(session.runs, "error", str(error)), *idle())
             return

@@ -10,6 +10,7 @@ import torch
 
 from redgui import knobs, presets
 from redgui.errors import RedguiError
+from redgui.fitting import Fitting
 from redgui.operators import Operator
 from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, Sampler
@@ -127,11 +128,11 @@ class CompareActions:
             yield scoreboard.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
             return
         try:
-            picture, problem, _ = self.actions.build_problem(session, values)
+            picture, problem, fitted = self.actions.build_problem(session, values)
             if (budget := self._budget(values)) is not None:
                 names = [(key, label, knobs.spec(of)) for key, label, of in self._fielded(comparison, values, problem)]
                 yield scoreboard.blank(number, "waiting", COUNTING, problem, names, budget), gr.skip(), gr.skip()
-            comparison.race = race = self._race(comparison, values, picture, problem)
+            comparison.race = race = self._race(comparison, values, picture, problem, fitted)
         except RedguiError as error:
             yield scoreboard.blank(number, "error", str(error)), *_buttons(False)
             return
@@ -172,7 +173,7 @@ class CompareActions:
 
     # ---- pieces
 
-    def _race(self, comparison: Comparison, values: Values, picture: torch.Tensor, problem: Problem) -> Race:
+    def _race(self, comparison: Comparison, values: Values, picture: torch.Tensor, problem: Problem, fitted: Fitting) -> Race:
         prior, particles = self.actions.load_prior(values), self.actions.build_setting(values).particles
         budget, contestants = self._budget(values), []
         for key, label, sampler in self._fielded(comparison, values, problem):
@@ -180,7 +181,8 @@ class CompareActions:
             if budget is not None:
                 sampler, plan = within(sampler, problem.sigma_y, budget)
             many = max(particles, presets.particles(sampler, problem.H))
-            contestants.append(Contestant(key, label, Run(picture, problem, prior, sampler, many), budget, plan))
+            run = Run(picture, problem, prior, sampler, many, fitting=fitted)
+            contestants.append(Contestant(key, label, run, budget, plan))
         return Race(contestants, SECONDS_ALLOWED)
 
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[tuple[str, str, Sampler]]:

@@ -104,7 +104,8 @@ class ParticleActions:
             picture, problem, fitted = self.actions.build_problem(session, values)
             sampler = self.actions.samplers[str(values[self.sampler])].build(values)
             prior, count = self.actions.load_prior(values), self._count(values)
-            particles.run = run = Run(picture, problem, prior, sampler, count, SECONDS_ALLOWED, fitting=fitted)
+            allowed = SECONDS_ALLOWED
+            particles.run = run = Run(picture, problem, prior, sampler, count, seconds_allowed=allowed, fitting=fitted)
         except RedguiError as error:
             yield particle_board.blank(number, "error", str(error)), *_buttons(False)
             return

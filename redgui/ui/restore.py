@@ -7,8 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from redgui import knobs, presets, priors
-from redgui.fitting import WAYS
+from redgui import fitting, knobs, presets, priors
 from redgui.operators import OPERATORS, Inpaint
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui import components, controls
@@ -46,8 +45,9 @@ def _problem(a: Actions) -> None:
             [(str(p), p.stem) for p in examples], columns=len(examples), rows=1, height=64, allow_preview=False,
             show_label=False, interactive=False, buttons=[], elem_id="examples", object_fit="cover", label="Examples",
         )  # fmt: skip
-        ways = [(controls.fit_name(way), way) for way in WAYS]
-        a.fit = gr.Radio(ways, value="crop", label="Fit", elem_id="fit", visible="hidden")
+        ways = [(controls.fit_name(way), way) for way in fitting.WAYS]
+        usual = fitting.usual(priors.multiple_of(a.prior_name) if a.prior_name in priors.bundled() else 0)
+        a.fit = gr.Radio(ways, value=usual, label="Fit", elem_id="fit", visible="hidden")
     a.operator = gr.Dropdown(
         [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator", filterable=False
     )

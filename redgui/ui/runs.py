@@ -4,7 +4,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from PIL import Image
@@ -44,6 +44,7 @@ class Run:
     prior: Prior
     sampler: Sampler
     particles: int = 1
+    _: KW_ONLY
     seconds_allowed: float = float("inf")
     heard: Callable[[Measured], None] | None = None  # called after every step, before the knobs of the next are settled
     fitting: Fitting | None = None  # how the person's picture `source` became `picture`

@@ -131,10 +131,10 @@ class SweepActions:
             yield sweep_board.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
             return
         try:
-            picture, problem, _ = self.actions.build_problem(session, values)
+            picture, problem, fitted = self.actions.build_problem(session, values)
             particles = self.actions.build_setting(values).particles
             prior = self.actions.load_prior(values)
-            sweeping.sweep = sweep = Sweep(picture, problem, prior, self._grid(values), particles, SECONDS_ALLOWED)
+            sweeping.sweep = sweep = Sweep(picture, problem, prior, self._grid(values), particles, fitted.how, SECONDS_ALLOWED)
         except RedguiError as error:
             yield sweep_board.blank(number, "error", str(error)), *_buttons(False)
             return

@@ -145,7 +145,7 @@ def slowly(monkeypatch) -> None:
     quick = GaussianPrior.denoise
 
     def slow(self, x, sigma):
-        time.sleep(0.03)
+        time.sleep(0.2)
         return quick(self, x, sigma)
 
     monkeypatch.setattr(GaussianPrior, "denoise", slow)
