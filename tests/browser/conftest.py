@@ -3,9 +3,12 @@
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+# An app that ends clears gradio's copies of pictures, whose folder is otherwise one for all apps of a machine.
+os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="redgui-browser-"))
 
 import gradio as gr
 import pytest

@@ -164,7 +164,7 @@ def test_repulsive_particles_and_posterior_samples(open_tab):
         assert (tab.particles.sampler.name, len(tab.particles.last.x0_hat)) == (name, 3)
     tab.show("Restore")
     tab.page.locator("#operator input").click()
-    tab.page.get_by_role("option", name="HDR", exact=False).first.click()
+    tab.page.get_by_role("option", name="High dynamic range", exact=True).click()
     tab.show()
     tab.choose("DDRM (posterior samples)")
     tab.run("error")
