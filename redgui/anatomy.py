@@ -118,7 +118,7 @@ def levels(prior: Prior, sampler: RedDiff) -> list[float]:
 
 
 def drowned(x0: Tensor, sigma: float, eps: Tensor) -> Tensor:
-    """x_t = alpha_t x0 + sigma_t eps as the paper has it, so that its variance stays bounded: (x0 + sigma eps) / sqrt(1 + sigma^2)."""
+    """x_t = alpha_t x0 + sigma_t eps, as the paper has it: (x0 + sigma eps) / sqrt(1 + sigma^2), whose variance stays bounded."""
     return (x0 + sigma * eps) / (1 + sigma**2) ** 0.5
 
 

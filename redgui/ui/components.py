@@ -22,7 +22,12 @@ from redgui import images
 from redgui.errors import RedguiError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-STYLES = (ASSETS / "style.css", ASSETS / "layout.css", ASSETS / "compare.css")  # for launch(css_paths=...)
+STYLES = (
+    ASSETS / "style.css",
+    ASSETS / "layout.css",
+    ASSETS / "compare.css",
+    ASSETS / "learn.css",
+)  # for launch(css_paths=...)
 MAX_SIDE = 4096  # of a mask that a browser sends
 
 
@@ -197,3 +202,28 @@ def race_view(elem_id: str, **options: Any) -> gr.HTML:
     Events: `stop` and `select` (open in Restore) with {"key"}.
     """
     return _component("race", ("common", "plot", "before_after", "zoom", "compare"), elem_id, options)
+
+
+def task_cards(elem_id: str, **options: Any) -> gr.HTML:
+    """A strip of things to try. Event `select` with {"name"}.
+
+    Value: {"tasks": [{"name", "label", "about", "note", "before": data URL, "after": data URL}]} or None.
+    """
+    return _component("cards", ("common", "cards"), elem_id, options)
+
+
+def schedule_view(elem_id: str, **options: Any) -> gr.HTML:
+    """The noise levels of a run, and a picture at some of them. Event `select` with {"sigma"}.
+
+    Value: {"sigma": [one per iteration], "pictures": [{"sigma", "src"}], "now": sigma} or None.
+    """
+    return _component("schedule", ("common", "plot", "schedule"), elem_id, options)
+
+
+def anatomy_view(elem_id: str, **options: Any) -> gr.HTML:
+    """One iteration in pictures. A value with a message shows that alone.
+
+    Value: {"rows": [{"title", "pieces": [{"key", "sign", "name", "formula", "text", "of": "" or a colour of its bar}]}],
+    "pictures": {key: {"src", "note", "share": 0 to 1 or None}}, "sigma", "seed"}, or {"message"}, or None.
+    """
+    return _component("anatomy", ("common", "learn"), elem_id, options)
