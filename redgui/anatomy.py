@@ -118,7 +118,7 @@ def levels(prior: Prior, sampler: RedDiff) -> list[float]:
 
 
 def drowned(x0: Tensor, sigma: float, eps: Tensor) -> Tensor:
-    """x_t = alpha_t x0 + sigma_t eps, as the paper has it: (x0 + sigma eps) / sqrt(1 + sigma^2), whose variance stays bounded."""
+    """x_t = alpha_t x0 + sigma_t eps, the paper's noisy picture of bounded variance: (x0 + sigma eps) / sqrt(1 + sigma^2)."""
     return (x0 + sigma * eps) / (1 + sigma**2) ** 0.5
 
 
@@ -127,7 +127,10 @@ def rms(v: Tensor) -> float:
     return float(v.square().mean().sqrt())
 
 
-def signed(v: Tensor) -> tuple[Tensor, float]:
-    """v around mid grey, in [-1, 1], and the value that is white (its negative is black): of the largest per cent the least."""
+def signed(v: Tensor, least: float = 1e-5) -> tuple[Tensor, float]:
+    """v around mid grey, in [-1, 1], and the value that is white (its negative is black).
+
+    That is the 99th percentile of |v|, so that single pixels do not grey the rest; below `least` it is round-off: all grey.
+    """
     scale = float(v.detach().abs().flatten().float().quantile(0.99))
-    return (v / scale if scale > 0 else torch.zeros_like(v)).clamp(-1, 1), scale
+    return ((v / scale).clamp(-1, 1), scale) if scale > least else (torch.zeros_like(v), 0.0)

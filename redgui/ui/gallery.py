@@ -81,7 +81,7 @@ def _tuned(actions: Actions, H: Any, sigma_y: float) -> dict[Any, Any]:
 
 
 def _finished(task: Task, number: int) -> tuple[Any, Any]:
-    """The live view with the restored picture, and the result as after a run; without it where the setting has changed since."""
+    """The live view with the restored picture, and the result as after a run; none where the setting has changed since."""
     problem = task.problem()
     if not _stored(task):
         return views.blank(number, "idle", UNFINISHED, problem.start()), None

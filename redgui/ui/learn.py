@@ -133,7 +133,8 @@ def drawn(a: Anatomy, problem: Problem, sampler: RedDiff) -> dict[str, Any]:
     def around_grey(v: Tensor, note: str = "", *, bar: bool = False) -> dict[str, Any]:
         shown, scale = anatomy.signed(v)
         size = anatomy.rms(v)
-        text = f"rms {_short(size)}, white is +{_short(scale)}" + (f"; {note}" if note else "")
+        text = f"rms {_short(size)}, white is +{_short(scale)}" if scale > 0 else "zero"
+        text += f"; {note}" if note else ""
         return {"src": images.data_url(shown, "jpeg", quality=92), "note": text, "share": size / longest if bar else None}
 
     weighed = f"held back to {held:.0%}, the residual being near σ_y" if held < 0.995 else "full weight"
@@ -142,7 +143,8 @@ def drawn(a: Anatomy, problem: Problem, sampler: RedDiff) -> dict[str, Any]:
         "rows": texts.ROWS,
         "pictures": {
             "mu": picture(a.mu),
-            "x": picture(alpha * a.x, f"α_t = {_short(alpha)}, σ_t = {_short(alpha * a.sigma)}, σ = {_short(a.sigma)}"),
+            "eps": {"src": images.data_url((a.eps / 3).clamp(-1, 1), "jpeg", quality=92), "note": "white is +3"},
+            "x": picture(alpha * a.x, f"αₜ = {_short(alpha)}, σₜ = {_short(alpha * a.sigma)}, σ = {_short(a.sigma)}"),
             "x0_hat": picture(a.x0_hat),
             "error": around_grey(a.error),
             "data": around_grey(a.data, weighed, bar=True),
