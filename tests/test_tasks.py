@@ -87,7 +87,7 @@ def test_its_command_line_is_the_same_setting(task, monkeypatch):
     cli.main(shlex.split(task.command)[3:])
     assert asked["image"] == f"example:{task.picture}"
     H = api.parse_operator(asked["operator"])[0]
-    assert H == task.build_operator()
+    assert task.build_operator() == H
     assert presets.sampler_for(asked["sampler"], H, asked["sigma_y"]) == task.build_sampler()
     assert (asked["sigma_y"], asked["seed"]) == (task.sigma_y, task.seed)
 

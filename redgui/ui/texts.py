@@ -20,8 +20,9 @@ the square root of the signal-to-noise ratio.
 
 WEIGHTS = r"""
 $\lambda_t = \lambda\, g(\sigma)$ says how far the prior is trusted at each level. The paper's choice is linear, $g = \sigma$:
-then $\lambda_t(\epsilon_\theta - \epsilon) = \lambda\,(\mu - D(\mu + \sigma\epsilon, \sigma))$ exactly, which is *regularisation
-by denoising*. Steps and weighting are those of the Restore tab; a click on a picture takes an iteration apart at its level.
+then $\lambda_t(\epsilon_\theta - \epsilon) = \lambda\,(\mu - D(\mu + \sigma\epsilon, \sigma))$ exactly, which is
+*regularisation by denoising*. Steps and weighting are those of the Restore tab; a click on a picture takes an
+iteration apart at its level.
 """
 
 ITERATION = """

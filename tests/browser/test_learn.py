@@ -92,7 +92,7 @@ def test_run_after_a_card_is_that_task(app, open_app):
     expect(page.locator("#live .rg-live")).to_have_attribute("data-status", "running")
     task, run = tasks.find("motion"), session(app).run
     assert run.sampler == task.build_sampler()
-    assert run.problem.H == task.build_operator()
+    assert task.build_operator() == run.problem.H
     assert (run.problem.sigma_y, run.problem.seed, run.particles) == (task.sigma_y, task.seed, task.particles())
     assert np.array_equal(run.problem.y.numpy(), task.problem().y.numpy())
 
