@@ -10,9 +10,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from redgui import priors
+from redgui.ui import gallery
 from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES
+from redgui.ui.learn import learn_tab
 from redgui.ui.particles import particles_tab
 from redgui.ui.restore import QUIET, restore_tab
 from redgui.ui.sweep import sweep_tab
@@ -34,10 +36,12 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         gr.HTML(HEADER, padding=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
+                cards = gallery.task_strip()
                 restore_tab(actions)
             compare = gr.Tab("Compare", id="compare")
             sweep = gr.Tab("Sweep", id="sweep")
             particles = gr.Tab("Particles", id="particles")
+            learn = gr.Tab("Learn", id="learn")
         everything = {
             actions.operator, actions.mask, actions.given, actions.fit, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
@@ -48,6 +52,9 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
             sweep_tab(actions, sweep, tabs, everything)
         with particles:
             particles_tab(actions, particles, everything)
+        with learn:
+            learn_tab(actions, learn, everything)
+        gallery.wire(cards, actions, everything)
         demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.fit, actions.weights], **QUIET)
         demo.unload(actions.leave)
     demo.queue(max_size=32, default_concurrency_limit=8)

@@ -15,7 +15,7 @@ from redgui.problem import Problem
 from redgui.samplers import RedDiff, Sampler
 from redgui.ui import components, controls, views
 from redgui.ui.controls import Controls, Setting, one_of
-from redgui.ui.outcome import busy, ended, idle, wrong
+from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session, Sessions
 
@@ -221,7 +221,7 @@ class Actions:
     def get_ready(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """At the click, before the queue: the measurement's start is shown at once."""
         session = self.sessions.of(request.session_hash)
-        session.stop_wanted = False
+        session.stop_wanted, session.task = False, None
         session.runs += 1
         try:
             _, problem, _ = self.build_problem(session, values)
@@ -232,7 +232,7 @@ class Actions:
     def get_ready_again(self, request: gr.Request) -> tuple[Any, ...]:
         """The same for going on with a run: its picture stays."""
         session = self.sessions.of(request.session_hash)
-        session.stop_wanted = False
+        session.stop_wanted, session.task = False, None
         if session.run is None:
             return (views.blank(session.runs, "waiting", WAITING), *busy())
         return (views.live(session.run, session.runs, "waiting", WAITING), *busy())
@@ -282,7 +282,7 @@ class Actions:
         run, number = session.run, session.runs
         assert run is not None
         if session.stop_wanted:
-            yield ended(run, number, "Stopped before it began.")
+            yield self._ended(session, run, number, "Stopped before it began.")
             return
         yield (views.live(run, number, "running"), *busy())
         began, before = time.perf_counter(), (run.last.i + 1 if run.last else 0)
@@ -292,12 +292,19 @@ class Actions:
             with closing(newest(run.play(HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
                 for step in steps:
                     rate = (step.i + 1 - before) / max(time.perf_counter() - began, 1e-6)
-                    if not run.finished:
+                    if not run.finished and session.task is None:
                         yield (views.live(run, number, "running", rate=rate), *skip)
         except RedguiError as error:
-            yield ended(run, number, str(error), rate, "error")
+            yield self._ended(session, run, number, str(error), rate, "error")
             return
-        yield ended(run, number, "" if run.finished else "Stopped. Continue makes the remaining steps.", rate)
+        yield self._ended(session, run, number, "" if run.finished else "Stopped. Continue makes the remaining steps.", rate)
+
+    def _ended(self, session: Session, run: Run, *what: Any) -> tuple[Any, ...]:
+        """Everything at the end of a run; the buttons alone where a task's finished result has taken its place."""
+        if session.task is None:
+            return ended(run, *what)
+        session.run = None
+        return (gr.skip(),) * 3 + buttons(None)
 
     # ---- pieces
 

@@ -22,6 +22,7 @@ class Session:
     source: Image.Image | None = None  # the person's picture, upright RGB
     run: Run | None = None
     stop_wanted: bool = False
+    task: str | None = None  # whose finished result has taken the place of a run
     version: int = 0  # of the picture in the mask editor
     runs: int = 0
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
