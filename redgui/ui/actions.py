@@ -243,8 +243,8 @@ class Actions:
         try:
             picture, problem, fitted = self.build_problem(session, values)
             sampler, particles = self.build_sampler(values), self.build_setting(values).particles
-            session.run = Run(picture, problem, self.load_prior(values), sampler, particles, SECONDS_ALLOWED, fitted,
-                              self.source(session))  # fmt: skip
+            session.run = Run(picture, problem, self.load_prior(values), sampler, particles, SECONDS_ALLOWED, fitting=fitted,
+                              source=self.source(session))  # fmt: skip
         except RedguiError as error:
             yield (views.blank(session.runs, "error", str(error)), *idle())
             return
