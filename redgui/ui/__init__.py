@@ -7,13 +7,16 @@ from typing import Any
 # Before gradio is imported: no analytics and no look-up of versions, so the app works with the network cut off.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-import gradio as gr
+from redgui.ui import hosting  # first: where GPUs are lent, its package wants to be there before CUDA is
+
+import gradio as gr  # isort: skip
 
 from redgui import priors
 from redgui.ui import gallery
 from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES
+from redgui.ui.endpoints import add_endpoints
 from redgui.ui.learn import learn_tab
 from redgui.ui.particles import particles_tab
 from redgui.ui.restore import QUIET, restore_tab
@@ -31,7 +34,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         prior: the diffusion model that is chosen at the start.
         public: for a host that strangers use: only listed priors.
     """
-    actions = Actions(prior, device, precision, public)
+    actions = Actions(prior, *hosting.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
         with gr.Tabs() as tabs:
@@ -57,6 +60,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         gallery.wire(cards, actions, everything)
         demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.fit, actions.weights], **QUIET)
         demo.unload(actions.leave)
+        add_endpoints(actions)
     demo.queue(max_size=32, default_concurrency_limit=8)
     demo.actions = actions  # for those who look after the app: tests and the warm-up
     return demo

@@ -13,11 +13,12 @@ from redgui.errors import RedguiError
 from redgui.operators import Inpaint, Operator, masks
 from redgui.problem import Problem
 from redgui.samplers import RedDiff, Sampler
-from redgui.ui import components, controls, views
+from redgui.ui import away, components, controls, views
 from redgui.ui.controls import Controls, Setting, one_of
 from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session, Sessions
+from redgui.ui.uploads import uploaded
 
 Values = Mapping[Any, Any]
 HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
@@ -64,7 +65,11 @@ class Actions:
 
     def load_prior(self, values: Values) -> priors.Prior:
         """The prior that is chosen, loaded once for everybody."""
-        name = self.chosen_prior(values)
+        return self.prior_named(values[self.prior])
+
+    def prior_named(self, name: Any) -> priors.Prior:
+        """A prior by its name, None for the app's own; on a public host one of the list. Raises PriorError."""
+        name = str(name or self.prior_name)
         if self.public and name not in {card.name for card in priors.PRIORS}:
             raise priors.PriorError(f"{name!r} is not offered here; choose a prior of the list.")
         return priors.load(name, self.device, self.precision)
@@ -135,8 +140,8 @@ class Actions:
             return (gr.skip(),) * 4
         session = self.sessions.of(request.session_hash)
         try:
-            session.source = images.read(path)
-        except images.ImageError as error:
+            session.source = images.read(uploaded(path))
+        except RedguiError as error:
             gr.Warning(str(error), title="This picture cannot be read")
             return self.source(session), *(gr.skip(),) * 3
         return gr.skip(), *self._refit(session, values)
@@ -289,7 +294,7 @@ class Actions:
         skip = (gr.skip(),) * 5
         rate: float | None = None
         try:
-            with closing(newest(run.play(HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
+            with closing(newest(away.play(run, HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
                 for step in steps:
                     rate = (step.i + 1 - before) / max(time.perf_counter() - began, 1e-6)
                     if not run.finished and session.task is None:

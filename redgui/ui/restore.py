@@ -10,7 +10,7 @@ import gradio as gr
 from redgui import fitting, knobs, presets, priors
 from redgui.operators import OPERATORS, Inpaint
 from redgui.samplers import SAMPLERS, RedDiff
-from redgui.ui import components, controls
+from redgui.ui import components, controls, hosting
 from redgui.ui.actions import Actions
 from redgui.ui.controls import SETTING, Controls, Setting
 
@@ -79,6 +79,7 @@ def _sampler(a: Actions) -> None:
                 [(f"+{n} steps", n) for n in (10, 25, 50, 100, 250, 500)], value=50, label="More steps", show_label=False,
                 container=False, elem_id="more", min_width=100, scale=1, filterable=False,
             )  # fmt: skip
+    hosting.note()
     several = len(SAMPLERS) > 1
     a.sampler = gr.Dropdown(
         [(s.label, s.name) for s in SAMPLERS], value="reddiff", label="Sampler", elem_id="sampler", visible=several or "hidden",

@@ -1,5 +1,6 @@
 """A run that a person watches: it can be tuned, stopped and gone on with. No gradio here."""
 
+import contextvars
 import dataclasses
 import threading
 import time
@@ -105,6 +106,17 @@ class Run:
         """Ends `play` after the iteration in progress. From any thread."""
         self._stop.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop and not yet to go on."""
+        return self._stop.is_set()
+
+    def wanted(self) -> Sampler | None:
+        """The sampler that was asked for since the last step, for whoever makes the steps in this Run's place."""
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+        return wanted
+
     def close(self) -> None:
         """Frees what the suspended stream holds. Record and film stay; it cannot be gone on with."""
         self._stream.close()
@@ -150,8 +162,7 @@ class Run:
 
     def _take(self, after: int) -> Sampler | None:
         """The sampler that a person asked for since, noted as a change after step `after`; None if nothing differs."""
-        with self._lock:
-            wanted, self._wanted = self._wanted, None
+        wanted = self.wanted()
         if wanted is None:
             return None
         old, new = knobs.values(self.now), knobs.values(wanted)
@@ -192,7 +203,8 @@ def newest(stream: Iterator[Measured], stop: Callable[[], None]) -> Generator[Me
             over.set()
             news.set()
 
-    thread = threading.Thread(target=work, daemon=True, name="solver")
+    # In the context of who looks on: a host that lends GPUs wants to know for whom.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True, name="solver")
     thread.start()
     try:
         shown = None

@@ -3,9 +3,12 @@
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+# A folder of these tests' own: one in /tmp that another user's gradio has made cannot be written to, and its files are refused.
+os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="redgui-tests-")
 
 import gradio as gr
 import pytest
@@ -63,6 +66,7 @@ def serve() -> Iterator[Callable[..., str]]:
     yield serve_
     for demo in running:
         demo.close(verbose=False)
+    shutil.rmtree(os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
