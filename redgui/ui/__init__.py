@@ -12,7 +12,8 @@ import gradio as gr
 from redgui import priors
 from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
-from redgui.ui.components import STYLES
+from redgui.ui.components import STYLES, run_keeper
+from redgui.ui.history import history_tab
 from redgui.ui.restore import QUIET, restore_tab
 
 HEADER = """<div class="rg-header"><h1>redgui</h1>
@@ -30,17 +31,23 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
     actions = Actions(prior, device, precision, public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
+        keeper = run_keeper("keeper", elem_classes="rg-off")
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
                 restore_tab(actions)
             compare = gr.Tab("Compare", id="compare")
+            history = gr.Tab("History", id="history")
         everything = {
             actions.operator, actions.mask, actions.given, actions.fit, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
         }  # fmt: skip
         with compare:
             compare_tab(actions, compare, tabs, everything)
-        demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.fit, actions.weights], **QUIET)
+        with history:
+            history_tab(actions, keeper, tabs, everything)
+        page = [actions.mask, actions.measurement, actions.fit, actions.weights]
+        loaded = demo.load(actions.load_page, everything, page, **QUIET)
+        loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
         demo.unload(actions.leave)
     demo.queue(max_size=32, default_concurrency_limit=8)
     demo.actions = actions  # for those who look after the app: tests and the warm-up

@@ -22,7 +22,12 @@ from redgui import images
 from redgui.errors import RedguiError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-STYLES = (ASSETS / "style.css", ASSETS / "layout.css", ASSETS / "compare.css")  # for launch(css_paths=...)
+STYLES = (
+    ASSETS / "style.css",
+    ASSETS / "layout.css",
+    ASSETS / "compare.css",
+    ASSETS / "history.css",
+)  # for launch(css_paths=...)
 MAX_SIDE = 4096  # of a mask that a browser sends
 
 
@@ -197,3 +202,21 @@ def race_view(elem_id: str, **options: Any) -> gr.HTML:
     Events: `stop` and `select` (open in Restore) with {"key"}.
     """
     return _component("race", ("common", "plot", "before_after", "zoom", "compare"), elem_id, options)
+
+
+def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
+    """Keeps ended runs in the browser (IndexedDB), and opens the link by which the page was called. It shows nothing.
+
+    Value: {"entry": JSON of an entry (`redgui.ui.entries`)} or {"loaded": True} when the page is ready for its link.
+    Event `select` with {"query", "record"}: a link, and the stored record (JSON) of its picture or None.
+    """
+    return _component("keeper", ("common", "records", "keeper"), elem_id, options)
+
+
+def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
+    """The runs that the browser keeps: a gallery, and one of them at large.
+
+    Value: {"entry": JSON of an entry that is no run of this browser, or "", "error": str}.
+    Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run).
+    """
+    return _component("history", ("common", "before_after", "records", "history"), elem_id, options)

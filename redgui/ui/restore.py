@@ -165,4 +165,9 @@ def _wire(a: Actions) -> None:
     went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.go_on, everything, outcome, **running)
     for event in (started, went_on):
         event.failure(a.broke, None, outcome, **QUIET)
+    a.outcome, a.running, a.over = (
+        outcome,
+        running,
+        (started, went_on),
+    )  # for who starts runs from elsewhere, or looks after them
     a.stop.click(a.halt, None, None, **QUIET)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from redgui.record import Record
 from redgui.ui.race import Comparison
 from redgui.ui.runs import Run
 
@@ -25,6 +26,8 @@ class Session:
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
     particles_given: int = 1  # what the page itself chose, so that a person's own choice is left alone
     comparison: Comparison = field(default_factory=Comparison)
+    opened: Record | None = None  # the record whose settings were taken last
+    kept: tuple[Run | None, str, int] = (None, "", 0)  # the run that the browser keeps, its key there, and its steps so far
     seen: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:

@@ -66,10 +66,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     restored = run.last.estimate
     record = run.record()
     png = images.data_url(restored)
-    befores = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
-    befores.append({"name": start_name(problem), "src": images.data_url(problem.start())})
-    if problem.x_true is not None:
-        befores.append({"name": "original", "src": images.data_url(problem.x_true)})
+    shown = befores(problem)
     gallery = []
     if len(particles) > 1:
         reported = "mean" if run.last.best is None else "least residual"
@@ -85,13 +82,21 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         "run": number,
         "w": restored.shape[-1],
         "h": restored.shape[-2],
-        "before": befores[0],
-        "befores": befores,
+        "before": shown[0],
+        "befores": shown,
         "after": {"name": "restored", "src": png},
         "figures": figures(summary(run.last, problem), problem),
         "gallery": gallery,
         "downloads": downloads,
     }
+
+
+def befores(problem: Problem) -> list[dict[str, str]]:
+    """What a result is compared with: the measurement first, then the start and, where it is known, the original."""
+    start = problem.start()
+    found = [("measurement", _to_shape(problem.H.picture(problem.y), start)), (start_name(problem), start)]
+    found += [] if problem.x_true is None else [("original", problem.x_true)]
+    return [{"name": name, "src": images.data_url(picture)} for name, picture in found]
 
 
 def figures(found: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
