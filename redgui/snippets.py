@@ -37,7 +37,7 @@ class LinkError(RedguiError):
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a run is made of but the picture, which is an `example` by its name or known by the number `picture`, or neither."""
+    """All that a run is made of but the picture: an `example` by its name, one known by the number `picture`, or neither."""
 
     H: "Operator"
     sampler: "Sampler"

@@ -22,12 +22,7 @@ from redgui import images
 from redgui.errors import RedguiError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-STYLES = (
-    ASSETS / "style.css",
-    ASSETS / "layout.css",
-    ASSETS / "compare.css",
-    ASSETS / "history.css",
-)  # for launch(css_paths=...)
+STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "layout", "compare", "history"))  # for launch(css_paths=...)
 MAX_SIDE = 4096  # of a mask that a browser sends
 
 

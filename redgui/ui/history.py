@@ -25,6 +25,8 @@ from redgui.ui.restore import QUIET, SPOKEN
 from redgui.ui.sessions import Session
 
 Values = Mapping[Any, Any]
+PICTURE_MISSING = "The link does not carry the picture that it was made with, nor does this browser know it: give the picture."
+PIXELS_DIFFER = "The pixels differ from the record's: another device, another precision or another version."
 
 
 class HistoryActions:
@@ -73,7 +75,7 @@ class HistoryActions:
             settings = Settings.of(record)
             opened = self._opened(session, values, settings, request, record)
         except RedguiError as error:
-            raise gr.Error(str(error), title="This run cannot be opened", print_exception=False) from None
+            raise gr.Error(f"This run cannot be opened: {error}", print_exception=False) from None
         session.opened = record
         return opened | {self.tabs: gr.update(selected="restore")}
 
@@ -88,10 +90,9 @@ class HistoryActions:
             record = self._with_picture(settings, event)
             opened = self._opened(session, values, settings, request, record, by_link=True)
         except RedguiError as error:
-            raise gr.Error(f"{error} Nothing was changed.", title="This link cannot be opened", print_exception=False) from None
+            raise gr.Error(f"This link cannot be opened: {error} Nothing was changed.", print_exception=False) from None
         if settings.picture and record is None:
-            gr.Info("The link does not carry the picture that it was made with, and this browser does not know it: give the picture.",
-                    title="Settings opened, picture missing", duration=None)  # fmt: skip
+            gr.Info(PICTURE_MISSING, title="Settings opened, picture missing", duration=None)
         return opened
 
     def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
@@ -171,7 +172,7 @@ class HistoryActions:
 
 
 def history_tab(actions: Actions, keeper: gr.HTML, tabs: gr.Tabs, everything: set[Any]) -> HistoryActions:
-    """Builds the tab inside the block that is open. `keeper` stands outside of the tabs, since it works while they are closed."""
+    """Builds the tab inside the block that is open. `keeper` stands outside of the tabs: it works while they are closed."""
     h, a = HistoryActions(actions), actions
     h.keeper, h.tabs = keeper, tabs
     h.view = components.history_view("history", container=False, padding=False)
@@ -204,5 +205,4 @@ def _tell_same(same: bool) -> None:
     if same:
         gr.Info("The replay has the very pixels of its record.", title="Replayed")
     else:
-        gr.Warning("The pixels differ from the record's: it was made on another device, in another precision or by another version.",
-                   title="Replayed")  # fmt: skip
+        gr.Warning(PIXELS_DIFFER, title="Replayed")
