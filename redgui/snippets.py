@@ -82,8 +82,11 @@ def link(record: "Record") -> str:
     return text
 
 
-def read_link(query: str) -> Settings | None:
+def read_link(query: str, prior: str = "faces-64") -> Settings | None:
     """The settings in the query of an address; None where it has none of ours. What it leaves out is as in the command line.
+
+    Args:
+        prior: where the link names none.
 
     Raises:
         RedguiError: a name that is unknown or given twice, or a value that cannot be used.
@@ -120,7 +123,7 @@ def read_link(query: str) -> Settings | None:
     sampler = presets.sampler_for(found.get("sampler", "reddiff"), H, sigma_y)
     return Settings(
         H, sampler, sigma_y, int(_number(found, "seed", 0)), int(_number(found, "particles", presets.particles(sampler, H))),
-        given == "1", found.get("prior", "faces-64"), fit, example, picture,
+        given == "1", found.get("prior", prior), fit, example, picture,
     )  # fmt: skip
 
 

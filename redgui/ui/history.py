@@ -83,7 +83,7 @@ class HistoryActions:
         """The settings in the link by which the page was called; the browser adds a record that has its picture."""
         session = self.actions.sessions.of(request.session_hash)
         try:
-            settings = snippets.read_link(_text(event, "query"))
+            settings = snippets.read_link(_text(event, "query"), self.actions.prior_name)
             if settings is None:
                 return {self.tabs: gr.skip()}
             self._check_offered(settings.prior)

@@ -144,7 +144,7 @@ def _wire(a: Actions) -> None:
         a.setting.parts[name].change(a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
     a.setting.parts["sigma_y"].change(a.retune, everything, tuned, trigger_mode="always_last", **QUIET)
     a.given.change(a.refit, problem, refitted, **QUIET)
-    a.prior.change(a.choose_prior, problem, [a.prior, *refitted, a.weights], **SPOKEN | dict(show_progress="minimal"))
+    a.prior.change(a.choose_prior, everything, [a.prior, *refitted, a.weights], **SPOKEN | dict(show_progress="minimal"))
 
     # the sampler: its knobs act on the very next iteration of a run
     a.sampler.change(

@@ -52,8 +52,10 @@ def app(serve):
 class Tabs:
     """One page of the app."""
 
-    def __init__(self, page: Page, actions):
+    def __init__(self, page: Page, actions, url: str = ""):
         self.page, self.actions = page, actions
+        if url:
+            page.goto(url)
         self.live = page.locator("#live .rg-live")
         self.history = page.locator("#history .rg-history")
         self.cards = page.locator("#history .rg-run")
@@ -212,8 +214,10 @@ def build_prior():
     return priors.load(PRIOR, "cpu", "fp32")
 
 
-def test_the_link_of_an_own_picture(tabs, mine, browser, app):
-    tab = tabs()
+def test_the_link_of_an_own_picture(mine, browser, app):
+    app[1].sessions._sessions.clear()
+    context = browser.new_context(reduced_motion="reduce")
+    tab = Tabs(context.new_page(), app[1], app[0])
     tab.page.locator("#picture input[type=file]").first.set_input_files(mine)
     expect(tab.page.locator("#mask .rg-mask")).to_have_attribute("data-version", "2")
     tab.type("sigma-y", 0.1)
@@ -233,9 +237,8 @@ def test_the_link_of_an_own_picture(tabs, mine, browser, app):
 
     # In the same browser: the very run.
     known = set(tab.actions.sessions._sessions)
-    page = tab.page.context.new_page()
-    page.goto(link)
-    same = Tabs(page, tab.actions)
+    same = Tabs(context.new_page(), tab.actions, link)
+    page = same.page
     expect(page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
     expect(page.locator("#inpaint-kind").get_by_role("combobox")).to_have_value("mask")
     page.locator("#run").click()
@@ -249,7 +252,7 @@ def test_the_link_of_an_own_picture(tabs, mine, browser, app):
     # In another: the settings, and a word about the picture.
     query = link.partition("/?")[2]
     known = set(tab.actions.sessions._sessions)
-    other = tabs_of(browser, app, "?" + query)
+    other = Tabs(browser.new_page(reduced_motion="reduce"), tab.actions, f"{app[0]}?{query}")
     expect(other.toasts).to_contain_text("give the picture")
     expect(other.page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
     (key,) = set(tab.actions.sessions._sessions) - known
@@ -259,12 +262,7 @@ def test_the_link_of_an_own_picture(tabs, mine, browser, app):
     other.ended()
     assert (session.run.problem.H.hole(16, 16) == masks.decode(record.operator["knobs"]["painted"])).all()
     other.page.close()
-
-
-def tabs_of(browser, app, query: str) -> Tabs:
-    page = browser.new_page(reduced_motion="reduce")
-    page.goto(app[0] + query)
-    return Tabs(page, app[1])
+    context.close()
 
 
 def test_a_link_with_an_example(tabs):
@@ -301,7 +299,6 @@ def test_a_link_that_cannot_be_opened_changes_nothing(tabs, query, message):
     expect(tab.toasts).to_contain_text(message)
     expect(tab.toasts).to_contain_text("Nothing was changed")
     expect(tab.page.locator("#operator").get_by_role("combobox")).to_have_value("Inpainting")
-    expect(tab.page.locator("#prior").get_by_role("combobox")).to_have_value(PRIOR)
 
 
 def test_records_that_cannot_be_opened(tabs, tmp_path):
