@@ -9,8 +9,8 @@ let undoTimer = 0;
 let position = 50;
 let cards = [];
 
-const file = el("input", { type: "file", accept: ".json,application/json", hidden: true, onchange: () => file.files[0] && open(file.files[0]) });
-const openFile = el("button", { type: "button", class: "rg-text-button", onclick: () => { file.value = ""; file.click(); } },
+const file = el("input", { type: "file", accept: ".json,application/json", hidden: true, onchange: chosen });
+const openFile = el("button", { type: "button", class: "rg-text-button", onclick: () => file.click() },
   icon("upload"), el("span", {}, "Open a record.json"));
 const deleteAll = el("button", { type: "button", class: "rg-text-button", onclick: () => remove(cards.map((card) => card.id)) },
   icon("clear"), el("span", {}, "Delete all"));
@@ -227,6 +227,12 @@ function draw(run) {
 }
 
 // ---- a record.json from outside
+
+function chosen() {
+  const [found] = file.files;
+  file.value = ""; // so that the same file, mended, counts as another
+  if (found) open(found);
+}
 
 async function open(found) {
   if (found.size > LARGEST_RECORD) return tell(`${found.name} has ${(found.size / 2 ** 20).toFixed(0)} MB; a record has at most ${LARGEST_RECORD / 2 ** 20}.`);
