@@ -15,8 +15,9 @@ from redgui import priors
 from redgui.ui import gallery
 from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
-from redgui.ui.components import STYLES
+from redgui.ui.components import STYLES, run_keeper
 from redgui.ui.endpoints import add_endpoints
+from redgui.ui.history import history_tab
 from redgui.ui.learn import learn_tab
 from redgui.ui.particles import particles_tab
 from redgui.ui.restore import QUIET, restore_tab
@@ -37,6 +38,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
     actions = Actions(prior, *hosting.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
+        keeper = run_keeper("keeper", elem_classes="rg-off")
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
                 cards = gallery.task_strip()
@@ -45,6 +47,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
             sweep = gr.Tab("Sweep", id="sweep")
             particles = gr.Tab("Particles", id="particles")
             learn = gr.Tab("Learn", id="learn")
+            history = gr.Tab("History", id="history")
         everything = {
             actions.operator, actions.mask, actions.given, actions.fit, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
@@ -58,7 +61,11 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         with learn:
             learn_tab(actions, learn, everything)
         gallery.wire(cards, actions, everything)
-        demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.fit, actions.weights], **QUIET)
+        with history:
+            history_tab(actions, keeper, tabs, everything)
+        page = [actions.mask, actions.measurement, actions.fit, actions.weights]
+        loaded = demo.load(actions.load_page, everything, page, **QUIET)
+        loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
         demo.unload(actions.leave)
         add_endpoints(actions)
     demo.queue(max_size=32, default_concurrency_limit=8)

@@ -12,6 +12,7 @@ from redgui import api, fitting, images, knobs, presets, priors
 from redgui.errors import RedguiError
 from redgui.operators import Inpaint, Operator, masks
 from redgui.problem import Problem
+from redgui.record import Record
 from redgui.samplers import RedDiff, Sampler
 from redgui.ui import away, components, controls, views
 from redgui.ui.controls import Controls, Setting, one_of
@@ -51,6 +52,9 @@ class Actions:
     live: Any
     result: Any
     film: Any
+    outcome: list[Any]  # what a run shows itself in
+    running: dict[str, Any]  # how the events of a run are registered
+    over: tuple[Any, ...]  # the events at the end of a run
 
     def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
         self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
@@ -242,15 +246,18 @@ class Actions:
             return (views.blank(session.runs, "waiting", WAITING), *busy())
         return (views.live(session.run, session.runs, "waiting", WAITING), *busy())
 
-    def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """A new run, streamed."""
+    def start(self, values: Values, request: gr.Request, replayed: Record | None = None) -> Iterator[tuple[Any, ...]]:
+        """A new run, streamed; with `replayed`, where the settings are its own, one that changes and ends as it did."""
         session = self.sessions.of(request.session_hash)
         try:
             picture, problem, fitted = self.build_problem(session, values)
             sampler, particles = self.build_sampler(values), self.build_setting(values).particles
+            if replayed is not None and not replayed.begins_with(problem, sampler, particles):
+                replayed = None
             session.run = Run(
                 picture, problem, self.load_prior(values), sampler, particles,
                 seconds_allowed=SECONDS_ALLOWED, fitting=fitted, source=self.source(session),
+                replayed=replayed,
             )  # fmt: skip
         except RedguiError as error:
             yield (views.blank(session.runs, "error", str(error)), *idle())

@@ -19,7 +19,7 @@ from redgui import priors
 from redgui.priors import Prior
 from redgui.priors.base import PriorError, Sigma
 from redgui.problem import Measured, Problem
-from redgui.record import Change, Tuner
+from redgui.record import Change, Record, Tuner
 from redgui.samplers import Sampler
 from redgui.ui import hosting
 from redgui.ui.hosting import Heard, Wishes
@@ -121,9 +121,11 @@ class RunJob:
     made: int = 0  # steps
     wanted: Sampler | None = None  # knobs after these
     frame: int = 0  # `i` of the watcher's last
+    replayed: Record | None = None
 
     def news(self, heard: Heard) -> Iterator[RunNews | None]:
-        run = Run(self.picture, self.problem, priors.load(self.prior), self.sampler, self.particles)
+        run = Run(self.picture, self.problem, priors.load(self.prior), self.sampler, self.particles,
+                  replayed=self.replayed)  # fmt: skip
         run.seconds_allowed = self.allowed
         repeat, wish = Tuner(self.sampler, self.changes), None
 
@@ -164,7 +166,7 @@ def _play(run: Run) -> Generator[Measured, None, None]:
     allowed, frame = hosting.allowed(needed, run.seconds_allowed), max((frame.i for frame in run.frames), default=0)
     job = RunJob(
         run.picture, run.problem, run.prior.name, run.sampler, run.particles, needed, allowed, tuple(run.changes), made, now,
-        frame,
+        frame, run.replayed,
     )  # fmt: skip
     wishes, told, began = Wishes.taken(), 0, time.perf_counter()
     run.playing = True

@@ -145,7 +145,7 @@ def _wire(a: Actions) -> None:
         a.setting.parts[name].change(a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
     a.setting.parts["sigma_y"].change(a.retune, everything, tuned, trigger_mode="always_last", **QUIET)
     a.given.change(a.refit, problem, refitted, **QUIET)
-    a.prior.change(a.choose_prior, problem, [a.prior, *refitted, a.weights], **SPOKEN | dict(show_progress="minimal"))
+    a.prior.change(a.choose_prior, everything, [a.prior, *refitted, a.weights], **SPOKEN | dict(show_progress="minimal"))
 
     # the sampler: its knobs act on the very next iteration of a run
     a.sampler.change(
@@ -166,4 +166,9 @@ def _wire(a: Actions) -> None:
     went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.go_on, everything, outcome, **running)
     for event in (started, went_on):
         event.failure(a.broke, None, outcome, **QUIET)
+    a.outcome, a.running, a.over = (
+        outcome,
+        running,
+        (started, went_on),
+    )  # for who starts runs from elsewhere, or looks after them
     a.stop.click(a.halt, None, None, **QUIET)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from redgui.record import Record
 from redgui.sweep import Sweeping
 from redgui.ui.particle_board import Particles
 from redgui.ui.race import Comparison
@@ -30,6 +31,8 @@ class Session:
     comparison: Comparison = field(default_factory=Comparison)
     sweeping: Sweeping = field(default_factory=Sweeping)
     particles: Particles = field(default_factory=Particles)
+    opened: Record | None = None  # the record whose settings were taken last
+    kept: tuple[Run | None, str, int] = (None, "", 0)  # the run that the browser keeps, its key there, and its steps so far
     seen: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:

@@ -66,7 +66,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     restored = run.last.estimate
     record = run.record()
     png = images.data_url(restored)
-    befores = sources(problem, restored)
+    shown = sources(problem, restored)
     gallery = []
     if len(particles) > 1:
         reported = "mean" if run.last.best is None else "least residual"
@@ -82,8 +82,8 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         "run": number,
         "w": restored.shape[-1],
         "h": restored.shape[-2],
-        "before": befores[0],
-        "befores": befores,
+        "before": shown[0],
+        "befores": shown,
         "after": {"name": "restored", "src": png},
         "figures": figures(summary(run.last, problem), problem),
         "gallery": gallery,

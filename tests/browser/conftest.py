@@ -88,7 +88,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
         pages.append(page)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.on("console", lambda line: errors.append(f"{line.text} {line.location['url']}") if line.type == "error" else None)
         before(page)
         page.goto(url)
         return page
