@@ -166,7 +166,7 @@ def finish(picture: Tensor, problem: Problem, prior: Prior, sampler: Any, last: 
            changes: tuple = (), fit: str = "crop") -> Result:  # fmt: skip
     """The Result of a run whose last Step is `last`."""
     record = Record.of(picture, problem, prior, sampler, last, changes, fit)
-    figures = {key: value for key, value in record.result.items() if key != "pixels_sha256"}
+    figures = {key: value for key, value in record.result.items() if key not in ("planned", "pixels_sha256")}
     figures |= {
         "prior": prior.name,
         "operator": knobs.spec(problem.H) if len(knobs.spec(problem.H)) < 200 else problem.H.name,

@@ -163,9 +163,10 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
     return name.strip(), given
 
 
-def spec(thing: Any) -> str:
-    """The text form of an instance, with the knobs that differ from their defaults."""
-    changed = [f"{k.name}={_text(getattr(thing, k.name))}" for k in knobs(type(thing)) if getattr(thing, k.name) != k.default]
+def spec(thing: Any, than: Any = None) -> str:
+    """The text form of an instance, with the knobs that differ from those of `than`, of the same class (None: the defaults)."""
+    usual = {k.name: k.default for k in knobs(type(thing))} if than is None else values(than)
+    changed = [f"{name}={_text(value)}" for name, value in values(thing).items() if value != usual[name]]
     return type(thing).name + (":" + ",".join(changed) if changed else "")
 
 

@@ -78,7 +78,8 @@ class Record:
         fit: str = "crop",
     ) -> "Record":
         """The record of a run of `sampler` (as it was at the start) whose last Step is `last`."""
-        result = {**summary(last, problem), "pixels_sha256": pixels_sha256(last.x0_hat)}
+        # How many steps were planned tells a run that was stopped by hand from one that ended.
+        result = {**summary(last, problem), "planned": last.n, "pixels_sha256": pixels_sha256(last.x0_hat)}
         return cls(
             image=encoded(picture),
             prior=prior.name,
@@ -174,6 +175,15 @@ class Record:
         """The same measurement, to the bit."""
         make = Problem.given if self.given else Problem.simulate
         return make(self.picture(), self.build_operator(), float(self.sigma_y), self.seed)
+
+    def begins_with(self, problem: Problem, sampler: Sampler, particles: int) -> bool:
+        """Whether a run of these is the run of this record up to its first change."""
+        own = self.problem()
+        known = (own.x_true is None) == (problem.x_true is None)
+        if not known or own.y.shape != problem.y.shape or not torch.equal(own.y, problem.y.to(own.y)):
+            return False
+        same = (self.sigma_y, self.seed, self.particles) == (problem.sigma_y, problem.seed, particles)
+        return same and self.operator["name"] == problem.H.name and self.build_sampler() == sampler
 
     def replay(self, prior: Prior) -> Generator[Measured, None, None]:
         """The run again, Step by Step, with its changes in mid-run at the steps where they were made."""

@@ -208,3 +208,30 @@ def test_particles_are_one_run_and_replay():
 def test_a_run_has_no_record_before_its_first_step():
     with pytest.raises(RuntimeError, match="first step"):
         fresh().record()
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_replay_makes_the_changes_and_ends_where_the_run_did(stopped):
+    run = fresh()
+    run.heard = lambda step: run.tune(dataclasses.replace(SAMPLER, lr=0.2)) if step.i == 4 else None
+    list(run.play(ALL))
+    run.extend(5)
+    run.heard = lambda step: run.stop() if stopped and step.i == 14 else None
+    list(run.play(ALL))
+    record = Record.from_json(run.record().to_json())
+    assert (record.steps, len(record.changes)) == (15 if stopped else 17, 2)
+
+    again = fresh(replayed=record)
+    again.heard = lambda step: again.tune(dataclasses.replace(SAMPLER, lr=0.5))  # knobs that are moved meanwhile do nothing
+    list(again.play(ALL))
+    assert record.reproduces(again.last)
+    assert again.changes == list(record.changes)
+    assert replays(again)
+
+    again.heard = None
+    again.tune(dataclasses.replace(again.now, lr=0.3))  # from here on it is one's own
+    again.extend(3)
+    list(again.play(ALL))
+    assert again.changes[-1].knobs["lr"] == 0.3
+    assert again.last.i > record.steps - 1
+    assert replays(again)

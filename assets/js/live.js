@@ -142,7 +142,8 @@ const draw = oncePerFrame(() => {
     document.dispatchEvent(new CustomEvent("redgui-sigma", { detail: status === "running" && now.i > 0 ? now.sigma : null }));
   }
   speak(now, changed);
-  if ((changed || another) && (status === "waiting" || status === "error")) goThere();
+  const finished = another && status === "idle" && shown !== null; // a task's stored result
+  if (finished || ((changed || another) && (status === "waiting" || status === "error"))) goThere();
   Object.assign(root.dataset, { run: now.run, i: now.i, n: now.n, status, frames });
 });
 

@@ -7,12 +7,18 @@ from typing import Any
 # Before gradio is imported: no analytics and no look-up of versions, so the app works with the network cut off.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-import gradio as gr
+from redgui.ui import hosting  # first: where GPUs are lent, its package wants to be there before CUDA is
+
+import gradio as gr  # isort: skip
 
 from redgui import priors
+from redgui.ui import gallery
 from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
-from redgui.ui.components import STYLES
+from redgui.ui.components import STYLES, run_keeper
+from redgui.ui.endpoints import add_endpoints
+from redgui.ui.history import history_tab
+from redgui.ui.learn import learn_tab
 from redgui.ui.particles import particles_tab
 from redgui.ui.restore import QUIET, restore_tab
 from redgui.ui.sweep import sweep_tab
@@ -29,15 +35,19 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         prior: the diffusion model that is chosen at the start.
         public: for a host that strangers use: only listed priors.
     """
-    actions = Actions(prior, device, precision, public)
+    actions = Actions(prior, *hosting.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
+        keeper = run_keeper("keeper", elem_classes="rg-off")
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
+                cards = gallery.task_strip()
                 restore_tab(actions)
             compare = gr.Tab("Compare", id="compare")
             sweep = gr.Tab("Sweep", id="sweep")
             particles = gr.Tab("Particles", id="particles")
+            learn = gr.Tab("Learn", id="learn")
+            history = gr.Tab("History", id="history")
         everything = {
             actions.operator, actions.mask, actions.given, actions.fit, actions.prior, actions.sampler, *actions.setting,
             *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
@@ -48,8 +58,16 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
             sweep_tab(actions, sweep, tabs, everything)
         with particles:
             particles_tab(actions, particles, everything)
-        demo.load(actions.load_page, everything, [actions.mask, actions.measurement, actions.fit, actions.weights], **QUIET)
+        with learn:
+            learn_tab(actions, learn, everything)
+        gallery.wire(cards, actions, everything)
+        with history:
+            history_tab(actions, keeper, tabs, everything)
+        page = [actions.mask, actions.measurement, actions.fit, actions.weights]
+        loaded = demo.load(actions.load_page, everything, page, **QUIET)
+        loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
         demo.unload(actions.leave)
+        add_endpoints(actions)
     demo.queue(max_size=32, default_concurrency_limit=8)
     demo.actions = actions  # for those who look after the app: tests and the warm-up
     return demo

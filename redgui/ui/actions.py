@@ -12,12 +12,14 @@ from redgui import api, fitting, images, knobs, presets, priors
 from redgui.errors import RedguiError
 from redgui.operators import Inpaint, Operator, masks
 from redgui.problem import Problem
+from redgui.record import Record
 from redgui.samplers import RedDiff, Sampler
-from redgui.ui import components, controls, views
+from redgui.ui import away, components, controls, views
 from redgui.ui.controls import Controls, Setting, one_of
-from redgui.ui.outcome import busy, ended, idle, wrong
+from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session, Sessions
+from redgui.ui.uploads import uploaded
 
 Values = Mapping[Any, Any]
 HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
@@ -50,6 +52,9 @@ class Actions:
     live: Any
     result: Any
     film: Any
+    outcome: list[Any]  # what a run shows itself in
+    running: dict[str, Any]  # how the events of a run are registered
+    over: tuple[Any, ...]  # the events at the end of a run
 
     def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
         self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
@@ -64,7 +69,11 @@ class Actions:
 
     def load_prior(self, values: Values) -> priors.Prior:
         """The prior that is chosen, loaded once for everybody."""
-        name = self.chosen_prior(values)
+        return self.prior_named(values[self.prior])
+
+    def prior_named(self, name: Any) -> priors.Prior:
+        """A prior by its name, None for the app's own; on a public host one of the list. Raises PriorError."""
+        name = str(name or self.prior_name)
         if self.public and name not in {card.name for card in priors.PRIORS}:
             raise priors.PriorError(f"{name!r} is not offered here; choose a prior of the list.")
         return priors.load(name, self.device, self.precision)
@@ -135,8 +144,8 @@ class Actions:
             return (gr.skip(),) * 4
         session = self.sessions.of(request.session_hash)
         try:
-            session.source = images.read(path)
-        except images.ImageError as error:
+            session.source = images.read(uploaded(path))
+        except RedguiError as error:
             gr.Warning(str(error), title="This picture cannot be read")
             return self.source(session), *(gr.skip(),) * 3
         return gr.skip(), *self._refit(session, values)
@@ -221,7 +230,7 @@ class Actions:
     def get_ready(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """At the click, before the queue: the measurement's start is shown at once."""
         session = self.sessions.of(request.session_hash)
-        session.stop_wanted = False
+        session.stop_wanted, session.task = False, None
         session.runs += 1
         try:
             _, problem, _ = self.build_problem(session, values)
@@ -232,20 +241,23 @@ class Actions:
     def get_ready_again(self, request: gr.Request) -> tuple[Any, ...]:
         """The same for going on with a run: its picture stays."""
         session = self.sessions.of(request.session_hash)
-        session.stop_wanted = False
+        session.stop_wanted, session.task = False, None
         if session.run is None:
             return (views.blank(session.runs, "waiting", WAITING), *busy())
         return (views.live(session.run, session.runs, "waiting", WAITING), *busy())
 
-    def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """A new run, streamed."""
+    def start(self, values: Values, request: gr.Request, replayed: Record | None = None) -> Iterator[tuple[Any, ...]]:
+        """A new run, streamed; with `replayed`, where the settings are its own, one that changes and ends as it did."""
         session = self.sessions.of(request.session_hash)
         try:
             picture, problem, fitted = self.build_problem(session, values)
             sampler, particles = self.build_sampler(values), self.build_setting(values).particles
+            if replayed is not None and not replayed.begins_with(problem, sampler, particles):
+                replayed = None
             session.run = Run(
                 picture, problem, self.load_prior(values), sampler, particles,
                 seconds_allowed=SECONDS_ALLOWED, fitting=fitted, source=self.source(session),
+                replayed=replayed,
             )  # fmt: skip
         except RedguiError as error:
             yield (views.blank(session.runs, "error", str(error)), *idle())
@@ -282,22 +294,29 @@ class Actions:
         run, number = session.run, session.runs
         assert run is not None
         if session.stop_wanted:
-            yield ended(run, number, "Stopped before it began.")
+            yield self._ended(session, run, number, "Stopped before it began.")
             return
         yield (views.live(run, number, "running"), *busy())
         began, before = time.perf_counter(), (run.last.i + 1 if run.last else 0)
         skip = (gr.skip(),) * 5
         rate: float | None = None
         try:
-            with closing(newest(run.play(HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
+            with closing(newest(away.play(run, HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
                 for step in steps:
                     rate = (step.i + 1 - before) / max(time.perf_counter() - began, 1e-6)
-                    if not run.finished:
+                    if not run.finished and session.task is None:
                         yield (views.live(run, number, "running", rate=rate), *skip)
         except RedguiError as error:
-            yield ended(run, number, str(error), rate, "error")
+            yield self._ended(session, run, number, str(error), rate, "error")
             return
-        yield ended(run, number, "" if run.finished else "Stopped. Continue makes the remaining steps.", rate)
+        yield self._ended(session, run, number, "" if run.finished else "Stopped. Continue makes the remaining steps.", rate)
+
+    def _ended(self, session: Session, run: Run, *what: Any) -> tuple[Any, ...]:
+        """Everything at the end of a run; the buttons alone where a task's finished result has taken its place."""
+        if session.task is None:
+            return ended(run, *what)
+        session.run = None
+        return (gr.skip(),) * 3 + buttons(None)
 
     # ---- pieces
 

@@ -14,7 +14,7 @@ from redgui.fitting import Fitting
 from redgui.operators import Operator
 from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, Sampler
-from redgui.ui import components, scoreboard, views
+from redgui.ui import away, components, hosting, scoreboard, views
 from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
 from redgui.ui.controls import set_to
 from redgui.ui.outcome import wrong
@@ -137,7 +137,7 @@ class CompareActions:
             yield scoreboard.blank(number, "error", str(error)), *_buttons(False)
             return
         board = Scoreboard(race, number)
-        with closing(newest(race.play(), race.stop)) as turns:  # the page is gone: nobody goes on computing for it
+        with closing(newest(away.race(race), race.stop)) as turns:  # the page is gone: nobody goes on computing for it
             for _ in turns:
                 shown = time.perf_counter()
                 if not all(c.over for c in race.contestants):
@@ -265,6 +265,7 @@ def compare_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[An
                 c.run = gr.Button("Compare", variant="primary", elem_id="compare-run", min_width=90, scale=2)
                 c.stop = gr.Button("Stop all", variant="stop", elem_id="compare-stop", min_width=70, scale=1, interactive=False)
             gr.HTML(HINT, padding=False)
+            hosting.note()
             c.preview = components.picture_view("compare-measurement")
             first = {"rows": [], "ticked": list(AT_FIRST)}
             c.chosen = components.contestant_list("contestants", value=first)

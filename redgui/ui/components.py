@@ -22,9 +22,8 @@ from redgui import images
 from redgui.errors import RedguiError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-STYLES = tuple(
-    ASSETS / f"{name}.css" for name in ("style", "layout", "compare", "sweep", "particles")
-)  # for launch(css_paths=...)
+SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
+STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 MAX_SIDE = 4096  # of a mask that a browser sends
 
 
@@ -223,3 +222,46 @@ def particles_view(elem_id: str, **options: Any) -> gr.HTML:
     is no coverage or "", "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
     """
     return _component("particles", ("common", "before_after", "particles"), elem_id, options)
+
+
+def task_cards(elem_id: str, **options: Any) -> gr.HTML:
+    """A strip of things to try. Event `select` with {"name"}.
+
+    Value: {"tasks": [{"name", "label", "about", "note", "before": data URL, "after": data URL}]} or None.
+    """
+    return _component("cards", ("common", "cards"), elem_id, options)
+
+
+def schedule_view(elem_id: str, **options: Any) -> gr.HTML:
+    """The noise levels of a run, and a picture at some of them. Event `select` with {"sigma"}.
+
+    Value: {"sigma": [one per iteration], "pictures": [{"sigma", "src"}], "now": sigma} or None.
+    """
+    return _component("schedule", ("common", "plot", "schedule"), elem_id, options)
+
+
+def anatomy_view(elem_id: str, **options: Any) -> gr.HTML:
+    """One iteration in pictures. A value with a message shows that alone.
+
+    Value: {"rows": [{"title", "pieces": [{"key", "sign", "name", "formula", "text", "of": "" or a colour of its bar}]}],
+    "pictures": {key: {"src", "note", "share": 0 to 1 or None}}, "sigma", "seed"}, or {"message"}, or None.
+    """
+    return _component("anatomy", ("common", "learn"), elem_id, options)
+
+
+def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
+    """Keeps ended runs in the browser (IndexedDB), and opens the link by which the page was called. It shows nothing.
+
+    Value: {"entry": JSON of an entry (`redgui.ui.entries`)} or {"loaded": True} when the page is ready for its link.
+    Event `select` with {"query", "record"}: a link, and the stored record (JSON) of its picture or None.
+    """
+    return _component("keeper", ("common", "records", "keeper"), elem_id, options)
+
+
+def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
+    """The runs that the browser keeps: a gallery, and one of them at large.
+
+    Value: {"entry": JSON of an entry that is no run of this browser, or "", "error": str}.
+    Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run).
+    """
+    return _component("history", ("common", "before_after", "records", "history"), elem_id, options)

@@ -10,7 +10,7 @@ import gradio as gr
 from redgui import fitting, knobs, presets, priors
 from redgui.operators import OPERATORS, Inpaint
 from redgui.samplers import SAMPLERS, RedDiff
-from redgui.ui import components, controls
+from redgui.ui import components, controls, hosting
 from redgui.ui.actions import Actions
 from redgui.ui.controls import SETTING, Controls, Setting
 
@@ -79,6 +79,7 @@ def _sampler(a: Actions) -> None:
                 [(f"+{n} steps", n) for n in (10, 25, 50, 100, 250, 500)], value=50, label="More steps", show_label=False,
                 container=False, elem_id="more", min_width=100, scale=1, filterable=False,
             )  # fmt: skip
+    hosting.note()
     several = len(SAMPLERS) > 1
     a.sampler = gr.Dropdown(
         [(s.label, s.name) for s in SAMPLERS], value="reddiff", label="Sampler", elem_id="sampler", visible=several or "hidden",
@@ -144,7 +145,7 @@ def _wire(a: Actions) -> None:
         a.setting.parts[name].change(a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
     a.setting.parts["sigma_y"].change(a.retune, everything, tuned, trigger_mode="always_last", **QUIET)
     a.given.change(a.refit, problem, refitted, **QUIET)
-    a.prior.change(a.choose_prior, problem, [a.prior, *refitted, a.weights], **SPOKEN | dict(show_progress="minimal"))
+    a.prior.change(a.choose_prior, everything, [a.prior, *refitted, a.weights], **SPOKEN | dict(show_progress="minimal"))
 
     # the sampler: its knobs act on the very next iteration of a run
     a.sampler.change(
@@ -165,4 +166,9 @@ def _wire(a: Actions) -> None:
     went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.go_on, everything, outcome, **running)
     for event in (started, went_on):
         event.failure(a.broke, None, outcome, **QUIET)
+    a.outcome, a.running, a.over = (
+        outcome,
+        running,
+        (started, went_on),
+    )  # for who starts runs from elsewhere, or looks after them
     a.stop.click(a.halt, None, None, **QUIET)

@@ -1,5 +1,6 @@
 """A run that a person watches: it can be tuned, stopped and gone on with. No gradio here."""
 
+import contextvars
 import dataclasses
 import threading
 import time
@@ -14,7 +15,7 @@ from redgui import images, knobs
 from redgui.fitting import Fitting, full_size
 from redgui.priors import Counted, Prior
 from redgui.problem import Measured, Problem, Stop, measured, solve, throttle
-from redgui.record import Change, Record
+from redgui.record import Change, Record, Tuner
 from redgui.samplers import Sampler
 
 FRAMES = 48  # iterates kept for the filmstrip
@@ -49,6 +50,7 @@ class Run:
     heard: Callable[[Measured], None] | None = None  # called after every step, before the knobs of the next are settled
     fitting: Fitting | None = None  # how the person's picture `source` became `picture`
     source: Image.Image | None = None
+    replayed: Record | None = None  # the run makes its changes, after the same steps, and ends where it does
 
     changes: list[Change] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
@@ -65,6 +67,7 @@ class Run:
         self._stop = threading.Event()
         self._stride = 1
         self._began = time.perf_counter()
+        self._script = None if self.replayed is None else Tuner(self.sampler, self.replayed.changes)
         # Fits are checked here, before anything runs.
         self._stream = measured(solve(self.problem, self.counted, self.sampler, self.particles), self.problem, self.counted)
 
@@ -105,6 +108,17 @@ class Run:
         """Ends `play` after the iteration in progress. From any thread."""
         self._stop.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop and not yet to go on."""
+        return self._stop.is_set()
+
+    def wanted(self) -> Sampler | None:
+        """The sampler that was asked for since the last step, for whoever makes the steps in this Run's place."""
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+        return wanted
+
     def close(self) -> None:
         """Frees what the suspended stream holds. Record and film stay; it cannot be gone on with."""
         self._stream.close()
@@ -112,6 +126,7 @@ class Run:
     def extend(self, steps: int) -> None:
         """Prepares another `play`: the steps that a stop left over, or after the last one `steps` more."""
         self._stop.clear()
+        self.replayed = None  # from here on it is a person's own
         if self.finished and self.last:
             with self._lock:
                 sampler = self._wanted or self.now
@@ -144,14 +159,16 @@ class Run:
         self._remember(step)
         if self.heard is not None:
             self.heard(step)
-        if self._stop.is_set() or step.i + 1 >= step.n or time.perf_counter() - self._began > self.seconds_allowed:
+        last = step.n if self.replayed is None else self.replayed.steps
+        if self._stop.is_set() or step.i + 1 >= last or time.perf_counter() - self._began > self.seconds_allowed:
             raise Stop
         return self._take(step.i)
 
     def _take(self, after: int) -> Sampler | None:
         """The sampler that a person asked for since, noted as a change after step `after`; None if nothing differs."""
-        with self._lock:
-            wanted, self._wanted = self._wanted, None
+        wanted = self.wanted()
+        if self.replayed is not None and self._script is not None:
+            wanted = self._script(after)
         if wanted is None:
             return None
         old, new = knobs.values(self.now), knobs.values(wanted)
@@ -192,7 +209,8 @@ def newest(stream: Iterator[Measured], stop: Callable[[], None]) -> Generator[Me
             over.set()
             news.set()
 
-    thread = threading.Thread(target=work, daemon=True, name="solver")
+    # In the context of who looks on: a host that lends GPUs wants to know for whom.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True, name="solver")
     thread.start()
     try:
         shown = None

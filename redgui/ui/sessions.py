@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from redgui.record import Record
 from redgui.sweep import Sweeping
 from redgui.ui.particle_board import Particles
 from redgui.ui.race import Comparison
@@ -22,6 +23,7 @@ class Session:
     source: Image.Image | None = None  # the person's picture, upright RGB
     run: Run | None = None
     stop_wanted: bool = False
+    task: str | None = None  # whose finished result has taken the place of a run
     version: int = 0  # of the picture in the mask editor
     runs: int = 0
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
@@ -29,6 +31,8 @@ class Session:
     comparison: Comparison = field(default_factory=Comparison)
     sweeping: Sweeping = field(default_factory=Sweeping)
     particles: Particles = field(default_factory=Particles)
+    opened: Record | None = None  # the record whose settings were taken last
+    kept: tuple[Run | None, str, int] = (None, "", 0)  # the run that the browser keeps, its key there, and its steps so far
     seen: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:

@@ -66,10 +66,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     restored = run.last.estimate
     record = run.record()
     png = images.data_url(restored)
-    befores = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
-    befores.append({"name": start_name(problem), "src": images.data_url(problem.start())})
-    if problem.x_true is not None:
-        befores.append({"name": "original", "src": images.data_url(problem.x_true)})
+    shown = sources(problem, restored)
     gallery = []
     if len(particles) > 1:
         reported = "mean" if run.last.best is None else "least residual"
@@ -85,13 +82,22 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         "run": number,
         "w": restored.shape[-1],
         "h": restored.shape[-2],
-        "before": befores[0],
-        "befores": befores,
+        "before": shown[0],
+        "befores": shown,
         "after": {"name": "restored", "src": png},
         "figures": figures(summary(run.last, problem), problem),
         "gallery": gallery,
         "downloads": downloads,
     }
+
+
+def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
+    """What a restoration is compared with: the measurement, the picture to start from, and the original where it is known."""
+    found = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
+    found.append({"name": start_name(problem), "src": images.data_url(problem.start())})
+    if problem.x_true is not None:
+        found.append({"name": "original", "src": images.data_url(problem.x_true)})
+    return found
 
 
 def figures(found: dict[str, Any], problem: Problem) -> list[dict[str, str]]:

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
-# An app that ends clears gradio's copies of pictures, whose folder is otherwise one for all apps of a machine.
-os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="redgui-browser-"))
+# A folder of these tests' own: one in /tmp that another user's gradio has made cannot be written to, and its files are refused.
+os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="redgui-tests-")
 
 import gradio as gr
 import pytest
@@ -66,6 +66,7 @@ def serve() -> Iterator[Callable[..., str]]:
     yield serve_
     for demo in running:
         demo.close(verbose=False)
+    shutil.rmtree(os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +88,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
         pages.append(page)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.on("console", lambda line: errors.append(f"{line.text} {line.location['url']}") if line.type == "error" else None)
         before(page)
         page.goto(url)
         return page

@@ -1,0 +1,136 @@
+"""One iteration of RED-diff taken apart (arXiv 2305.04391; the sampler itself is `redgui.samplers.reddiff`).
+
+In the paper's notation, with alpha_t^2 + sigma_t^2 = 1 and here sigma = sigma_t / alpha_t:
+
+    eps ~ N(0, I);  x_t = alpha_t mu + sigma_t eps
+    gradient = d/dmu |y - f(mu)|^2 / 2  +  lambda_t (eps_theta(x_t; t) - eps)
+    mu <- OptimizerStep(gradient)
+
+`dissect` makes that one iteration with a fresh optimiser and keeps every piece. It takes its numbers in the order in which the
+sampler does, so that `after` is what the sampler's first iteration at that level gives, compat or not.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from redgui.operators.base import Operator
+from redgui.priors.base import Prior
+from redgui.randomness import Generators
+from redgui.samplers.reddiff import OPTIMIZERS, RedDiff
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The pieces of one iteration, images (b, c, h, w).
+
+    Attributes:
+        sigma: its noise level, sigma_t / alpha_t.
+        mu: the picture before it.
+        eps: the noise drawn.
+        x: mu + sigma eps (with sigma0 > 0: around a draw of the approximate posterior, not mu), x_t / alpha_t in the paper.
+        x0_hat: D(x, sigma), what the network takes for the picture in x.
+        error: eps_hat - eps, the noise residual; sigma times it is mu - x0_hat.
+        residual: H(mu) - y of the measurement, shaped like y.
+        data, prior: the two terms of the gradient, with their weights and scaled by the pixels as the sampler has it.
+        gradient: their sum, what the optimiser is given.
+        step: after - mu.
+        after: mu after the optimiser's step.
+        weight: w = lam g(sigma), of the noise residual.
+        data_weight: of the data term, (b,): below 1 where `noise_aware` holds it back.
+    """
+
+    sigma: float
+    mu: Tensor
+    eps: Tensor
+    x: Tensor
+    x0_hat: Tensor
+    error: Tensor
+    residual: Tensor
+    data: Tensor
+    prior: Tensor
+    gradient: Tensor
+    step: Tensor
+    after: Tensor
+    weight: float
+    data_weight: Tensor
+
+
+@torch.no_grad()
+def dissect(
+    prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: RedDiff, mu: Tensor, sigma: float, *, generator: Generators
+) -> Anatomy:
+    """One iteration of `sampler` at mu (b, c, h, w) and the level sigma; one call of the network.
+
+    Args:
+        H, y, sigma_y: the measurement, as a sampler is given it.
+        sigma: a level > 0, best one of the prior's (`nearest_level`).
+        generator: one per image.
+    """
+    x0 = mu + sampler.sigma0 * generator.randn_like(mu) if sampler.sigma0 > 0 else mu
+    eps = generator.randn_like(mu)
+    x = x0 + sigma * eps
+    x0_hat = prior.denoise(x, sigma)
+    error = (x - x0_hat) / sigma - eps
+
+    r, g = H.gradient(x0, y)
+    m, n = sampler.counts(H, mu, y)
+    scale = 1 / len(mu) if sampler.compat else n
+    misfit = r.flatten(1).norm(dim=1) / m**0.5
+    held = torch.as_tensor(sampler.data_weight(misfit, H.noise_floor(y, sigma_y), mu)).to(mu)
+    weight = float(sampler.weight(torch.as_tensor(sigma, dtype=torch.float32)))
+    data = held * g / m * scale
+    pull = weight * error / n * scale
+
+    after = mu.clone()
+    after.grad = data + pull
+    optimizer = OPTIMIZERS[sampler.optimizer]([after], sampler.lr)
+    optimizer.step()
+    gradient, after = after.grad, after.detach()
+    return Anatomy(
+        float(sigma),
+        mu,
+        eps,
+        x,
+        x0_hat,
+        error,
+        r,
+        data,
+        pull,
+        gradient,
+        after - mu,
+        after,
+        weight,
+        held.flatten().expand(len(mu)),
+    )
+
+
+def nearest_level(sigmas: Tensor, sigma: float) -> float:
+    """The level of an ascending grid that is nearest to sigma > 0 in its logarithm."""
+    return float(sigmas[(sigmas.log() - torch.as_tensor(sigma, dtype=sigmas.dtype).log()).abs().argmin()])
+
+
+def levels(prior: Prior, sampler: RedDiff) -> list[float]:
+    """The noise level of every iteration that `sampler` makes, in their order (of seed 0 where the order is random)."""
+    plan = sampler.plan(prior.sigmas, sampler.steps, Generators.of_run(0, 1))
+    return [float(level[0]) if isinstance(level, Tensor) else level for level in plan]
+
+
+def drowned(x0: Tensor, sigma: float, eps: Tensor) -> Tensor:
+    """x_t = alpha_t x0 + sigma_t eps, the paper's noisy picture of bounded variance: (x0 + sigma eps) / sqrt(1 + sigma^2)."""
+    return (x0 + sigma * eps) / (1 + sigma**2) ** 0.5
+
+
+def rms(v: Tensor) -> float:
+    """The root of the mean square of all entries: a norm that does not grow with the picture."""
+    return float(v.square().mean().sqrt())
+
+
+def signed(v: Tensor, least: float = 1e-5) -> tuple[Tensor, float]:
+    """v around mid grey, in [-1, 1], and the value that is white (its negative is black).
+
+    That is the 99th percentile of |v|, so that single pixels do not grey the rest; below `least` it is round-off: all grey.
+    """
+    scale = float(v.detach().abs().flatten().float().quantile(0.99))
+    return ((v / scale).clamp(-1, 1), scale) if scale > least else (torch.zeros_like(v), 0.0)

@@ -1,0 +1,26 @@
+"""Files that a client uploaded, and files for it to fetch: all in the one folder that the app empties by itself."""
+
+from pathlib import Path
+from typing import Any
+
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder, is_in_or_equal
+
+from redgui.errors import RedguiError
+
+
+class CallError(RedguiError):
+    """An argument of a call that is of the wrong kind; the message says what to give."""
+
+
+def uploaded(path: Any) -> Path:
+    """The path of a file that a client uploaded; any other is refused."""
+    if not isinstance(path, str) or not path or not is_in_or_equal(path, get_upload_folder()):
+        raise CallError(f"a picture must be uploaded first (handle_file of gradio_client); got {str(path)[:60]!r}.")
+    return Path(path)
+
+
+def written(png: bytes) -> dict[str, Any]:
+    """A PNG as a file in gradio's folder, which the app empties by itself, in the form that makes a client fetch it."""
+    path = save_bytes_to_cache(png, "redgui.png", get_upload_folder())
+    return {"path": path, "orig_name": "redgui.png", "mime_type": "image/png", "meta": {"_type": "gradio.FileData"}}

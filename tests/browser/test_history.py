@@ -1,0 +1,391 @@
+"""The History tab in a real browser: runs are kept there, opened, replayed, linked to and deleted."""
+
+import base64
+import dataclasses
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from redgui import api, snippets
+from redgui.operators import masks
+from redgui.record import Change, pixels_sha256
+from redgui.ui import build, launch
+
+PRIOR = "gaussian:size=16"  # a run of it takes no time
+SEED_RUNS = """async (n) => {
+  const base = await new Promise((done) => {
+    const asked = indexedDB.open("redgui-runs", 1);
+    asked.onsuccess = () => done(asked.result);
+  });
+  const change = base.transaction(["cards", "bodies"], "readwrite");
+  for (let k = 0; k < n; k++) {
+    const card = { id: `old-${k}`, when: 1e12 + k, title: `Old ${k}`, sampler: "DDRM", knobs: "", psnr: null, ssim: null };
+    change.objectStore("cards").put(card);
+    change.objectStore("bodies").put({ id: card.id, body: {} });
+  }
+  await new Promise((done) => (change.oncomplete = done));
+  base.close();
+}"""
+FAILING = """
+window.failures = 0;
+const put = IDBObjectStore.prototype.put;
+IDBObjectStore.prototype.put = function (...given) {
+  if (window.failures-- > 0) throw new DOMException("no room", "QuotaExceededError");
+  return put.apply(this, given);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def app(serve):
+    demo = build(prior=PRIOR, device="cpu")
+    return serve(demo, launch), demo.actions
+
+
+class Tabs:
+    """One page of the app."""
+
+    def __init__(self, page: Page, actions, url: str = ""):
+        self.page, self.actions = page, actions
+        if url:
+            page.goto(url)
+        self.live = page.locator("#live .rg-live")
+        self.history = page.locator("#history .rg-history")
+        self.cards = page.locator("#history .rg-run")
+        self.toasts = page.get_by_test_id("toast-body")
+        expect(page.locator("#measurement img")).to_have_attribute("src", re.compile("^data:image/"))
+
+    def open(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
+
+    def type(self, name: str, value: object) -> None:
+        box = self.page.locator(f"#{name} input[type=number]").first
+        box.fill(str(value))
+        box.press("Tab")
+
+    def run(self, steps: int = 2) -> None:
+        self.open("Restore")
+        self.type("reddiff-steps", steps)
+        number = int(self.live.get_attribute("data-run") or 0)
+        self.page.locator("#run").click()
+        expect(self.live).to_have_attribute("data-run", str(number + 1))
+        self.ended()
+
+    def ended(self, status: str = "done") -> None:
+        expect(self.live).to_have_attribute("data-status", status)
+        expect(self.page.locator("#run")).to_be_enabled()
+
+    def see_runs(self, n: int) -> None:
+        self.open("History")
+        expect(self.history).to_have_attribute("data-runs", str(n))
+
+    def show(self, k: int = 0) -> Locator:
+        self.cards.nth(k).locator(".rg-run-open").click()
+        large = self.history.locator(".rg-run-large")
+        expect(large).to_be_visible()
+        return large
+
+    def text(self, name: str) -> str:
+        return self.history.locator(f"[data-name={name}] code").text_content()
+
+    def drop(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "record.json").write_text(text)
+        self.history.locator("input[type=file]").set_input_files(tmp_path / "record.json")
+
+    @property
+    def session(self):
+        """That of the page, where there is no other."""
+        (found,) = self.actions.sessions._sessions.values()
+        return found
+
+
+@pytest.fixture
+def tabs(app, open_page):
+    """tabs(query, before): the app on a new page."""
+    url, actions = app
+    actions.sessions._sessions.clear()
+
+    def open_(query: str = "", **options) -> Tabs:
+        return Tabs(open_page(url + query, **options), actions)
+
+    return open_
+
+
+@pytest.fixture
+def mine(tmp_path) -> Path:
+    y, x = np.mgrid[:16, :16]
+    Image.fromarray(np.stack([x * 15, y * 15, 255 - x * 9], -1).astype(np.uint8)).save(tmp_path / "mine.png")
+    return tmp_path / "mine.png"
+
+
+def test_a_run_survives_reload_and_restart_and_the_server_sees_nothing_of_it(serve, open_page):
+    demo = build(prior=PRIOR, device="cpu")
+    url = serve(demo, launch)
+    sent = []
+    note = lambda page: page.on("request", lambda request: sent.append(request.post_data or ""))  # noqa: E731
+    tab = Tabs(open_page(url, before=note), demo.actions)
+    tab.see_runs(0)
+    expect(tab.history.get_by_text("No runs yet")).to_be_visible()
+    tab.run(2)
+    tab.see_runs(1)
+    run = tab.session.run
+    card = tab.cards.first
+    expect(card).to_contain_text("Inpainting: box")
+    expect(card).to_contain_text("RED-diff steps 2")
+    expect(card).to_contain_text(f"{run.last.psnr:.2f} dB · SSIM {run.record().result['ssim']:.3f}")
+    year = tab.page.evaluate("new Date().toLocaleString([], {dateStyle: 'medium'})")
+    expect(card).to_contain_text(year)
+    before = card.locator(".rg-run-before")
+    expect(before).to_have_css("opacity", "0")
+    card.locator(".rg-run-open").hover()
+    expect(before).to_have_css("opacity", "1")
+
+    demo.close(verbose=False)
+    again = build(prior=PRIOR, device="cpu")
+    serve(again, launch, server_port=int(url.rstrip("/").rsplit(":", 1)[1]))
+    tab.page.goto(url)
+    tab = Tabs(tab.page, again.actions)
+    tab.see_runs(1)
+    large = tab.show()
+    expect(large.locator("h2")).to_have_text("Inpainting: box")
+    assert tab.text("command") == snippets.command(run.record())
+    assert tab.text("snippet") == snippets.snippet(run.record())
+    assert tab.text("link") == url + snippets.link(run.record())
+    restored = large.locator("a[download='restored.png']").get_attribute("href")
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(restored.split(",")[1]))))
+    assert hashlib.sha256(pixels.tobytes()).hexdigest() == pixels_sha256(run.last.estimate)
+    with tab.page.expect_download() as download:
+        large.get_by_role("button", name="record.json").click()
+    assert Path(download.value.path()).read_text() == run.record().to_json()
+    assert not [data for data in sent if "redgui-record" in data]
+    large.get_by_role("button", name="Open in Restore").click()
+    expect(tab.page.locator("#run")).to_be_visible()
+    assert [data for data in sent if "redgui-record" in data]
+
+
+def test_a_run_that_is_gone_on_with_keeps_its_place(tabs):
+    tab = tabs()
+    tab.run(3)
+    tab.page.locator("#continue").click()
+    expect(tab.live).to_have_attribute("data-i", "53")
+    tab.ended()
+    tab.see_runs(1)
+    large = tab.show()
+    expect(large).to_contain_text("from step 4 on")
+    expect(large).to_contain_text("changed in mid-run")
+    assert tab.history.locator("[data-name=command]").count() == 0
+    assert tab.text("replay") == "python -m redgui replay record.json"
+
+
+def test_a_dropped_record_is_replayed_with_its_changes(tabs, tmp_path):
+    H = dict(operator="blur:size=5", sigma_y=0.05, prior=PRIOR, device="cpu", precision="fp32")
+    record = api.restore("example:face-13", sampler="reddiff:steps=30,lam=0.2", seed=7, **H).record
+    record = dataclasses.replace(record, steps=36, changes=(Change(9, {"lr": 0.2}), Change(29, {"steps": 40})))
+    *_, last = record.replay(build_prior())
+    record = dataclasses.replace(record, result={**record.result, "planned": 40, "pixels_sha256": pixels_sha256(last.x0_hat)})
+    tab = tabs()
+    tab.see_runs(0)
+    tab.drop(record.to_json(), tmp_path)
+    large = tab.history.locator(".rg-run-large")
+    expect(large).to_contain_text("A record does not hold the restored picture")
+    expect(large).to_contain_text("from step 11 on")
+    large.get_by_role("button", name="Replay").click()
+    expect(tab.live).to_have_attribute("data-i", "36")
+    tab.ended("stopped")
+    expect(tab.toasts.filter(has_text="The replay has the very pixels of its record")).to_be_visible()
+    run = tab.session.run
+    assert record.reproduces(run.last)
+    assert run.record().changes == record.changes
+    expect(tab.page.locator("#operator").get_by_role("combobox")).to_have_value("Blur")
+    expect(tab.page.locator("#seed input").first).to_have_value("7")
+    tab.see_runs(1)
+
+
+def build_prior():
+    from redgui import priors
+
+    return priors.load(PRIOR, "cpu", "fp32")
+
+
+def test_the_link_of_an_own_picture(mine, browser, app):
+    app[1].sessions._sessions.clear()
+    context = browser.new_context(reduced_motion="reduce")
+    tab = Tabs(context.new_page(), app[1], app[0])
+    tab.page.locator("#picture input[type=file]").first.set_input_files(mine)
+    expect(tab.page.locator("#mask .rg-mask")).to_have_attribute("data-version", "2")
+    tab.type("sigma-y", 0.1)
+    tab.page.locator("#mask .rg-mask-canvas").click(position={"x": 10, "y": 10})
+    expect(tab.page.locator("#inpaint-kind").get_by_role("combobox")).to_have_value("mask")
+    tab.run(4)
+    record = tab.session.run.record()
+    assert record.image != ""
+    tab.see_runs(1)
+    tab.show()
+    expect(tab.history.locator("[data-name=link]")).to_contain_text("this browser knows it")
+    link = tab.text("link")
+    assert f"picture={snippets.picture_number(record)}" in link
+    painted = tab.history.locator("a[download='mask.png']").get_attribute("href")
+    assert painted.startswith("data:image/png")
+
+    # In the same browser: the very run.
+    known = set(tab.actions.sessions._sessions)
+    same = Tabs(context.new_page(), tab.actions, link)
+    page = same.page
+    expect(page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
+    expect(page.locator("#inpaint-kind").get_by_role("combobox")).to_have_value("mask")
+    page.locator("#run").click()
+    same.ended()
+    (key,) = set(tab.actions.sessions._sessions) - known
+    assert record.reproduces(tab.actions.sessions._sessions[key].run.last)
+    expect(same.toasts).to_have_count(0)
+    same.see_runs(2)
+    expect(tab.history).to_have_attribute("data-runs", "2")  # the other page knows at once
+
+    # In another: the settings, and a word about the picture.
+    query = link.partition("/?")[2]
+    known = set(tab.actions.sessions._sessions)
+    other = Tabs(browser.new_page(reduced_motion="reduce"), tab.actions, f"{app[0]}?{query}")
+    expect(other.toasts).to_contain_text("give the picture")
+    expect(other.page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
+    (key,) = set(tab.actions.sessions._sessions) - known
+    session = tab.actions.sessions._sessions[key]
+    assert session.source == Image.open(tab.actions.examples_paths[0]).convert("RGB")
+    other.page.locator("#run").click()
+    other.ended()
+    assert (session.run.problem.H.hole(16, 16) == masks.decode(record.operator["knobs"]["painted"])).all()
+    other.page.close()
+    context.close()
+
+
+def test_a_link_with_an_example(tabs):
+    tab = tabs(
+        "?example=face-37&operator=superres:factor=2,kernel=bicubic&sampler=dps:steps=2,zeta=0.7&sigma_y=0.04&seed=9&particles=3"
+    )
+    expect(tab.page.locator("#operator").get_by_role("combobox")).to_have_value("Super-resolution")
+    expect(tab.page.locator("#dps-steps input[type=number]")).to_have_value("2")
+    tab.page.locator("#run").click()
+    tab.ended()
+    record = tab.session.run.record()
+    wanted = api.restore("example:face-37", operator="superres:factor=2,kernel=bicubic", sampler="dps:steps=2,zeta=0.7",
+                         sigma_y=0.04, seed=9, particles=3, prior=PRIOR, device="cpu", precision="fp32").record  # fmt: skip
+    assert record.result["pixels_sha256"] == wanted.result["pixels_sha256"]
+    expect(tab.toasts).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("?operator=blur&utm=1", "'utm', which this app does not know"),
+        ("?operator=blur&prior=somebody/model", "not listed here"),
+        ("?operator=blur&particles=40", "particles"),
+    ],
+)
+def test_a_link_that_cannot_be_opened_changes_nothing(tabs, query, message):
+    tab = tabs(query)
+    expect(tab.toasts).to_have_count(1)
+    expect(tab.toasts).to_contain_text("This link cannot be opened")
+    expect(tab.toasts).to_contain_text(message)
+    expect(tab.toasts).to_contain_text("Nothing was changed")
+    expect(tab.page.locator("#operator").get_by_role("combobox")).to_have_value("Inpainting")
+
+
+def test_records_that_cannot_be_opened(tabs, tmp_path):
+    tab = tabs()
+    tab.see_runs(0)
+    good = json.loads(api.restore("example:face-11", sampler="reddiff:steps=1", prior=PRIOR, device="cpu").record.to_json())
+    bad = [
+        ("{", "not valid JSON"),
+        (json.dumps({**good, "version": 2}), "version 2"),
+        (json.dumps({"hello": 1}), "not a redgui record"),
+        (json.dumps({**good, "image": "AAAA"}), "image cannot be read"),
+        (json.dumps({**good, "sampler": {"name": "nothing", "knobs": {}}}), "no sampler"),
+        (json.dumps({**good, "sampler": {"name": "reddiff", "knobs": {"lr": 1e9}}}), "lr lies in"),
+    ]
+    problem = tab.history.locator(".rg-history-problem")
+    for text, message in bad:
+        tab.drop(text, tmp_path)
+        expect(problem).to_contain_text(message)
+        expect(problem).to_contain_text("This file cannot be opened")
+        expect(tab.history.locator(".rg-run-large")).to_be_hidden()
+    # Readable, but not for the controls of the Restore tab: nothing is opened, and nothing runs.
+    tab.drop(json.dumps({**good, "particles": 40}), tmp_path)
+    expect(problem).to_be_hidden()
+    tab.history.get_by_role("button", name="Replay").click()
+    expect(tab.toasts).to_contain_text("This run cannot be opened")
+    assert tab.session.run is None
+
+
+def test_deleting_and_the_way_back(tabs):
+    tab = tabs()
+    tab.run(1)
+    tab.run(2)
+    tab.see_runs(2)
+    tab.cards.first.hover()
+    tab.cards.first.get_by_role("button", name="Delete this run").click()
+    expect(tab.cards).to_have_count(1)
+    expect(tab.cards.first).to_contain_text("steps 1")
+    tab.history.get_by_role("button", name="Undo").click()
+    expect(tab.cards).to_have_count(2)
+    expect(tab.cards.first).to_contain_text("steps 2")
+    tab.history.get_by_role("button", name="Delete all").click()
+    expect(tab.cards).to_have_count(0)
+    expect(tab.history.get_by_text("No runs yet")).to_be_visible()
+    tab.history.get_by_role("button", name="Undo").click()
+    expect(tab.cards).to_have_count(2)
+    tab.show(1).get_by_role("button", name="Delete").click()
+    expect(tab.cards).to_have_count(1)
+    tab.page.reload()
+    tab = Tabs(tab.page, tab.actions)
+    tab.see_runs(1)
+
+
+def test_room_for_the_last_runs_only(tabs):
+    tab = tabs(before=lambda page: page.add_init_script(FAILING))
+    tab.see_runs(0)
+    tab.page.evaluate(SEED_RUNS, 24)
+    tab.run(1)
+    tab.see_runs(24)
+    assert "RED-diff" in tab.cards.first.inner_text()
+    assert "Old 1" in tab.cards.last.inner_text()
+    # The storage is full: older runs make room, and where that is not enough a person is told.
+    tab.page.evaluate("window.failures = 3")
+    tab.run(2)
+    tab.see_runs(22)
+    assert "Old 4" in tab.cards.last.inner_text()
+    expect(tab.history.locator(".rg-history-problem")).to_be_hidden()
+    tab.page.evaluate("window.failures = 1e9")
+    tab.run(3)
+    tab.open("History")
+    expect(tab.history.locator(".rg-history-problem")).to_contain_text("storage is full")
+
+
+def test_a_browser_that_stores_nothing(tabs):
+    forbid = "Object.defineProperty(window, 'indexedDB', {get() { throw new DOMException('not here', 'SecurityError'); }})"
+    tab = tabs(before=lambda page: page.add_init_script(forbid))
+    tab.run(1)
+    tab.open("History")
+    expect(tab.history.locator(".rg-history-problem")).to_contain_text("does not let the app store runs")
+    expect(tab.page.locator("#result .rg-result")).to_be_attached()
+
+
+def test_copied_and_narrow(tabs):
+    tab = tabs(viewport={"width": 390, "height": 844}, permissions=["clipboard-read", "clipboard-write"])
+    tab.run(1)
+    tab.see_runs(1)
+    tab.show()
+    for title, name in (("Link", "link"), ("Command line", "command"), ("Python", "snippet")):
+        button = tab.history.get_by_role("button", name=f"Copy: {title}", exact=True)
+        button.click()
+        expect(button).to_have_text("Copied")
+        assert tab.page.evaluate("navigator.clipboard.readText()") == tab.text(name)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == 390
+    tab.page.keyboard.press("Escape")
+    expect(tab.cards).to_be_visible()
+    expect(tab.cards.locator(".rg-run-open")).to_be_focused()

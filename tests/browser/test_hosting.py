@@ -1,0 +1,160 @@
+"""The app behind a reverse proxy under a path of its own, with runs in a worker that ZeroGPU forks, in a real browser."""
+
+import http.client
+import mmap
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from redgui.priors import load
+from redgui.record import Record
+from redgui.ui import build, hosting, launch
+
+PATH = "/tools/redgui"
+HOP = {"connection", "keep-alive", "transfer-encoding", "host", "te", "upgrade", "proxy-connection"}  # for one hop alone
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[Callable[[str], str]]:
+    """proxied(url): an address under PATH on another port, from where a small reverse proxy asks the app; elsewhere is 404."""
+    servers = []
+
+    def proxied_(url: str) -> str:
+        target = urlsplit(url)
+
+        class Proxy(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                if not self.path.startswith(PATH + "/"):
+                    self.send_error(404)
+                    return
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                kept = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+                ours = f"127.0.0.1:{self.server.server_port}"
+                kept |= {"Host": ours, "X-Forwarded-Host": ours, "X-Forwarded-Proto": "http"}
+                asked = http.client.HTTPConnection(target.hostname, target.port)
+                asked.request(self.command, self.path.removeprefix(PATH), body, kept)
+                answer = asked.getresponse()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in HOP:
+                        self.send_header(name, value)
+                if answer.getheader("Content-Length") is None:
+                    self.send_header("Connection", "close")
+                    self.close_connection = True
+                self.end_headers()
+                try:
+                    while part := answer.read1(65536):  # as it comes: a stream must not wait for its end
+                        self.wfile.write(part)
+                        self.wfile.flush()
+                except OSError:
+                    pass  # the page has gone
+                asked.close()
+
+            do_POST = do_HEAD = do_GET  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}{PATH}/"
+
+    yield proxied_
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def run(page: Page, steps: int) -> None:
+    """Sets the steps and presses Run."""
+    expect(page.locator("#measurement img")).to_have_attribute("src", re.compile("^data:image/"))
+    box = page.locator("#reddiff-steps input[type=number]").first
+    box.fill(str(steps))
+    box.press("Tab")
+    page.locator("#run").click()
+
+
+def reach(page: Page, i: int) -> None:
+    page.wait_for_function("i => +document.querySelector('#live .rg-live').dataset.i >= i", arg=i)
+
+
+def test_behind_a_proxy_with_a_path_the_page_loads_and_a_run_streams(serve, proxied, open_page):
+    demo = build("gaussian:size=32", device="cpu")
+    url = proxied(serve(demo, launch, root_path=PATH))
+    missing: list[str] = []
+    asked: list[str] = []
+
+    def watch(page: Page) -> None:
+        page.on("response", lambda r: missing.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        page.on("request", lambda r: asked.append(r.url))
+
+    page = open_page(url, watch)
+    run(page, 1500)
+    reach(page, 2)
+    seen = {page.locator("#live img").first.get_attribute("src")}
+    reach(page, 600)
+    seen.add(page.locator("#live img").first.get_attribute("src"))
+    expect(page.locator("#live .rg-live")).to_have_attribute("data-status", "done", timeout=60_000)
+    seen.add(page.locator("#live img").first.get_attribute("src"))
+    assert len(seen) == 3
+    # examples, styles and the app's own pictures come through the path, and nothing goes past it
+    expect(page.locator("#examples img").first).to_have_js_property("complete", True)
+    assert page.locator("#examples img").first.evaluate("img => img.naturalWidth") > 0
+    assert page.locator(".rg-columns > .rg-left").evaluate("one => getComputedStyle(one).gap") == "10px"  # of assets/layout.css
+    assert not missing
+    assert all(url_ in ("about:blank",) or url_.startswith((url.rstrip("/"), "data:", "blob:")) for url_ in asked)
+    # a file of one's own
+    page.locator("#picture input[type=file]").first.set_input_files(Path(demo.actions.examples_paths[2]))
+    expect(page.locator("#mask [data-version]").first).to_have_attribute("data-version", re.compile("[2-9]"))
+    assert not missing
+
+
+def test_on_zero_gpu_a_run_is_tuned_stopped_and_gone_on_with_and_its_record_replays(serve, open_page, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "zero_gpu"))
+    monkeypatch.delitem(sys.modules, "spaces", raising=False)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    import spaces
+
+    monkeypatch.setattr(hosting, "_lent", spaces.GPU(duration=hosting._seconds)(hosting._work))
+    monkeypatch.setattr(hosting.Wishes, "_memory", mmap.mmap(-1, hosting.SLOTS * hosting.SLOT_BYTES))
+    demo = build()  # the bundled network, which takes its time
+    page = open_page(serve(demo, launch))
+    live = page.locator("#live .rg-live")
+    expect(page.locator(".rg-lent").first).to_contain_text("lends a GPU to each run")
+    run(page, 1000)
+    reach(page, 3)
+    (session,) = demo.actions.sessions._sessions.values()
+    box = page.locator("#reddiff-lr input.rg-number")
+    box.fill("0.02")
+    box.press("Tab")
+    reach(page, session.run.last.i + 4)
+    page.locator("#stop").click()
+    expect(live).to_have_attribute("data-status", "stopped")
+    made = session.run.last.i
+    assert [change.knobs for change in session.run.changes] == [{"lr": 0.02}]
+    page.locator("#continue").click()
+    expect(live).to_have_attribute("data-status", "running")
+    reach(page, made + 4)
+    page.locator("#stop").click()
+    expect(live).to_have_attribute("data-status", "stopped")
+    assert session.run.last.i > made
+    assert session.run.counted.forwards == 0  # not in this process
+    with page.expect_download() as download:
+        page.locator("#result a[download='record.json']").click()
+    download.value.save_as(tmp_path / "record.json")
+    record = Record.read(tmp_path / "record.json")
+    *_, last = record.replay(load(record.prior, record.device, record.precision))
+    assert record.reproduces(last)
+    assert record.steps == session.run.last.i + 1
+    assert len(spaces.asked) == 2

@@ -1,0 +1,314 @@
+"""What a Hugging Face Space needs: the README's front matter, and runs in a worker that ZeroGPU forks."""
+
+import dataclasses
+import mmap
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+import torch
+import yaml
+
+from redgui import images
+from redgui.errors import RedguiError
+from redgui.operators import build as operator
+from redgui.priors import load
+from redgui.problem import Problem
+from redgui.record import Change, Record
+from redgui.samplers import DDRM, DPS, RedDiff
+from redgui.ui import away, hosting
+from redgui.ui.race import Contestant, Race
+from redgui.ui.restoration import Restoration
+from redgui.ui.runs import Run, newest
+
+ROOT = Path(__file__).parents[1]
+PRIOR = "gaussian:size=16"
+SAMPLER = RedDiff(steps=12, lr=0.1)
+LONG = dataclasses.replace(SAMPLER, steps=5000)
+
+
+def front_matter() -> dict:
+    text = (ROOT / "README.md").read_text()
+    return yaml.safe_load(re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)[1])
+
+
+@pytest.fixture
+def zero_gpu(monkeypatch: pytest.MonkeyPatch):
+    """This process as one of a Space with ZeroGPU, its package replaced by the stand-in."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "zero_gpu"))
+    monkeypatch.delitem(sys.modules, "spaces", raising=False)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    import spaces
+
+    monkeypatch.setattr(hosting, "_lent", spaces.GPU(duration=hosting._seconds)(hosting._work))
+    monkeypatch.setattr(hosting.Wishes, "_memory", mmap.mmap(-1, hosting.SLOTS * hosting.SLOT_BYTES))
+    monkeypatch.setattr(hosting.Wishes, "_free", list(range(hosting.SLOTS)))
+    yield spaces
+    assert len(hosting.Wishes._free) == hosting.SLOTS  # every job gave its slot back
+
+
+def fresh(sampler=SAMPLER, **options) -> Run:
+    prior = load(PRIOR)
+    picture = images.to_tensor(images.to_pil(prior.sample(1, torch.Generator().manual_seed(3))))
+    return Run(picture, Problem.simulate(picture, operator("inpaint"), 0.1, seed=2), prior, sampler, **options)
+
+
+def replays(run: Run) -> bool:
+    record = Record.from_json(run.record().to_json())
+    *_, last = record.replay(load(PRIOR))
+    return record.reproduces(last) and torch.equal(last.x0_hat, run.last.x0_hat) and last.i == run.last.i
+
+
+# ---- the front matter
+
+
+def test_the_front_matter_is_what_a_space_takes():
+    found = front_matter()
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    known = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "pinned", "license",
+             "short_description", "suggested_hardware", "tags"}  # fmt: skip
+    assert set(found) == known
+    assert found["sdk"] == "gradio"
+    assert {found["colorFrom"], found["colorTo"]} <= colours
+    assert 0 < len(found["short_description"]) <= 60
+    assert (ROOT / found["app_file"]).is_file()
+    assert found["license"] == re.search(r'license = "(.*)"', (ROOT / "pyproject.toml").read_text())[1].lower()
+    assert found["suggested_hardware"] in {"cpu-basic", "cpu-upgrade", "t4-small", "zero-a10g"}
+    assert all(isinstance(tag, str) for tag in found["tags"])
+    assert found["pinned"] is False
+
+
+def test_its_versions_are_those_of_the_requirements():
+    found = front_matter()
+    least, most = re.search(r"gradio>=([\d.]+),<(\d+)", (ROOT / "requirements.txt").read_text()).groups()
+    numbers = [int(n) for n in found["sdk_version"].split(".")]
+    assert numbers[: least.count(".") + 1] == [int(n) for n in least.split(".")]
+    assert numbers[0] < int(most)
+    lo, hi = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (ROOT / "pyproject.toml").read_text()).groups()
+    assert isinstance(found["python_version"], str)  # 3.10 without quotes is the number 3.1
+    assert int(lo) <= int(found["python_version"].split(".")[1]) < int(hi)
+
+
+# ---- where it runs
+
+
+def test_only_a_space_with_zero_gpu_is_one(monkeypatch):
+    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
+    assert not hosting.on_zero_gpu()
+    assert hosting.device_here("auto", "bf16") == ("auto", "bf16")
+    with gr.Blocks() as page:
+        hosting.note()
+    assert not page.blocks
+
+
+def test_on_zero_gpu_the_serving_process_stays_off_cuda_and_the_page_says_what_differs(zero_gpu):
+    assert hosting.on_zero_gpu()
+    assert hosting.device_here("auto", "auto") == ("cpu", "fp32")
+    with gr.Blocks() as page:
+        hosting.note()
+    assert [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)] == [hosting.NOTE]
+
+
+def test_seconds_follow_steps_and_stay_within_what_is_lent(zero_gpu):
+    few, many = (away.gpu_seconds(dataclasses.replace(SAMPLER, steps=n), 0.0, 1, load(PRIOR)) for n in (100, 400))
+    assert many == pytest.approx(4 * few)
+    assert away.gpu_seconds(DPS(steps=100), 0.0, 1, load(PRIOR)) == pytest.approx(3 * few)  # a forward, and back through it
+    assert hosting._seconds(b"", 1) == hosting.LEAST
+    assert hosting._seconds(b"", 1e6) == hosting.LONGEST
+    list(away.play(fresh()))
+    assert zero_gpu.asked == [hosting.LEAST]
+
+
+def test_a_wish_replaces_the_one_before_and_a_torn_one_is_none(zero_gpu):
+    wishes = hosting.Wishes.taken()
+    assert wishes.newest() is None
+    wishes.post("a long first wish")
+    wishes.post((True, SAMPLER))
+    assert wishes.newest() == (True, SAMPLER)
+    hosting.Wishes._memory[wishes.slot * hosting.SLOT_BYTES + hosting.HEAD.size + 3] ^= 1
+    assert wishes.newest() is None
+    with pytest.raises(hosting.HostError, match="bytes"):
+        wishes.post("x" * hosting.SLOT_BYTES)
+    wishes.free()
+
+
+# ---- a run in the worker
+
+
+def test_a_run_in_the_worker_is_the_run_at_home_and_its_record_replays(zero_gpu):
+    home, lent = fresh(), fresh()
+    list(home.play(float("inf")))
+    shown = list(away.play(lent))
+    assert shown[-1] is lent.last
+    assert torch.equal(lent.last.x0_hat, home.last.x0_hat)
+    assert (lent.last.i, lent.last.nfe, lent.finished, lent.playing) == (11, 12, True, False)
+    assert lent.rows == home.rows
+    assert lent.film() == home.film()
+    assert lent.counted.forwards == 0  # not a call of the network in this process
+    assert lent.elapsed > 0
+    assert replays(lent)
+
+
+def test_it_is_tuned_and_stopped_in_mid_run(zero_gpu):
+    run, tuned = fresh(LONG), dataclasses.replace(LONG, lr=0.02)
+    for step in away.play(run):
+        if step.i > 20 and not run.changes:
+            run.tune(tuned)
+        if run.changes and step.i > run.changes[0].after + 20:
+            run.stop()
+    assert [change.knobs for change in run.changes] == [{"lr": 0.02}]
+    assert run.now.lr == 0.02
+    assert not run.finished
+    assert zero_gpu.ended == ["end"]  # it was told, and ended by itself
+    assert len(run.rows) == run.last.i + 1
+    assert replays(run)
+
+
+def test_going_on_repeats_what_was_made_and_then_goes_on(zero_gpu):
+    run = fresh(LONG)
+    for step in away.play(run):
+        if step.i > 20:
+            run.tune(dataclasses.replace(LONG, lr=0.03))
+        if step.i > 40:
+            run.stop()
+    made, rows = run.last.i, list(run.rows)
+    run.tune(dataclasses.replace(run.now, lam=1.0))
+    run.extend(50)
+    shown = []
+    for step in away.play(run):
+        shown.append(step.i)
+        if step.i > made + 30:
+            run.stop()
+    assert shown[0] > made
+    assert run.rows[: len(rows)] == rows
+    assert [row[0] for row in run.rows] == list(range(1, run.last.i + 2))
+    assert run.changes[-1] == Change(made, {"lam": 1.0})
+    assert [frame.i for frame in run.film()] == sorted({frame.i for frame in run.film()})
+    assert replays(run)
+
+
+def test_a_run_that_has_ended_gets_more_steps_again_and_again(zero_gpu):
+    run = fresh()
+    list(away.play(run))
+    for end in (17, 22):
+        run.extend(5)
+        assert [step.i for step in away.play(run)][-1] == end - 1
+        assert run.finished
+    assert run.changes == [Change(11, {"steps": 17}), Change(16, {"steps": 22})]
+    assert replays(run)
+
+
+def test_closing_the_stream_ends_the_worker(zero_gpu):
+    run = fresh(LONG)
+    stream = newest(away.play(run), run.stop)
+    next(stream)
+    began = time.monotonic()
+    stream.close()
+    assert time.monotonic() - began < 5
+    assert zero_gpu.ended in (["end"], ["closed"])
+    assert replays(run)
+    raw = hosting.stream(away.RunJob(run.picture, run.problem, PRIOR, LONG, 1, 20.0, 100.0))  # without a word to the worker
+    next(raw)
+    raw.close()
+    assert zero_gpu.ended[-1] == "closed"
+
+
+def test_the_seconds_lent_end_it_before_the_worker_is_killed(zero_gpu, monkeypatch):
+    monkeypatch.setattr(hosting, "LONGEST", hosting.MARGIN + 1)
+    run = fresh(LONG)
+    list(away.play(run))
+    assert 0 < run.last.i < 4999
+    assert not run.finished
+    assert zero_gpu.ended == ["end"]
+    assert replays(run)
+
+
+def test_an_error_of_the_worker_comes_in_its_words(zero_gpu):
+    run = fresh()
+    job = away.RunJob(run.picture, run.problem, "no such prior", SAMPLER, 1, 20.0, 100.0)
+    with pytest.raises(RedguiError, match="there is no prior 'no such prior'"):
+        list(hosting.stream(job))
+    with pytest.raises(gr.Error, match="AttributeError"):
+        list(hosting.stream(dataclasses.replace(job, prior=PRIOR, problem=None)))
+
+
+# ---- a race and an endpoint
+
+
+def racers(**samplers) -> Race:
+    return Race([Contestant(key, key.upper(), fresh(sampler)) for key, sampler in samplers.items()])
+
+
+def test_a_race_in_the_worker_has_the_pictures_of_runs_at_home(zero_gpu):
+    entries = dict(a=SAMPLER, b=DDRM(steps=10), c=dataclasses.replace(LONG, lr=0.05))
+    race = racers(**entries)
+    for turn in away.race(race):
+        assert turn.key in entries
+        if race["a"].over and race["b"].over:
+            race.stop("c")
+    assert [(c.key, c.status) for c in race.contestants] == [("a", "done"), ("b", "done"), ("c", "stopped")]
+    assert not race.playing
+    for key in "ab":
+        home = fresh(entries[key])
+        list(home.play(float("inf")))
+        assert torch.equal(race[key].run.last.x0_hat, home.last.x0_hat)
+    for c in race.contestants:
+        assert len(c.curve) == len(c.run.rows) == c.run.last.i + 1
+        assert c.seconds > 0
+        assert replays(c.run)
+    assert len(zero_gpu.asked) == 1
+
+
+def test_a_race_is_stopped_as_a_whole(zero_gpu):
+    race = racers(a=LONG, b=dataclasses.replace(LONG, lr=0.05))
+    threading.Timer(0.5, race.stop).start()
+    list(away.race(race))
+    assert {c.status for c in race.contestants} == {"stopped"}
+
+
+def test_an_endpoint_restores_in_the_worker(zero_gpu):
+    wanted = dict(image=images.read(ROOT / "assets/examples/face-06.png"), mask=None, operator="superres:factor=4",
+                  sampler="reddiff:steps=30", sigma_y=0.0, seed=1, fit="crop", size=None, particles=None)  # fmt: skip
+    at_home = Restoration(wanted, "gaussian:size=64", "cpu", "fp32", 60.0)
+    *_, (png, figures, record) = hosting.stream(dataclasses.replace(at_home, device="auto", precision="auto"))
+    *_, (same, _, _) = at_home.news(lambda: None)
+    assert png == same
+    assert figures["steps"] == record["steps"] == 30
+    with pytest.raises(RedguiError, match="there is no sampler"):  # before a GPU is asked for
+        list(hosting.stream(dataclasses.replace(at_home, wanted=wanted | {"sampler": "none"})))
+    assert len(zero_gpu.asked) == 1
+
+
+# ---- through the app
+
+
+def test_the_app_runs_in_the_worker_and_its_record_replays(zero_gpu):
+    from redgui.ui import build
+
+    demo = build("gaussian:size=32")
+    a = demo.actions
+    assert (a.device, a.precision) == ("cpu", "fp32")
+    everything = next(fn for fn in demo.fns.values() if getattr(fn.fn, "__name__", "") == "start" and a.mask in fn.inputs)
+    values = {part: part.value for part in everything.inputs}
+    values[a.samplers["reddiff"].parts["steps"]] = 15
+    request = SimpleNamespace(session_hash="page")
+    editor, *_ = a.load_page(values, request)
+    values[a.mask] = editor
+    a.get_ready(values, request)
+    *_, last = a.start(values, request)
+    assert last[0]["status"] == "done"
+    assert last[0]["i"] == 15
+    run = a.sessions.of("page").run
+    record = Record.from_json(run.record().to_json())
+    *_, replayed = record.replay(load("gaussian:size=32"))
+    assert record.reproduces(replayed)
+    values[a.more] = 10
+    a.get_ready_again(request)
+    *_, last = a.go_on(values, request)
+    assert (last[0]["status"], last[0]["i"]) == ("done", 25)
+    assert len(zero_gpu.asked) == 2
