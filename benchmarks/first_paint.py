@@ -1,4 +1,4 @@
-"""Milliseconds until the page is painted and until it can be used, on loopback in a headless Chromium; last line one JSON object.
+"""Milliseconds until the page is painted and until it can be used, on loopback in a headless Chromium; last line JSON.
 
     python benchmarks/first_paint.py [--rounds 5]
 
