@@ -18,6 +18,7 @@ from redgui.record import Record
 from redgui.ui import build, hosting, launch
 
 PATH = "/tools/redgui"
+stray: list[str] = []  # what was asked of the proxy outside of the path
 HOP = {"connection", "keep-alive", "transfer-encoding", "host", "te", "upgrade", "proxy-connection"}  # for one hop alone
 
 
@@ -29,11 +30,18 @@ def proxied() -> Iterator[Callable[[str], str]]:
     def proxied_(url: str) -> str:
         target = urlsplit(url)
 
+        stray.clear()
+
         class Proxy(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                if self.path == "/favicon.ico":  # a browser looks for it at the root by itself
+                    self.send_response(204)
+                    self.end_headers()
+                    return
                 if not self.path.startswith(PATH + "/"):
+                    stray.append(self.path)
                     self.send_error(404)
                     return
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -102,18 +110,20 @@ def test_behind_a_proxy_with_a_path_the_page_loads_and_a_run_streams(serve, prox
     page = open_page(url, watch)
     run(page, 1500)
     reach(page, 2)
-    seen = {page.locator("#live img").first.get_attribute("src")}
     reach(page, 600)
-    seen.add(page.locator("#live img").first.get_attribute("src"))
-    expect(page.locator("#live .rg-live")).to_have_attribute("data-status", "done", timeout=60_000)
-    seen.add(page.locator("#live img").first.get_attribute("src"))
-    assert len(seen) == 3
+    live = page.locator("#live .rg-live")
+    expect(live).to_have_attribute("data-status", "done", timeout=60_000)
+    assert int(live.get_attribute("data-frames")) >= 3
     # examples, styles and the app's own pictures come through the path, and nothing goes past it
     expect(page.locator("#examples img").first).to_have_js_property("complete", True)
     assert page.locator("#examples img").first.evaluate("img => img.naturalWidth") > 0
     assert page.locator(".rg-columns > .rg-left").evaluate("one => getComputedStyle(one).gap") == "10px"  # of assets/layout.css
-    assert not missing
-    assert all(url_ in ("about:blank",) or url_.startswith((url.rstrip("/"), "data:", "blob:")) for url_ in asked)
+    assert not missing, missing
+    assert not stray, stray
+    assert all(
+        url_ in ("about:blank",) or url_.startswith((url.rstrip("/"), "data:", "blob:")) or url_.endswith("/favicon.ico")
+        for url_ in asked
+    )
     # a file of one's own
     page.locator("#picture input[type=file]").first.set_input_files(Path(demo.actions.examples_paths[2]))
     expect(page.locator("#mask [data-version]").first).to_have_attribute("data-version", re.compile("[2-9]"))
