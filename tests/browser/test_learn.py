@@ -76,7 +76,7 @@ def test_a_card_sets_everything_and_shows_its_finished_result(app, open_app):
         expect(page.locator("#live .rg-live-image")).to_have_attribute("src", PICTURE)
         expect(page.locator("#operator").get_by_role("combobox")).to_have_value(task.build_operator().label)
         expect(page.locator("#sampler").get_by_role("combobox")).to_have_value(task.build_sampler().label)
-        expect(page.locator(f"#knobs-{task.build_operator().name}")).to_be_visible()
+        expect(page.locator(f"#knobs-{task.build_operator().name}").first).to_be_visible()
         shown = page.locator("#result .rg-figures").inner_text()
         assert f"{stored.figures['psnr']:.2f} dB" in shown
         assert "seconds" not in shown
@@ -157,7 +157,7 @@ def test_an_iteration_is_taken_apart_at_the_chosen_level(open_app):
     page = open_app(before=lambda page: page.on("request", lambda r: hosts.add(r.url.split("/")[2].split(":")[0])
                                                 if r.url.startswith("http") else None))  # fmt: skip
     to_learn(page)
-    sigmas = priors.sigmas_of("faces-64")
+    sigmas = priors.load("faces-64", "cpu").sigmas
     level = nearest_level(sigmas, 1.0)
     expect(anatomy(page)).to_have_attribute("data-sigma", str(level))
     expect(page.locator("#learn-idea .katex").first).to_be_visible()  # typeset without the network
