@@ -212,6 +212,11 @@ class Sweep:
         """Ends all cells after the iteration in progress. From any thread."""
         self._stop.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
+
     def play(self) -> Iterator[list[Cell]]:
         """Runs until all cells are over, and yields those that have something new."""
         began, self.playing = self.clock(), True
@@ -225,11 +230,11 @@ class Sweep:
                 yield [self.cells[index] for index, _ in items]
                 late = self.clock() - began > self.seconds_allowed
                 if self._stop.is_set() or late:
-                    self._end("stopped", f"the {self.seconds_allowed:.0f} seconds of a sweep are over" if late else "")
+                    self.end("stopped", f"the {self.seconds_allowed:.0f} seconds of a sweep are over" if late else "")
                     return
         finally:
             news.close()
-            self._end("stopped")
+            self.end("stopped")
             self.playing = False
 
     def record(self, cell: Cell) -> Record:
@@ -256,7 +261,8 @@ class Sweep:
             cell.last = item
             cell.status = "done" if item.i + 1 >= item.n else "running"
 
-    def _end(self, status: str, message: str = "") -> None:
+    def end(self, status: str, message: str = "") -> None:
+        """Gives all cells that are not over their end."""
         for cell in self.cells:
             if not cell.over:
                 cell.status, cell.message = status, message

@@ -21,7 +21,8 @@ from redgui.priors import load
 from redgui.problem import Problem
 from redgui.record import Change, Record
 from redgui.samplers import DDRM, DPS, RedDiff
-from redgui.ui import away, hosting
+from redgui.sweep import Grid, Sweep, axis
+from redgui.ui import away, away_sweep, hosting
 from redgui.ui.race import Contestant, Race
 from redgui.ui.restoration import Restoration
 from redgui.ui.runs import Run, newest
@@ -269,6 +270,32 @@ def test_a_race_is_stopped_as_a_whole(zero_gpu):
     threading.Timer(0.5, race.stop).start()
     list(away.race(race))
     assert {c.status for c in race.contestants} == {"stopped"}
+
+
+def swept(**options) -> Sweep:
+    run = fresh()
+    axes = axis(RedDiff, "lr", "0.03, 0.1"), axis(RedDiff, "lam", "0.1, 0.3")
+    return Sweep(run.picture, run.problem, run.prior, Grid(dataclasses.replace(SAMPLER, **options), *axes))
+
+
+def test_a_sweep_in_the_worker_has_the_pictures_of_a_sweep_at_home(zero_gpu):
+    there, home = swept(), swept()
+    seen = [cell.key for cells in away_sweep.sweep(there) for cell in cells]
+    list(home.play())
+    assert set(seen) == {cell.key for cell in there.cells}
+    for cell, same in zip(there.cells, home.cells, strict=True):
+        assert (cell.status, cell.last.i) == ("done", SAMPLER.steps - 1)
+        assert torch.equal(cell.last.x0_hat, same.last.x0_hat)
+        assert there.record(cell).reproduces(same.last)
+    assert (there.calls, there.playing) == (home.calls, False)
+
+
+def test_a_sweep_is_stopped_in_mid_run(zero_gpu):
+    there = swept(steps=5000)
+    for _ in away_sweep.sweep(there):
+        there.stop()
+    assert {cell.status for cell in there.cells} == {"stopped"}
+    assert 0 < max(cell.last.i for cell in there.cells) < 4999
 
 
 def test_an_endpoint_restores_in_the_worker(zero_gpu):

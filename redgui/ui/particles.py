@@ -9,7 +9,7 @@ import gradio as gr
 from redgui import knobs
 from redgui.errors import RedguiError
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
-from redgui.ui import components, particle_board, views
+from redgui.ui import away, components, hosting, particle_board, views
 from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
 from redgui.ui.outcome import wrong
 from redgui.ui.particle_board import ParticleBoard, Particles
@@ -111,7 +111,7 @@ class ParticleActions:
             return
         board = ParticleBoard(run, number)
         try:
-            with closing(newest(run.play(HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
+            with closing(newest(away.play(run, HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
                 for _ in steps:
                     if not run.finished:
                         yield board.value("running"), gr.skip(), gr.skip()
@@ -154,6 +154,7 @@ def particles_tab(actions: Actions, tab: gr.Tab, everything: set[Any]) -> Partic
                 p.run = gr.Button("Run particles", variant="primary", elem_id="particles-run", min_width=90, scale=2)
                 p.stop = gr.Button("Stop", variant="stop", elem_id="particles-stop", min_width=70, scale=1, interactive=False)
             gr.HTML(HINT, padding=False)
+            hosting.note()
             p.preview = components.picture_view("particles-measurement")
             with gr.Group():
                 p.sampler = gr.Dropdown(

@@ -12,7 +12,7 @@ from redgui import knobs
 from redgui.errors import RedguiError
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.sweep import Grid, Sweep, Sweeping, axis, suggest, sweepable
-from redgui.ui import components, sweep_board, views
+from redgui.ui import away_sweep, components, hosting, sweep_board, views
 from redgui.ui.actions import HZ, SECONDS_ALLOWED, WAITING, Actions
 from redgui.ui.controls import set_to
 from redgui.ui.outcome import wrong
@@ -139,7 +139,7 @@ class SweepActions:
             yield sweep_board.blank(number, "error", str(error)), *_buttons(False)
             return
         board = SweepBoard(sweep, number)
-        with closing(newest(sweep.play(), sweep.stop)) as news:  # the page is gone: nobody goes on computing for it
+        with closing(newest(away_sweep.sweep(sweep), sweep.stop)) as news:  # the page is gone: nobody goes on computing for it
             for _ in news:
                 shown = time.perf_counter()
                 if not all(cell.over for cell in sweep.cells):
@@ -251,6 +251,7 @@ def sweep_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]
                 s.run = gr.Button("Sweep", variant="primary", elem_id="sweep-run", min_width=90, scale=2)
                 s.stop = gr.Button("Stop", variant="stop", elem_id="sweep-stop", min_width=70, scale=1, interactive=False)
             gr.HTML(HINT, padding=False)
+            hosting.note()
             s.preview = components.picture_view("sweep-measurement")
             with gr.Row(elem_classes="rg-actions"):
                 ablation = gr.Button("Learning rate × λ", size="sm", elem_id="sweep-ablation", min_width=0)

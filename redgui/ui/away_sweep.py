@@ -1,0 +1,115 @@
+"""A sweep played on a GPU that is lent: the counterpart of `redgui.ui.away` for the Sweep tab."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from redgui import priors
+from redgui.problem import Measured, Problem
+from redgui.sweep import Cell, Grid, Sweep
+from redgui.ui import hosting
+from redgui.ui.away import HZ, PATIENCE, START, Elsewhere, gpu_seconds
+from redgui.ui.hosting import Heard, Wishes
+
+
+@dataclass(frozen=True)
+class CellNews:
+    """Where a cell is now; tensors on the CPU."""
+
+    key: str
+    status: str
+    message: str
+    last: Measured | None
+
+
+@dataclass(frozen=True)
+class SweepNews:
+    """What has happened since the news before, and where it runs."""
+
+    cells: list[CellNews]
+    calls: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """A Sweep to be played. Its wish is True: stop."""
+
+    picture: Tensor
+    problem: Problem
+    prior: str
+    grid: Grid
+    particles: int
+    seconds: float
+    allowed: float
+
+    def news(self, heard: Heard) -> Iterator[SweepNews]:
+        prior = priors.load(self.prior)
+        sweep = Sweep(self.picture, self.problem, prior, self.grid, self.particles, seconds_allowed=self.allowed)
+        states: dict[str, tuple[str, int]] = {}
+
+        def changed() -> SweepNews:
+            found = []
+            for cell in sweep.cells:
+                if states.get(cell.key) != (state := (cell.status, cell.last.i if cell.last else -1)):
+                    states[cell.key] = state
+                    found.append(CellNews(cell.key, cell.status, cell.message, _carried(cell.last)))
+            return SweepNews(found, sweep.calls, prior.device.type, prior.precision)
+
+        shown = -math.inf
+        with closing(sweep.play()) as turns:  # type: ignore[type-var]
+            for _ in turns:
+                if heard():
+                    sweep.stop()
+                if time.perf_counter() - shown >= 1 / HZ:
+                    yield changed()
+                    shown = time.perf_counter()
+        yield changed()
+
+
+def _carried(last: Measured | None) -> Measured | None:
+    if last is None:
+        return None
+    scalars = {name: s.cpu() if isinstance(s, Tensor) else s for name, s in last.scalars.items()}
+    return dataclasses.replace(last, x0_hat=last.x0_hat.cpu(), scalars=scalars)
+
+
+def sweep(of: Sweep) -> Iterator[list[Cell]]:
+    """`Sweep.play`, wherever the steps are made."""
+    return _sweep(of) if hosting.on_zero_gpu() else of.play()
+
+
+def _sweep(of: Sweep) -> Generator[list[Cell], None, None]:
+    sigma_y = of.problem.sigma_y
+    # One batch for all: a cell's steps cost one pass, of the pictures of all cells.
+    longest = max(of.cells, key=lambda cell: getattr(cell.sampler, "steps", 0)).sampler
+    needed = START + gpu_seconds(longest, sigma_y, of.particles * len(of.cells), of.prior)
+    allowed = hosting.allowed(needed, of.seconds_allowed)
+    job = SweepJob(of.picture, of.problem, of.prior.name, of.grid, of.particles, needed, allowed)
+    wishes, late, found = Wishes.taken(), 0, {cell.key: cell for cell in of.cells}
+    of.playing = True
+    try:
+        with closing(hosting.stream(job, wishes)) as items:
+            for news in items:
+                if not isinstance(of.prior, Elsewhere):
+                    of.prior = Elsewhere(of.prior, news.device, news.precision)
+                of.calls = news.calls
+                for one in news.cells:
+                    cell = found[one.key]
+                    cell.last, cell.message, cell.status = one.last, one.message, one.status
+                yield [found[one.key] for one in news.cells]
+                if of.stopping:
+                    wishes.post(True)
+                    late += 1
+                if late > PATIENCE:
+                    return
+    finally:
+        of.end("stopped")
+        of.playing = False
+        wishes.free()
