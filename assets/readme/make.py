@@ -1,48 +1,119 @@
-"""Takes the README's pictures of the running app with a headless Chromium.
+"""Takes the README's pictures of the running app, one or more of every tab, with a headless Chromium.
 
-python assets/readme/make.py        writes restore.png and restore-phone.png beside this file
+python assets/readme/make.py [NAME ...]        writes NAME.png beside this file, or all of them
 """
 
+import argparse
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from redgui import ui
 
 HERE = Path(__file__).parent
-SHOTS = (("restore", "light", 1400, 1000), ("restore-phone", "light", 390, 844))
+PATIENCE = 600_000  # milliseconds of a comparison on a slow machine
 
 
-def run(page: Page) -> None:
-    """Presses Run and waits for the result."""
-    page.wait_for_selector("#run")
-    page.wait_for_function("document.querySelector('.rg-picture img')?.src.startsWith('data:')")
+def wait(page: Page, selector: str, status: str = "done") -> None:
+    """Until an element's data-status is this one, and its pictures are drawn."""
+    page.wait_for_selector(f"{selector}[data-status='{status}']", timeout=PATIENCE, state="attached")
     page.wait_for_timeout(1500)
+
+
+def restore(page: Page) -> None:
     page.click("#run")
-    page.wait_for_function("document.querySelector('.rg-live').dataset.status === 'done'", timeout=300_000)
+    wait(page, "#live .rg-live")
+
+
+def tab(name: str, after: Callable[[Page], None]) -> Callable[[Page], None]:
+    """Opens a tab, then does what belongs to it."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("tab", name=name).click()
+        page.wait_for_timeout(2500)
+        after(page)
+
+    return act
+
+
+def play(name: str, view: str) -> Callable[[Page], None]:
+    """Presses the button of a tab and waits for the end."""
+
+    def act(page: Page) -> None:
+        page.click(f"#{name}-run")
+        wait(page, view)
+
+    return act
+
+
+def compare(page: Page) -> None:
+    play("compare", "#race .rg-race")(page)
+    for key in ("reddiff", "ddrm"):  # these two under the line
+        page.locator(f".rg-tile[data-key='{key}'] .rg-tile-view").click()
+    page.wait_for_timeout(800)
+
+
+def sweep(page: Page) -> None:
+    play("sweep", "#sweep .rg-sweep")(page)
+    page.locator("#sweep .rg-sweep-cell, #sweep [data-key='1-1']").first.click()
+    page.wait_for_timeout(800)
+
+
+def history(page: Page) -> None:
+    restore(page)
+    tab("History", lambda page: page.locator("#history button:has(img)").first.click())(page)
     page.wait_for_timeout(1500)
+
+
+def phone(page: Page) -> None:
+    restore(page)
+    page.locator(".rg-live").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 500)
+    page.wait_for_timeout(800)
+
+
+# name -> theme, width, height of the window, what is done on the page
+SHOTS: dict[str, tuple[str, int, int, Callable[[Page], None]]] = {
+    "restore": ("light", 1400, 1080, restore),
+    "restore-dark": ("dark", 1400, 1080, restore),
+    "restore-phone": ("light", 390, 844, phone),
+    "compare": ("light", 1400, 1080, tab("Compare", compare)),
+    "sweep": ("light", 1400, 1080, tab("Sweep", sweep)),
+    "particles": ("light", 1400, 1080, tab("Particles", play("particles", "#ensemble .rg-particles"))),
+    "learn": ("light", 1400, 1500, tab("Learn", lambda page: page.wait_for_selector("#anatomy img, .rg-anatomy img"))),
+    "history": ("light", 1400, 1080, history),
+}
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SHOTS)}")
+    chosen = parser.parse_args().names or list(SHOTS)
     demo = ui.build(device="cpu")
     _, url, _ = ui.launch(demo, prevent_thread_lock=True, inbrowser=False)
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        for name, theme, width, height in SHOTS:
+        for name in chosen:
+            theme, width, height, act = SHOTS[name]
             page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(120_000)
             page.goto(f"{url}?__theme={theme}")
-            run(page)
-            if width < 600:
-                page.locator(".rg-live").scroll_into_view_if_needed()
-                page.mouse.wheel(0, 500)
-                page.wait_for_timeout(500)
-            page.screenshot(path=HERE / f"{name}.png")
+            page.wait_for_function("document.querySelector('.rg-picture img')?.src.startsWith('data:')")
+            page.wait_for_timeout(1500)
+            act(page)
+            file = HERE / f"{name}.png"
+            page.screenshot(path=file)
             page.close()
+            # 256 colours are enough for a page, and a third of the bytes.
+            Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+            print(file, f"{file.stat().st_size / 1000:.0f} kB")
         browser.close()
     demo.close()
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
-from test_components import Editor
 
+from browser.test_components import Editor
 from redgui import cli, fitting, images, presets
 from redgui.operators import OPERATORS, Inpaint, masks
 from redgui.record import Record
