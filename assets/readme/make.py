@@ -61,7 +61,8 @@ def compare(page: Page) -> None:
 
 def sweep(page: Page) -> None:
     play("sweep", "#sweep .rg-sweep")(page)
-    page.locator("#sweep .rg-sweep-cell, #sweep [data-key='1-1']").first.click()
+    page.locator("#sweep [data-key='1-1']").first.click()
+    page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_timeout(800)
 
 

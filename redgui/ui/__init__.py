@@ -79,7 +79,7 @@ def launch(demo: gr.Blocks, **options: Any) -> Any:
     defaults = dict(
         theme=theme(),
         css_paths=list(STYLES),
-        footer_links=["settings"],
+        footer_links=["api", "settings"],
         run_history=False,
         enable_monitoring=False,
         max_file_size="40mb",
