@@ -3,8 +3,8 @@
     python benchmarks/pairs.py faces-64.zip --out pairs [--pictures 32] [--workers 0/1]
 
 The pictures are the first of the zip's `val/`; knobs are the presets', of a budget (forwards + 2 x backwards of the network)
-of about 100 per picture (RSD: 200, over four particles; phase retrieval more). Resumable, and more pictures can be added later; `--workers 0/2` and
-`1/2` in two processes share the problems out, and `--report` writes the tables of what there is.
+of about 100 per picture (RSD: 200, over four particles; phase retrieval more). Resumable, and more pictures can be added later;
+`--workers 0/2` and `1/2` in two processes share the problems out, and `--report` writes the tables of what there is.
 """
 
 import argparse

@@ -32,8 +32,8 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # HDR in the sweep: without noise 26.5 dB (lam 0.25: 25.1); noisy, clipped pixels have far to go: 24.1 (lr 0.1: 20.9).
     ("reddiff", "hdr"): dict(lr=0.1, lam=0.03, spacing="karras", sigma_start=5.0),
     ("reddiff", "hdr@noisy"): dict(lr=0.3, lam=0.03, spacing="karras", sigma_start=5.0),
-    # Val faces 33 to 38, no noise, lr 0.01 / 0.03 / 0.1, where the JPEG itself has 24.6: from sigma 1 25.1 / 24.6 / 23.3, from 5
-    # 24.3 / 24.9 / 24.3, and less with a larger lam: long steps lose what the start already has. Sweep, sigma_y 0.1: 23.8 dB at
+    # Val faces 33 to 38, no noise, lr 0.01 / 0.03 / 0.1, where the JPEG itself has 24.6: from sigma 1 25.1 / 24.6 / 23.3, from
+    # 5 24.3 / 24.9 / 24.3, and less with a larger lam: long steps lose what the start already has. Sweep, sigma_y 0.1: 23.8 at
     # lr 0.1 and lam 0.1 (lam 1: 23.1).
     ("reddiff", "jpeg"): dict(lr=0.01, lam=0.1, spacing="karras", sigma_start=1.0),
     ("reddiff", "jpeg@noisy"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
@@ -115,8 +115,8 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # Each particle has 25 to 100 steps, four of them. Sweep, 50 steps at lr 0.1 / 25 steps: box 25.0 / 23.8, SR x4 23.8 / 23.3.
     # Four particles on the box of one face, 60 steps: 30.6 to 31.9 each with gamma 0, 26.8 to 28.0 with 0.002.
     ("rsd", "*"): dict(steps=50, lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
-    # Val faces 33 to 38, no noise: compressed sensing 25.8 dB (lam 0.1: 21.2, speckled); phase 21.6 with 100 steps, 18.3 with 50
-    # (sigma_y 0.1: 16.4 and 14.9).
+    # Val faces 33 to 38, no noise: compressed sensing 25.8 dB (lam 0.1: 21.2, speckled); phase 21.6 with 100 steps, 18.3 with
+    # 50 (sigma_y 0.1: 16.4 and 14.9).
     ("rsd", "compressed-sensing"): dict(steps=50, lr=0.2, lam=0.25, spacing="karras", sigma_start=5.0),
     ("rsd", "compressed-sensing@noisy"): dict(steps=50, lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
     ("rsd", "phase"): dict(steps=100, lr=0.3, lam=0.25, spacing="karras", sigma_start=5.0),
