@@ -15,10 +15,11 @@ from PIL import Image
 from redgui.cli import main
 from redgui.priors import load
 from redgui.priors.network import DiffusersPrior
+from redgui.schedule import linear_beta
 from redgui.train import heldout, state
 from redgui.train.data import Pictures, Source, find
 from redgui.train.loop import train
-from redgui.train.objective import timesteps
+from redgui.train.objective import shares, timesteps
 from redgui.train.recipe import TrainError
 
 TINY = dict(
@@ -81,12 +82,27 @@ def test_min_snr_and_other_predictions_learn_too(folder, tmp_path):
         assert late < 0.8 * early, options
 
 
+def linear_alphas():
+    return 1 / (1 + linear_beta() ** 2)
+
+
 def test_timesteps_cover_all_slices_on_one_process_and_on_two():
-    generator = torch.Generator().manual_seed(0)
-    alone = timesteps(25, 1000, generator)
-    both = torch.cat([timesteps(10, 1000, generator, rank, 2) for rank in (0, 1)])
+    generator, even = torch.Generator().manual_seed(0), shares(linear_alphas(), 0.0)
+    alone = timesteps(25, even, generator)
+    both = torch.cat([timesteps(10, even, generator, rank, 2) for rank in (0, 1)])
     assert (alone // 40).tolist() == list(range(25))
     assert sorted((both // 100).tolist()) == list(range(10))
+
+
+def test_lognormal_timesteps_have_the_quartiles_of_their_distribution():
+    abar = linear_alphas()
+    levels = shares(abar, 1.0)
+    assert float(levels.sum()) == pytest.approx(1)
+    t = timesteps(4000, levels, torch.Generator().manual_seed(0))
+    found = (1 / abar[t].double() - 1).log().div(2).quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
+    assert found.tolist() == pytest.approx([-1.2 + 1.2 * z for z in (-0.6745, 0.0, 0.6745)], abs=0.06)
+    mixed = timesteps(4000, shares(abar, 0.25), torch.Generator().manual_seed(0))
+    assert (mixed >= 500).double().mean().item() == pytest.approx(0.75 * 0.5, abs=0.01)  # nearly all of these are even ones
 
 
 # ---- what a run depends on ----

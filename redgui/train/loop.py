@@ -17,7 +17,7 @@ from redgui import knobs, randomness
 from redgui.priors import device_of
 from redgui.priors.network import alphas_cumprod
 from redgui.train import data, measure, report, state
-from redgui.train.objective import Objective, drawn, network, tensor, timesteps
+from redgui.train.objective import Objective, drawn, network, shares, tensor, timesteps
 from redgui.train.recipe import Recipe, TrainError, resumed
 
 EVERY = 20  # steps between readings of the loss
@@ -70,6 +70,7 @@ def train(
         raise TrainError("the pictures are not those that the run began with; give the same data, or train into another --out.")
     look = held.some(recipe.heldout_pictures)
     objective = Objective(alphas_cumprod(schedule).float().to(where), prediction, recipe.weighting)
+    levels = shares(objective.alphas_cumprod, recipe.lognormal)
 
     net.to(where, memory_format=torch.channels_last).train()
     weights = list(net.parameters())
@@ -127,7 +128,7 @@ def train(
             x0 = tensor(waiting.result(), where)
             waiting = batch_of(step + 1)
             generator = drawn(recipe.seed, step, rank, where)
-            t = timesteps(recipe.batch, len(objective.alphas_cumprod), generator, rank, world)
+            t = timesteps(recipe.batch, levels, generator, rank, world)
             noise = torch.randn(x0.shape, generator=generator, device=where)
             torch.manual_seed(randomness.stream_seed(recipe.seed, data.DROPOUT, step * 4096 + rank))
             loss = objective.losses(model, x0, t, noise).mean()

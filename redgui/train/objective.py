@@ -60,14 +60,32 @@ class Objective:
         return losses
 
 
-def timesteps(batch: int, levels: int, generator: torch.Generator, rank: int = 0, world: int = 1) -> Tensor:
-    """Process `rank`'s timesteps, (batch // world,) int64: one even draw in each of `batch` equal slices of [0, levels).
+def shares(alphas_cumprod: Tensor, lognormal: float) -> Tensor:
+    """The part of the training that each noise level gets, (T,) float64, sums to one.
+
+    A share `lognormal` of it goes by ln sigma ~ N(-1.2, 1.2^2), as EDM's (arXiv 2206.00364, Table 1), the rest is even over
+    the timesteps. DDPM's even timesteps spend less than a tenth of the training between sigma 0.1 and 0.4,
+    where a restoration gets its details, and four tenths above sigma 5.
+    """
+    abar = alphas_cumprod.double()
+    log_sigma = (1 / abar - 1).log() / 2
+    width = torch.gradient(log_sigma)[0]
+    normal = width * (-0.5 * ((log_sigma + 1.2) / 1.2) ** 2).exp()
+    return (1 - lognormal) / len(abar) + lognormal * normal / normal.sum()
+
+
+def timesteps(batch: int, levels: Tensor, generator: torch.Generator, rank: int = 0, world: int = 1) -> Tensor:
+    """Process `rank`'s timesteps, (batch // world,) int64: a draw in each of `batch` slices of equal shares of the levels.
 
     So each step sees all noise levels, and the loss varies less from step to step than with independent draws.
+
+    Args:
+        levels: (T,) float64, the `shares` of the noise levels.
     """
     slices = torch.arange(rank, batch, world, device=generator.device)
     u = torch.rand(len(slices), generator=generator, device=generator.device, dtype=torch.float64)
-    return ((slices + u) * (levels / batch)).long().clamp(max=levels - 1)
+    edges = levels.to(generator.device).cumsum(0)
+    return torch.searchsorted(edges, (slices + u) * (edges[-1] / batch), right=True).clamp(max=len(levels) - 1)
 
 
 def drawn(seed: int, step: int, rank: int, device: torch.device) -> torch.Generator:
