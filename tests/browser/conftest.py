@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
@@ -14,6 +15,9 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from browser.pages import App
+from redgui.priors import GaussianPrior
+from redgui.ui import build, launch
 from redgui.ui.components import STYLES
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -67,6 +71,25 @@ def serve() -> Iterator[Callable[..., str]]:
     for demo in running:
         demo.close(verbose=False)
     shutil.rmtree(os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def app(serve, request) -> App:
+    """The whole app, with the PRIOR that the test file names or the bundled one."""
+    demo = build(**({"prior": request.module.PRIOR} if hasattr(request.module, "PRIOR") else {}), device="cpu")
+    return App(serve(demo, launch), demo.actions)
+
+
+@pytest.fixture
+def slowly(monkeypatch, request) -> None:
+    """Every network call takes long enough for a hand to be quicker: the SECONDS_PER_CALL of the test file."""
+    quick = GaussianPrior.denoise
+
+    def slow(self, x, sigma):
+        time.sleep(request.module.SECONDS_PER_CALL)
+        return quick(self, x, sigma)
+
+    monkeypatch.setattr(GaussianPrior, "denoise", slow)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@
 
 import base64
 import csv
+import functools
 import io
 import json
 import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,68 +15,37 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from browser.pages import PICTURE, App, AppPage, within
 from redgui import knobs, presets
 from redgui.operators import Inpaint
-from redgui.priors import GaussianPrior, load
+from redgui.priors import load
 from redgui.record import Record
 from redgui.samplers import SAMPLERS, DiffPIR
-from redgui.ui import build, launch
-from redgui.ui.actions import Actions
 from redgui.ui.race import Comparison
 
 PRIOR = "gaussian:size=32"
+SECONDS_PER_CALL = 0.2
 OVER = re.compile("^(done|stopped|error)$")
 
 
-@dataclass(frozen=True)
-class App:
-    """The app that is served, seen from the server's side."""
-
-    url: str
-    actions: Actions
-
-
-@pytest.fixture(scope="module")
-def app(serve) -> App:
-    demo = build(PRIOR, device="cpu")
-    return App(serve(demo, launch), demo.actions)
-
-
-def within(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """Waits until something on the server is true, and gives it."""
-    until = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}"
-        time.sleep(0.02)
-    return found
-
-
-class Compare:
+class Compare(AppPage):
     """The Compare tab of one page, and the comparison that the server keeps for it."""
 
-    def __init__(self, app: App, page: Page, known: set[str]):
-        self.app, self.page = app, page
-        self.root = page.locator("#race .rg-race")
-        self.list = page.locator("#contestants .rg-contestants")
-        expect(page.locator("#measurement img")).to_have_attribute("src", re.compile("^data:image/"))
-        self.key = within(lambda: set(app.actions.sessions._sessions) - known, "a session of the page").pop()
+    def __init__(self, app: App, open_page: Callable[..., Page], query: str = "", **options: Any):
+        super().__init__(app, open_page, query, **options)
+        self.root = self.page.locator("#race .rg-race")
+        self.list = self.page.locator("#contestants .rg-contestants")
         self.show()
 
     @property
     def comparison(self) -> Comparison:
-        return self.app.actions.sessions._sessions[self.key].comparison
+        return self.session.comparison
 
     def show(self, tab: str = "Compare") -> None:
-        self.page.get_by_role("tab", name=tab).click()
+        self.open(tab)
         if tab == "Compare":
-            expect(self.page.locator("#compare-measurement img")).to_have_attribute("src", re.compile("^data:image/"))
+            expect(self.page.locator("#compare-measurement img")).to_have_attribute("src", PICTURE)
             expect(self.list.locator("li").nth(len(SAMPLERS) - 1)).to_be_visible()
-
-    def type(self, name: str, value: object) -> None:
-        """Into a box for numbers of the Restore tab, then on to the next control."""
-        box = self.page.locator(f"#{name} input[type=number]").first
-        box.fill(str(value))
-        box.press("Tab")
 
     def box(self, key: str) -> Locator:
         return self.list.locator(f"[data-key='{key}'] input")
@@ -96,10 +64,7 @@ class Compare:
         return self.tile(key).locator(".rg-tile-view")
 
     def run(self, status: str | re.Pattern = "done") -> None:
-        number = self.comparison.number
-        self.page.locator("#compare-run").click()
-        expect(self.root).to_have_attribute("data-run", str(number + 1))
-        expect(self.root).to_have_attribute("data-status", status)
+        self.start("compare-run", self.root, self.comparison.number, status)
 
     def table(self) -> dict[str, dict[str, tuple[float | None, bool]]]:
         """Row -> column -> (number, whether it is marked as best)."""
@@ -122,33 +87,13 @@ class Compare:
         return set(self.root.locator(".rg-tile-layer").evaluate_all(script))
 
     def download(self, name: str, folder: Path) -> Path:
-        with self.page.expect_download() as download:
-            self.root.locator(f"a[download='{name}']").click()
-        download.value.save_as(folder / name)
-        return folder / name
+        return self.save(self.root, name, folder)
 
 
 @pytest.fixture
 def open_tab(app, open_page):
     """open_tab(query, **options of open_page): the Compare tab on a page of its own."""
-
-    def open_(query: str = "", **options) -> Compare:
-        known = set(app.actions.sessions._sessions)
-        return Compare(app, open_page(app.url + query, **options), known)
-
-    return open_
-
-
-@pytest.fixture
-def slowly(monkeypatch) -> None:
-    """Every network call takes long enough for a hand to be quicker."""
-    quick = GaussianPrior.denoise
-
-    def slow(self, x, sigma):
-        time.sleep(0.2)
-        return quick(self, x, sigma)
-
-    monkeypatch.setattr(GaussianPrior, "denoise", slow)
+    return functools.partial(Compare, app, open_page)
 
 
 def test_everybody_in_a_live_grid_with_a_table(open_tab):
@@ -392,7 +337,7 @@ def test_settings_of_restore_take_part_and_go_back_there(open_tab):
     expect(tab.page.locator("#sampler").get_by_role("combobox")).to_have_value("DPS")
     tab.page.locator("#run").click()
     expect(tab.page.locator("#live .rg-live")).to_have_attribute("data-status", "done")
-    restored = tab.app.actions.sessions._sessions[tab.key].run
+    restored = tab.session.run
     assert restored.sampler == tab.comparison.race["dps"].run.sampler == presets.sampler_for("dps", Inpaint())
     assert (restored.last.x0_hat == tab.comparison.race["dps"].run.last.x0_hat).all()
 

@@ -2,17 +2,20 @@
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import io
 import json
-import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from browser.pages import App, AppPage
 from redgui import api, snippets
 from redgui.operators import masks
 from redgui.record import Change, pixels_sha256
@@ -43,32 +46,25 @@ IDBObjectStore.prototype.put = function (...given) {
 """
 
 
-@pytest.fixture(scope="module")
-def app(serve):
-    demo = build(prior=PRIOR, device="cpu")
-    return serve(demo, launch), demo.actions
+def at(page: Page) -> Callable[[str], Page]:
+    """As `open_page`, on a page that there is already."""
+
+    def go(url: str) -> Page:
+        page.goto(url)
+        return page
+
+    return go
 
 
-class Tabs:
-    """One page of the app."""
+class Tabs(AppPage):
+    """One page of the app, and what its browser keeps."""
 
-    def __init__(self, page: Page, actions, url: str = ""):
-        self.page, self.actions = page, actions
-        if url:
-            page.goto(url)
-        self.live = page.locator("#live .rg-live")
-        self.history = page.locator("#history .rg-history")
-        self.cards = page.locator("#history .rg-run")
-        self.toasts = page.get_by_test_id("toast-body")
-        expect(page.locator("#measurement img")).to_have_attribute("src", re.compile("^data:image/"))
-
-    def open(self, name: str) -> None:
-        self.page.get_by_role("tab", name=name).click()
-
-    def type(self, name: str, value: object) -> None:
-        box = self.page.locator(f"#{name} input[type=number]").first
-        box.fill(str(value))
-        box.press("Tab")
+    def __init__(self, app: App, open_page: Callable[..., Page], query: str = "", **options: Any):
+        super().__init__(app, open_page, query, **options)
+        self.live = self.page.locator("#live .rg-live")
+        self.history = self.page.locator("#history .rg-history")
+        self.cards = self.page.locator("#history .rg-run")
+        self.toasts = self.page.get_by_test_id("toast-body")
 
     def run(self, steps: int = 2) -> None:
         self.open("Restore")
@@ -99,23 +95,11 @@ class Tabs:
         (tmp_path / "record.json").write_text(text)
         self.history.locator("input[type=file]").set_input_files(tmp_path / "record.json")
 
-    @property
-    def session(self):
-        """That of the page, where there is no other."""
-        (found,) = self.actions.sessions._sessions.values()
-        return found
-
 
 @pytest.fixture
 def tabs(app, open_page):
     """tabs(query, before): the app on a new page."""
-    url, actions = app
-    actions.sessions._sessions.clear()
-
-    def open_(query: str = "", **options) -> Tabs:
-        return Tabs(open_page(url + query, **options), actions)
-
-    return open_
+    return functools.partial(Tabs, app, open_page)
 
 
 @pytest.fixture
@@ -127,10 +111,10 @@ def mine(tmp_path) -> Path:
 
 def test_a_run_survives_reload_and_restart_and_the_server_sees_nothing_of_it(serve, open_page):
     demo = build(prior=PRIOR, device="cpu")
-    url = serve(demo, launch)
+    app = App(serve(demo, launch), demo.actions)
     sent = []
     note = lambda page: page.on("request", lambda request: sent.append(request.post_data or ""))  # noqa: E731
-    tab = Tabs(open_page(url, before=note), demo.actions)
+    tab = Tabs(app, open_page, before=note)
     tab.see_runs(0)
     expect(tab.history.get_by_text("No runs yet")).to_be_visible()
     tab.run(2)
@@ -149,15 +133,14 @@ def test_a_run_survives_reload_and_restart_and_the_server_sees_nothing_of_it(ser
 
     demo.close(verbose=False)
     again = build(prior=PRIOR, device="cpu")
-    serve(again, launch, server_port=int(url.rstrip("/").rsplit(":", 1)[1]))
-    tab.page.goto(url)
-    tab = Tabs(tab.page, again.actions)
+    app = App(serve(again, launch, server_port=int(app.url.rstrip("/").rsplit(":", 1)[1])), again.actions)
+    tab = Tabs(app, at(tab.page))
     tab.see_runs(1)
     large = tab.show()
     expect(large.locator("h2")).to_have_text("Inpainting: box")
     assert tab.text("command") == snippets.command(run.record())
     assert tab.text("snippet") == snippets.snippet(run.record())
-    assert tab.text("link") == url + snippets.link(run.record())
+    assert tab.text("link") == app.url + snippets.link(run.record())
     restored = large.locator("a[download='restored.png']").get_attribute("href")
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(restored.split(",")[1]))))
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == pixels_sha256(run.last.estimate)
@@ -215,9 +198,8 @@ def build_prior():
 
 
 def test_the_link_of_an_own_picture(mine, browser, app):
-    app[1].sessions._sessions.clear()
     context = browser.new_context(reduced_motion="reduce")
-    tab = Tabs(context.new_page(), app[1], app[0])
+    tab = Tabs(app, at(context.new_page()))
     tab.page.locator("#picture input[type=file]").first.set_input_files(mine)
     expect(tab.page.locator("#mask .rg-mask")).to_have_attribute("data-version", "2")
     tab.type("sigma-y", 0.1)
@@ -235,28 +217,24 @@ def test_the_link_of_an_own_picture(mine, browser, app):
     assert painted.startswith("data:image/png")
 
     # In the same browser: the very run.
-    known = set(tab.actions.sessions._sessions)
-    same = Tabs(context.new_page(), tab.actions, link)
+    same = Tabs(app, at(context.new_page()), link.removeprefix(app.url))
     page = same.page
     expect(page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
     expect(page.locator("#inpaint-kind").get_by_role("combobox")).to_have_value("mask")
     page.locator("#run").click()
     same.ended()
-    (key,) = set(tab.actions.sessions._sessions) - known
-    assert record.reproduces(tab.actions.sessions._sessions[key].run.last)
+    assert record.reproduces(same.session.run.last)
     expect(same.toasts).to_have_count(0)
     same.see_runs(2)
     expect(tab.history).to_have_attribute("data-runs", "2")  # the other page knows at once
 
     # In another: the settings, and a word about the picture.
     query = link.partition("/?")[2]
-    known = set(tab.actions.sessions._sessions)
-    other = Tabs(browser.new_page(reduced_motion="reduce"), tab.actions, f"{app[0]}?{query}")
+    other = Tabs(app, at(browser.new_page(reduced_motion="reduce")), f"?{query}")
     expect(other.toasts).to_contain_text("give the picture")
     expect(other.page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
-    (key,) = set(tab.actions.sessions._sessions) - known
-    session = tab.actions.sessions._sessions[key]
-    assert session.source == Image.open(tab.actions.examples_paths[0]).convert("RGB")
+    session = other.session
+    assert session.source == Image.open(app.actions.examples_paths[0]).convert("RGB")
     other.page.locator("#run").click()
     other.ended()
     assert (session.run.problem.H.hole(16, 16) == masks.decode(record.operator["knobs"]["painted"])).all()
@@ -341,8 +319,7 @@ def test_deleting_and_the_way_back(tabs):
     expect(tab.cards).to_have_count(2)
     tab.show(1).get_by_role("button", name="Delete").click()
     expect(tab.cards).to_have_count(1)
-    tab.page.reload()
-    tab = Tabs(tab.page, tab.actions)
+    tab = Tabs(tab.app, at(tab.page))
     tab.see_runs(1)
 
 

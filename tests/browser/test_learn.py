@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,18 +11,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from browser.pages import PICTURE
 from redgui import priors, tasks
 from redgui.anatomy import nearest_level
 from redgui.tasks import TASKS
-from redgui.ui import build, launch
-
-PICTURE = re.compile("^data:image/")
-
-
-@pytest.fixture(scope="module")
-def app(serve) -> tuple[str, Any]:
-    demo = build(device="cpu")
-    return serve(demo, launch), demo.actions
 
 
 @pytest.fixture
@@ -31,7 +22,7 @@ def open_app(app, open_page) -> Callable[..., Page]:
     """open_app(**options of open_page): the app on a page of its own, ready to be used."""
 
     def open_(**options) -> Page:
-        page = open_page(app[0], **options)
+        page = open_page(app.url, **options)
         expect(page.locator("#measurement img")).to_have_attribute("src", PICTURE)
         return page
 
@@ -40,7 +31,7 @@ def open_app(app, open_page) -> Callable[..., Page]:
 
 def session(app) -> Any:
     """The session that was seen last."""
-    return max(app[1].sessions._sessions.values(), key=lambda found: found.seen)
+    return max(app.sessions.values(), key=lambda found: found.seen)
 
 
 def pixels(page: Page, place: str) -> np.ndarray:

@@ -1,76 +1,40 @@
 """The Particles tab as a person meets it, with a closed-form prior on small pictures, in a real browser."""
 
+import functools
 import json
 import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from playwright.sync_api import Locator, Page, expect
 
+from browser.pages import PICTURE, App, AppPage, within
 from redgui.ensemble import Ensemble
 from redgui.priors import GaussianPrior
 from redgui.record import Record
-from redgui.ui import build, launch
-from redgui.ui.actions import Actions
 from redgui.ui.runs import Run
 
 PRIOR = "gaussian:size=32"
+SECONDS_PER_CALL = 0.1
 
 
-@dataclass(frozen=True)
-class App:
-    """The app that is served, seen from the server's side."""
-
-    url: str
-    actions: Actions
-
-
-@pytest.fixture(scope="module")
-def app(serve) -> App:
-    demo = build(PRIOR, device="cpu")
-    return App(serve(demo, launch), demo.actions)
-
-
-def within(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """Waits until something on the server is true, and gives it."""
-    until = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}"
-        time.sleep(0.02)
-    return found
-
-
-class Tab:
+class Tab(AppPage):
     """The Particles tab of one page, and the run that the server keeps for it."""
 
-    def __init__(self, app: App, page: Page, known: set[str]):
-        self.app, self.page = app, page
-        self.root = page.locator("#ensemble .rg-particles")
-        expect(page.locator("#measurement img")).to_have_attribute("src", re.compile("^data:image/"))
-        self.key = within(lambda: set(app.actions.sessions._sessions) - known, "a session of the page").pop()
+    def __init__(self, app: App, open_page: Callable[..., Page], query: str = "", **options: Any):
+        super().__init__(app, open_page, query, **options)
+        self.root = self.page.locator("#ensemble .rg-particles")
 
     @property
     def particles(self) -> Run:
-        return self.app.actions.sessions._sessions[self.key].particles.run
+        return self.session.particles.run
 
     def show(self, tab: str = "Particles") -> None:
-        self.page.get_by_role("tab", name=tab).click()
+        self.open(tab)
         if tab == "Particles":
-            expect(self.page.locator("#particles-measurement img")).to_have_attribute("src", re.compile("^data:image/"))
-
-    def number(self, name: str, n: int) -> None:
-        """A number into a slider's box."""
-        box = self.page.locator(f"#{name} input[type=number]").first
-        box.fill(str(n))
-        box.press("Tab")
-
-    def choose(self, option: str) -> None:
-        self.page.locator("#particles-sampler input").click()
-        self.page.get_by_role("option", name=option, exact=True).click()
+            expect(self.page.locator("#particles-measurement img")).to_have_attribute("src", PICTURE)
 
     def tile(self, key: str) -> Locator:
         return self.root.locator(f".rg-particle[data-key='{key}']")
@@ -79,42 +43,22 @@ class Tab:
         return self.root.locator(f".rg-figures [data-name='{name}'] b")
 
     def run(self, status: str = "done") -> None:
-        number = self.app.actions.sessions._sessions[self.key].particles.number
-        self.page.locator("#particles-run").click()
-        expect(self.root).to_have_attribute("data-run", str(number + 1))
-        expect(self.root).to_have_attribute("data-status", status)
+        self.start("particles-run", self.root, self.session.particles.number, status)
 
 
 @pytest.fixture
 def open_tab(app, open_page):
     """open_tab(query, **options of open_page): a page of its own, still on the Restore tab."""
-
-    def open_(query: str = "", **options) -> Tab:
-        known = set(app.actions.sessions._sessions)
-        return Tab(app, open_page(app.url + query, **options), known)
-
-    return open_
-
-
-@pytest.fixture
-def slowly(monkeypatch) -> None:
-    """Every network call takes long enough for a hand to be quicker."""
-    quick = GaussianPrior.denoise
-
-    def slow(self, x, sigma):
-        time.sleep(0.1)
-        return quick(self, x, sigma)
-
-    monkeypatch.setattr(GaussianPrior, "denoise", slow)
+    return functools.partial(Tab, app, open_page)
 
 
 def test_particles_stream_with_their_maps_and_figures(open_tab, slowly, tmp_path):
     tab = open_tab()
-    tab.number("reddiff-steps", 40)
+    tab.type("reddiff-steps", 40)
     tab.show()
     expect(tab.root.locator(".rg-particles-empty")).to_be_visible()
     expect(tab.page.locator(".rg-particles-note")).to_contain_text("Independent runs")
-    tab.number("particles-count", 5)
+    tab.type("particles-count", 5)
     tab.run("running")
     expect(tab.root.locator(".rg-particle")).to_have_count(4 + 5)
     places = [tab.tile(key).locator(".rg-particle-view") for key in ("mean", "outside", "p4")]
@@ -153,12 +97,12 @@ def test_particles_stream_with_their_maps_and_figures(open_tab, slowly, tmp_path
 def test_repulsive_particles_and_posterior_samples(open_tab):
     tab = open_tab()
     tab.show()
-    tab.number("particles-count", 3)
+    tab.type("particles-count", 3)
     for option, said, name in (
         ("RSD (repulsive)", "repel each other", "rsd"),
         ("DAPS (posterior samples)", "a draw from the posterior", "daps"),
     ):
-        tab.choose(option)
+        tab.choose("particles-sampler", option)
         expect(tab.page.locator(".rg-particles-note")).to_contain_text(said)
         tab.run()
         assert (tab.particles.sampler.name, len(tab.particles.last.x0_hat)) == (name, 3)
@@ -166,7 +110,7 @@ def test_repulsive_particles_and_posterior_samples(open_tab):
     tab.page.locator("#operator input").click()
     tab.page.get_by_role("option", name="High dynamic range", exact=True).click()
     tab.show()
-    tab.choose("DDRM (posterior samples)")
+    tab.choose("particles-sampler", "DDRM (posterior samples)")
     tab.run("error")
     expect(tab.root.locator(".rg-particles-message")).to_contain_text("DDRM")
     expect(tab.page.locator("#particles-run")).to_be_enabled()
@@ -174,7 +118,7 @@ def test_repulsive_particles_and_posterior_samples(open_tab):
 
 def test_stop_and_a_page_that_is_closed(open_tab, slowly):
     tab = open_tab()
-    tab.number("reddiff-steps", 500)
+    tab.type("reddiff-steps", 500)
     tab.show()
     tab.run("running")
     expect(tab.page.locator("#particles-run")).to_be_disabled()
@@ -193,7 +137,7 @@ def test_stop_and_a_page_that_is_closed(open_tab, slowly):
 
 def test_a_given_picture_has_no_coverage(open_tab):
     tab = open_tab()
-    tab.number("reddiff-steps", 6)
+    tab.type("reddiff-steps", 6)
     tab.page.locator("#given input").check()
     expect(tab.page.locator("#measurement .rg-caption")).to_contain_text("as you gave it")
     tab.show()
@@ -207,7 +151,7 @@ def test_a_given_picture_has_no_coverage(open_tab):
 @pytest.mark.parametrize("query", ["", "?__theme=dark"])
 def test_on_a_phone_the_page_does_not_scroll_sideways(open_tab, query):
     tab = open_tab(query, viewport={"width": 390, "height": 844}, has_touch=True)
-    tab.number("reddiff-steps", 4)
+    tab.type("reddiff-steps", 4)
     tab.show()
     tab.run()
     tab.tile("std").click()

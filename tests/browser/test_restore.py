@@ -1,12 +1,12 @@
 """The app as a person meets it: the Restore tab with the bundled prior, in a real browser."""
 
 import base64
+import functools
 import io
 import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,80 +16,32 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from browser.pages import App, AppPage, within
 from browser.test_components import Editor
 from redgui import cli, fitting, images, presets
 from redgui.operators import OPERATORS, Inpaint, masks
 from redgui.record import Record
 from redgui.samplers.reddiff import WEIGHTINGS
-from redgui.ui import build, launch, views
-from redgui.ui.actions import Actions
-from redgui.ui.sessions import Session
+from redgui.ui import views
 
 SIDE = 64  # of the bundled prior's pictures
 LONG = 1000  # steps: such a run does not end by itself while a test looks at it
-PICTURE = re.compile("^data:image/")
 
 
-@dataclass(frozen=True)
-class App:
-    """The app that is served, seen from the server's side."""
-
-    url: str
-    actions: Actions
-
-    @property
-    def sessions(self) -> dict[str, Session]:
-        return self.actions.sessions._sessions
-
-
-@pytest.fixture(scope="module")
-def app(serve) -> App:
-    demo = build(device="cpu")
-    return App(serve(demo, launch), demo.actions)
-
-
-def within(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """Waits until something on the server is true, and gives it."""
-    until = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}"
-        time.sleep(0.02)
-    return found
-
-
-class Restore:
+class Restore(AppPage):
     """The Restore tab of one page, and the session that the server keeps for it."""
 
-    def __init__(self, app: App, page: Page, known: set[str]):
-        self.app, self.page = app, page
-        self.live = page.locator("#live .rg-live")
-        self.stage = page.locator("#live .rg-live-stage")
-        self.result = page.locator("#result .rg-result")
-        self.picture = page.locator("#measurement img")
-        self.caption = page.locator("#measurement .rg-caption")
-        self.editor = Editor(page, "mask", SIDE, SIDE)
-        expect(self.picture).to_have_attribute("src", PICTURE)
-        self.key = within(lambda: set(app.sessions) - known, "a session of the page").pop()
-
-    @property
-    def session(self) -> Session:
-        return self.app.sessions[self.key]
-
-    def part(self, name: str) -> Locator:
-        return self.page.locator(f"#{name}").first
-
-    def choose(self, name: str, label: str) -> None:
-        self.part(name).get_by_role("combobox").click()
-        self.page.get_by_role("option", name=label, exact=True).click()
+    def __init__(self, app: App, open_page: Callable[..., Page], query: str = "", **options: Any):
+        super().__init__(app, open_page, query, **options)
+        self.live = self.page.locator("#live .rg-live")
+        self.stage = self.page.locator("#live .rg-live-stage")
+        self.result = self.page.locator("#result .rg-result")
+        self.picture = self.page.locator("#measurement img")
+        self.caption = self.page.locator("#measurement .rg-caption")
+        self.editor = Editor(self.page, "mask", SIDE, SIDE)
 
     def chosen(self, name: str) -> Locator:
         return self.part(name).get_by_role("combobox")
-
-    def type(self, name: str, value: object) -> None:
-        """Into the box for exact numbers, then on to the next control."""
-        box = self.part(name).locator("input[type=number]")
-        box.fill(str(value))
-        box.press("Tab")
 
     def preview(self) -> np.ndarray:
         """The measurement on the page, h w 3."""
@@ -110,10 +62,7 @@ class Restore:
         expect(self.picture).not_to_have_attribute("src", before)
 
     def run(self, status: str = "done") -> None:
-        runs = self.session.runs
-        self.part("run").click()
-        expect(self.live).to_have_attribute("data-run", str(runs + 1))
-        expect(self.live).to_have_attribute("data-status", status)
+        self.start("run", self.live, self.session.runs, status)
 
     def reach(self, i: int) -> None:
         self.page.wait_for_function("i => document.querySelector('#live .rg-live').dataset.i >= i", arg=i)
@@ -123,10 +72,7 @@ class Restore:
         return figure.locator("b").inner_text()
 
     def download(self, name: str, folder: Path) -> Path:
-        with self.page.expect_download() as download:
-            self.result.locator(f"a[download='{name}']").click()
-        download.value.save_as(folder / name)
-        return folder / name
+        return self.save(self.result, name, folder)
 
     def upload(self, path: Path) -> None:
         self.part("picture").locator("input[type=file]").first.set_input_files(path)
@@ -151,12 +97,7 @@ class Restore:
 @pytest.fixture
 def open_tab(app, open_page):
     """open_tab(query, **options of open_page): the Restore tab on a page of its own."""
-
-    def open_(query: str = "", **options) -> Restore:
-        known = set(app.sessions)
-        return Restore(app, open_page(app.url + query, **options), known)
-
-    return open_
+    return functools.partial(Restore, app, open_page)
 
 
 def photo(h: int, w: int) -> Image.Image:

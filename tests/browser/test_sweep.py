@@ -1,116 +1,64 @@
 """The Sweep tab as a person meets it, with a closed-form prior on small pictures, in a real browser."""
 
 import csv
+import functools
 import json
 import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from browser.pages import PICTURE, App, AppPage, within
 from redgui.priors import GaussianPrior
 from redgui.record import Record
 from redgui.sweep import Sweep
-from redgui.ui import build, launch
-from redgui.ui.actions import Actions
 
 PRIOR = "gaussian:size=32"
+SECONDS_PER_CALL = 0.1
 
 
-@dataclass(frozen=True)
-class App:
-    """The app that is served, seen from the server's side."""
-
-    url: str
-    actions: Actions
-
-
-@pytest.fixture(scope="module")
-def app(serve) -> App:
-    demo = build(PRIOR, device="cpu")
-    return App(serve(demo, launch), demo.actions)
-
-
-def within(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """Waits until something on the server is true, and gives it."""
-    until = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}"
-        time.sleep(0.02)
-    return found
-
-
-class Tab:
+class Tab(AppPage):
     """The Sweep tab of one page, and the sweep that the server keeps for it."""
 
-    def __init__(self, app: App, page: Page, known: set[str]):
-        self.app, self.page = app, page
-        self.root = page.locator("#sweep .rg-sweep")
-        expect(page.locator("#measurement img")).to_have_attribute("src", re.compile("^data:image/"))
-        self.key = within(lambda: set(app.actions.sessions._sessions) - known, "a session of the page").pop()
+    def __init__(self, app: App, open_page: Callable[..., Page], query: str = "", **options: Any):
+        super().__init__(app, open_page, query, **options)
+        self.root = self.page.locator("#sweep .rg-sweep")
         self.show()
 
     @property
     def sweep(self) -> Sweep:
-        return self.app.actions.sessions._sessions[self.key].sweeping.sweep
+        return self.session.sweeping.sweep
 
     def show(self, tab: str = "Sweep") -> None:
-        self.page.get_by_role("tab", name=tab).click()
+        self.open(tab)
         if tab == "Sweep":
-            expect(self.page.locator("#sweep-measurement img")).to_have_attribute("src", re.compile("^data:image/"))
+            expect(self.page.locator("#sweep-measurement img")).to_have_attribute("src", PICTURE)
             expect(self.values("rows")).to_have_value(re.compile("."))
             expect(self.page.locator(".rg-sweep-note")).to_contain_text("cells")
 
     def steps(self, n: int) -> None:
         """RED-diff's steps in the Restore tab."""
         self.show("Restore")
-        box = self.page.locator("#reddiff-steps input[type=number]").first
-        box.fill(str(n))
-        box.press("Tab")
+        self.type("reddiff-steps", n)
         self.show()
         expect(self.page.locator(".rg-sweep-note")).to_contain_text(f"{n} steps each")
 
     def values(self, side: str) -> Locator:
         return self.page.locator(f"#sweep-{side}-values").locator("input, textarea")
 
-    def choose(self, name: str, option: str) -> None:
-        self.page.locator(f"#sweep-{name} input").click()
-        self.page.get_by_role("option", name=option, exact=True).click()
-
     def cell(self, key: str) -> Locator:
         return self.root.locator(f".rg-sweep-cell[data-key='{key}']")
 
     def run(self, status: str = "done") -> None:
-        number = self.app.actions.sessions._sessions[self.key].sweeping.number
-        self.page.locator("#sweep-run").click()
-        expect(self.root).to_have_attribute("data-run", str(number + 1))
-        expect(self.root).to_have_attribute("data-status", status)
+        self.start("sweep-run", self.root, self.session.sweeping.number, status)
 
 
 @pytest.fixture
 def open_tab(app, open_page):
     """open_tab(query, **options of open_page): the Sweep tab on a page of its own."""
-
-    def open_(query: str = "", **options) -> Tab:
-        known = set(app.actions.sessions._sessions)
-        return Tab(app, open_page(app.url + query, **options), known)
-
-    return open_
-
-
-@pytest.fixture
-def slowly(monkeypatch) -> None:
-    """Every network call takes long enough for a hand to be quicker."""
-    quick = GaussianPrior.denoise
-
-    def slow(self, x, sigma):
-        time.sleep(0.1)
-        return quick(self, x, sigma)
-
-    monkeypatch.setattr(GaussianPrior, "denoise", slow)
+    return functools.partial(Tab, app, open_page)
 
 
 def test_a_grid_streams_and_a_cell_goes_to_restore(open_tab, slowly, tmp_path):
@@ -165,7 +113,7 @@ def test_a_grid_streams_and_a_cell_goes_to_restore(open_tab, slowly, tmp_path):
     expect(tab.page.locator("#reddiff-lam input[type=number], #reddiff-lam .rg-number").first).to_have_value("0.3")
     tab.page.locator("#run").click()
     expect(tab.page.locator("#live .rg-live")).to_have_attribute("data-status", "done")
-    run = tab.app.actions.sessions._sessions[tab.key].run
+    run = tab.session.run
     assert run.last.psnr == pytest.approx(tab.sweep.cells[-1].last.psnr, abs=1e-2)
     tab.show()
     expect(tab.values("rows")).to_have_value("0.05, 0.2")  # the axes stay as they were
@@ -207,7 +155,7 @@ def test_wrong_values_are_told_while_they_are_typed(open_tab):
     tab.run("error")
     expect(tab.root.locator(".rg-sweep-message")).to_contain_text("fast")
     expect(tab.page.locator("#sweep-run")).to_be_enabled()
-    tab.choose("columns-knob", "learning rate")
+    tab.choose("sweep-columns-knob", "learning rate")
     tab.values("rows").fill("0.1, 0.2")
     expect(note).to_contain_text("both axes are lr")
 
@@ -220,7 +168,7 @@ def test_weightings_and_another_sampler(open_tab, tmp_path):
     tab.values("columns").fill("0.1")
     tab.run()
     expect(tab.root.locator(".rg-sweep-cell")).to_have_count(7)
-    tab.choose("sampler", "DPS")
+    tab.choose("sweep-sampler", "DPS")
     expect(tab.values("rows")).to_have_value(re.compile(r"0\.5"))
     tab.page.locator("#sweep-columns-knob input").click()
     options = tab.page.get_by_role("option").all_inner_texts()
