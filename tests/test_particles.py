@@ -20,7 +20,7 @@ from redgui.samplers import SAMPLERS
 from redgui.samplers import build as sampler
 from redgui.ui.actions import Actions
 from redgui.ui.particle_board import NO_TRUTH, STOPS, TOPS, ParticleBoard, Particles, blank, coloured, marked
-from redgui.ui.particles import KINDS, ParticleActions, kind
+from redgui.ui.particles import KINDS, ParticlesTab, kind
 from redgui.ui.runs import Run
 from redgui.ui.sessions import Sessions
 
@@ -233,7 +233,7 @@ def test_every_sampler_says_what_its_particles_are():
 
 @pytest.mark.parametrize("value", [None, "8", True, 1, 17, 2.5, float("nan"), float("inf"), [8], 10**400])
 def test_a_count_from_the_browser_is_checked(value):
-    handlers = ParticleActions(Actions("gaussian:size=16", "cpu"))
+    handlers = ParticlesTab(Actions("gaussian:size=16", "cpu"))
     handlers.count = "count"
     assert handlers._count({"count": 8.0}) == 8
     with pytest.raises(RedguiError, match="from 2 to 16"):

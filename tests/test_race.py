@@ -349,7 +349,7 @@ def test_a_list_from_the_browser_may_be_anything(value):
 
 @pytest.mark.parametrize("value", [None, "100", True, float("nan"), float("inf"), -1, 9, 5001, 10**400])
 def test_a_budget_from_the_browser_is_checked(value):
-    handlers = compare.CompareActions(Actions("gaussian:size=16", "cpu"))
+    handlers = compare.CompareTab(Actions("gaussian:size=16", "cpu"))
     handlers.equal, handlers.budget = "equal", "budget"
     assert handlers._budget({"equal": False, "budget": value}) is None
     assert handlers._budget({"equal": True, "budget": 100}) == 100

@@ -17,10 +17,11 @@ from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES, run_keeper
 from redgui.ui.endpoints import add_endpoints
+from redgui.ui.events import QUIET
 from redgui.ui.history import history_tab
 from redgui.ui.learn import learn_tab
 from redgui.ui.particles import particles_tab
-from redgui.ui.restore import QUIET, restore_tab
+from redgui.ui.restore import restore_tab
 from redgui.ui.sweep import sweep_tab
 
 HEADER = """<div class="rg-header"><h1>redgui</h1>

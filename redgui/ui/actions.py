@@ -1,131 +1,48 @@
-"""What the Restore tab does on an event: from a handler's values to problems, runs and the components' values."""
+"""What the Restore tab does on an event: from what is chosen to runs and the components' values."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import gradio as gr
-import torch
 
-from redgui import api, fitting, images, knobs, presets, priors
+from redgui import fitting, images, knobs, presets, priors
 from redgui.errors import RedguiError
-from redgui.operators import Inpaint, Operator, masks
-from redgui.problem import Problem
+from redgui.operators import Inpaint
 from redgui.record import Record
-from redgui.samplers import RedDiff, Sampler
+from redgui.samplers import RedDiff
 from redgui.ui import away, components, controls, views
-from redgui.ui.controls import Controls, Setting, one_of
+from redgui.ui.choices import Choices, Values
+from redgui.ui.controls import Controls, one_of
 from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
-from redgui.ui.sessions import Session, Sessions
+from redgui.ui.sessions import Session
 from redgui.ui.uploads import uploaded
 
-Values = Mapping[Any, Any]
 HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
 WAITING = "Waiting for a free place…"
 SECONDS_ALLOWED = 3600.0  # of one run, so that one whose page is gone for good ends
 
 
-class Actions:
+class Actions(Choices):
     """The handlers of one app. The components are attributes, set by the layout."""
 
     picture: Any
     examples: Any
-    fit: Any
-    operator: Any
-    operators: dict[str, Controls]
     operator_groups: dict[str, Any]
-    mask: Any
-    setting: Controls
-    given: Any
     measurement: Any
     run: Any
     stop: Any
     resume: Any
     more: Any
-    sampler: Any
-    samplers: dict[str, Controls]
     sampler_groups: dict[str, Any]
     weights: Any
-    prior: Any
     live: Any
     result: Any
     film: Any
     outcome: list[Any]  # what a run shows itself in
-    running: dict[str, Any]  # how the events of a run are registered
     over: tuple[Any, ...]  # the events at the end of a run
-
-    def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
-        self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
-        self.sessions = Sessions()
-        self.examples_paths = images.folder(api.EXAMPLES)
-
-    # ---- from values to the things they stand for
-
-    def chosen_prior(self, values: Values) -> str:
-        """The name of the prior that is chosen."""
-        return str(values[self.prior] or self.prior_name)
-
-    def load_prior(self, values: Values) -> priors.Prior:
-        """The prior that is chosen, loaded once for everybody."""
-        return self.prior_named(values[self.prior])
-
-    def prior_named(self, name: Any) -> priors.Prior:
-        """A prior by its name, None for the app's own; on a public host one of the list. Raises PriorError."""
-        name = str(name or self.prior_name)
-        if self.public and name not in {card.name for card in priors.PRIORS}:
-            raise priors.PriorError(f"{name!r} is not offered here; choose a prior of the list.")
-        return priors.load(name, self.device, self.precision)
-
-    def size(self, values: Values) -> tuple[int, int]:
-        """Height and width of the prior's own pictures, without loading the network where its config tells."""
-        name = self.chosen_prior(values)
-        return priors.size_of(name) or self.load_prior(values).picture_shape[-2:]
-
-    def multiple(self, values: Values) -> int:
-        """`Prior.multiple`, without loading the network where its config tells."""
-        name = self.chosen_prior(values)
-        return priors.multiple_of(name) if name in priors.bundled() else self.load_prior(values).multiple
-
-    def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
-        """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
-        source, how = self.source(session), values[self.fit] or "crop"
-        multiple = self.multiple(values) if how == "native" else 0
-        given = bool(values[self.given])
-        return fitting.plan((source.height, source.width), self.size(values), how, multiple=multiple, H=H, given=given)
-
-    def build_operator(self, values: Values, h: int, w: int) -> Operator:
-        """The operator with its knobs; an inpainting that was painted takes the mask of the editor."""
-        chosen = self.operators[values[self.operator]]
-        if chosen.cls is Inpaint and values[chosen.parts["kind"]] == "mask":
-            painted = masks.encode(components.mask_bits(values[self.mask], h, w))
-            return chosen.build(values, painted=painted)
-        return chosen.build(values)
-
-    def build_setting(self, values: Values) -> Setting:
-        """Noise, seed and particles."""
-        return self.setting.build(values)
-
-    def build_sampler(self, values: Values) -> Sampler:
-        """The sampler with its knobs."""
-        return self.samplers[values[self.sampler]].build(values)
-
-    def build_problem(self, session: Session, values: Values) -> tuple[torch.Tensor, Problem, fitting.Fitting]:
-        """The fitted picture, its problem and how it was fitted. Raises RedguiError."""
-        H = self.build_operator(values, *self.fitted(session, values).size)
-        fitted = self.fitted(session, values, H)
-        H.check_size(*fitted.solved)
-        setting = self.build_setting(values)
-        picture = images.to_tensor(fitted.apply(self.source(session)))
-        make = Problem.given if values[self.given] else Problem.simulate
-        return picture, make(picture, H, setting.sigma_y, setting.seed), fitted
-
-    def source(self, session: Session) -> Any:
-        """The person's picture, or the first example on a page that has not chosen."""
-        if session.source is None:
-            session.source = images.read(self.examples_paths[0])
-        return session.source
 
     # ---- the picture and the degradation
 

@@ -1,7 +1,6 @@
 """The Compare tab: samplers side by side on the measurement of the Restore tab, live."""
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -14,18 +13,16 @@ from redgui.fitting import Fitting
 from redgui.operators import Operator
 from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, Sampler
-from redgui.ui import away, components, hosting, scoreboard, views
-from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
-from redgui.ui.controls import set_to
-from redgui.ui.outcome import wrong
+from redgui.ui import away, components, scoreboard
+from redgui.ui.actions import SECONDS_ALLOWED, Actions
+from redgui.ui.choices import Values
+from redgui.ui.events import QUIET, SPOKEN, sent_text
 from redgui.ui.race import Comparison, Contestant, Race, within
-from redgui.ui.restore import QUIET, SPOKEN
-from redgui.ui.runs import Run, newest
+from redgui.ui.runs import Run
 from redgui.ui.scoreboard import Scoreboard
 from redgui.ui.sessions import Session
+from redgui.ui.tab import RunningTab, tally, watched
 
-Values = Mapping[Any, Any]
-HZ = 6.0  # updates a second of the whole page, each with the tiles that have changed
 SETTINGS = 4  # of one sampler that can be added
 COUNTING = "Counting what a step of each costs…"
 MOST = 16  # contestants of one race
@@ -35,39 +32,26 @@ AT_FIRST = ("reddiff", "vml-map", "dps", "ddrm", "diffpir")
 HINT = """<p class="rg-note">All get the <b>same measurement, seed and prior</b>: choose them in the Restore tab.</p>"""
 
 
-class CompareActions:
-    """The handlers of the tab. The components are attributes, set by the layout."""
+class CompareTab(RunningTab):
+    """The handlers of the tab."""
 
-    preview: Any
+    name, kept = "compare", "comparison"
+    run_text, stop_text, hint = "Compare", "Stop all", HINT
+    broken = "The comparison broke off on the server. Press Compare to start anew."
+    blank = staticmethod(scoreboard.blank)
+
     chosen: Any
     add: Any
     equal: Any
     budget: Any
-    run: Any
-    stop: Any
-    race: Any
-    tabs: Any
-
-    def __init__(self, actions: Actions):
-        self.actions = actions
-
-    def page(self, request: gr.Request) -> tuple[Session, Comparison]:
-        """The session of a page, and its comparison."""
-        session = self.actions.sessions.of(request.session_hash)
-        return session, session.comparison
 
     # ---- who takes part
 
     def open_tab(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
         """The tab is opened: the measurement as it is now, and who fits it."""
         session, comparison = self.page(request)
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-        except RedguiError as error:
-            return wrong(error), self._listed(comparison, values, None)
-        return views.shared(problem, session.version, self.actions.chosen_prior(values)), self._listed(
-            comparison, values, problem
-        )
+        preview, problem = self.measured(session, values)
+        return preview, self._listed(comparison, values, problem)
 
     def add_setting(self, values: Values, request: gr.Request) -> Any:
         """The sampler of the Restore tab with its knobs, as one more contestant."""
@@ -89,12 +73,9 @@ class CompareActions:
     def remove_setting(self, values: Values, request: gr.Request, event: gr.EventData) -> Any:
         """Away with a setting that was added."""
         session, comparison = self.page(request)
-        comparison.extras = [(key, sampler) for key, sampler in comparison.extras if key != _key(event)]
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-        except RedguiError:
-            return self._listed(comparison, values, None)
-        return self._listed(comparison, values, problem)
+        removed = sent_text(event, "key")
+        comparison.extras = [(key, sampler) for key, sampler in comparison.extras if key != removed]
+        return self._listed(comparison, values, self.measured(session, values)[1])
 
     def entries(self, comparison: Comparison, H: Operator | None, sigma_y: float) -> list[tuple[str, str, Sampler]]:
         """All that could take part: key, label and sampler, every sampler's presets first, then what was added."""
@@ -107,69 +88,37 @@ class CompareActions:
 
     # ---- the race
 
-    def get_ready(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
-        """At the click, before the queue: tiles of the right shape for everybody."""
-        session, comparison = self.page(request)
-        comparison.stop_wanted = False
-        comparison.number += 1
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-            names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(comparison, values, problem)]
-            budget = self._budget(values)
-        except RedguiError as error:
-            return scoreboard.blank(comparison.number, "error", str(error)), *_buttons(False)
-        return scoreboard.blank(comparison.number, "waiting", WAITING, problem, names, budget), *_buttons(True)
+    def planned(self, kept: Comparison, values: Values, problem: Problem) -> tuple[Any, ...]:
+        """Who takes part, with the settings, and the budget."""
+        names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(kept, values, problem)]
+        return names, self._budget(values)
 
-    def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """The race, streamed."""
-        session, comparison = self.page(request)
-        number = comparison.number
-        if comparison.stop_wanted:
-            yield scoreboard.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
-            return
-        try:
-            picture, problem, fitted = self.actions.build_problem(session, values)
-            if (budget := self._budget(values)) is not None:
-                names = [(key, label, knobs.spec(of)) for key, label, of in self._fielded(comparison, values, problem)]
-                yield scoreboard.blank(number, "waiting", COUNTING, problem, names, budget), gr.skip(), gr.skip()
-            comparison.race = race = self._race(comparison, values, picture, problem, fitted)
-        except RedguiError as error:
-            yield scoreboard.blank(number, "error", str(error)), *_buttons(False)
-            return
+    def play(self, session: Session, kept: Comparison, values: Values) -> Iterator[dict[str, Any]]:
+        """The race."""
+        number = kept.number
+        picture, problem, fitted = self.actions.build_problem(session, values)
+        names, budget = self.planned(kept, values, problem)
+        if budget is not None:
+            yield scoreboard.blank(number, "waiting", COUNTING, problem, names, budget)
+        kept.race = race = self._race(kept, values, picture, problem, fitted)
         board = Scoreboard(race, number)
-        with closing(newest(away.race(race), race.stop)) as turns:  # the page is gone: nobody goes on computing for it
-            for _ in turns:
-                shown = time.perf_counter()
+        with closing(watched(away.race(race), race.stop)) as news:
+            for _ in news:
                 if not all(c.over for c in race.contestants):
-                    yield board.value("running"), gr.skip(), gr.skip()
-                time.sleep(max(0.0, shown + 1 / HZ - time.perf_counter()))
-        yield board.value(*_outcome(race, comparison.stop_wanted)), *_buttons(False)
-
-    def halt(self, request: gr.Request) -> None:
-        """Stop all, within one iteration."""
-        self.page(request)[1].stop()
+                    yield board.value("running")
+        yield board.value(*_outcome(race, kept.stop_wanted))
 
     def halt_one(self, request: gr.Request, event: gr.EventData) -> None:
         """Stop one; the others go on."""
         race = self.page(request)[1].race
         if race is not None:
-            race.stop(_key(event) or "")
-
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
-        number = self.page(request)[1].number
-        message = "The comparison broke off on the server. Press Compare to start anew."
-        return scoreboard.blank(number, "error", message), *_buttons(False)
+            race.stop(sent_text(event, "key") or "")
 
     def open_in_restore(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
         """A contestant's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
-        race = self.page(request)[1].race
-        found = [c for c in race.contestants if c.key == _key(event)] if race else []
-        if not found:
-            return {self.tabs: gr.skip()}
-        sampler = found[0].run.now
-        moved = set_to(self.actions.samplers, sampler)
-        return {self.tabs: gr.update(selected="restore"), self.actions.sampler: sampler.name, **moved}
+        race, key = self.page(request)[1].race, sent_text(event, "key")
+        found = [c.run.now for c in race.contestants if c.key == key] if race else []
+        return self.to_restore(found[0] if found else None)
 
     # ---- pieces
 
@@ -234,69 +183,45 @@ def _ticked(value: Any) -> set[str]:
     return {key for key in keys if isinstance(key, str)} if isinstance(keys, list) else set()
 
 
-def _key(event: gr.EventData) -> str | None:
-    """The contestant that an event of the browser is about."""
-    data = event._data
-    return data.get("key") if isinstance(data, dict) and isinstance(data.get("key"), str) else None
-
-
-def _buttons(busy: bool) -> tuple[Any, Any]:
-    return gr.update(interactive=not busy), gr.update(interactive=busy)
-
-
 def _outcome(race: Race, stopped: bool) -> tuple[str, str]:
     """Status and message of a race that is over."""
     of = [c.status for c in race.contestants]
-    words = {"error": "could not go on; the tiles say why", "stopped": "stopped before the end"}
-    message = "; ".join(f"{of.count(status)} of {len(of)} {text}" for status, text in words.items() if status in of)
+    message = tally(of, {"error": "could not go on; the tiles say why", "stopped": "stopped before the end"})
     message += "." if message else ""
     if "done" not in of and "stopped" not in of:
         return "error", message
     return ("stopped" if stopped or "done" not in of else "done"), message
 
 
-def compare_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]) -> CompareActions:
+def compare_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]) -> CompareTab:
     """Builds the tab inside the block that is open. `everything`: the components whose values make problem and sampler."""
-    c = CompareActions(actions)
+    c = CompareTab(actions)
     c.tabs = tabs
-    with gr.Row(equal_height=False, elem_classes="rg-duel"):
-        with gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup"):
-            with gr.Column(elem_classes="rg-bar-of-actions", min_width=0), gr.Row(elem_classes="rg-actions"):
-                c.run = gr.Button("Compare", variant="primary", elem_id="compare-run", min_width=90, scale=2)
-                c.stop = gr.Button("Stop all", variant="stop", elem_id="compare-stop", min_width=70, scale=1, interactive=False)
-            gr.HTML(HINT, padding=False)
-            hosting.note()
-            c.preview = components.picture_view("compare-measurement")
-            first = {"rows": [], "ticked": list(AT_FIRST)}
-            c.chosen = components.contestant_list("contestants", value=first)
-            c.add = gr.Button("Add the Restore tab's setting", elem_id="compare-add", size="sm")
-            with gr.Group():
-                c.equal = gr.Checkbox(
-                    False,
-                    label="Equal budget",
-                    elem_id="compare-equal",
-                    info="as many steps as this network budget pays for",
-                )
-                c.budget = gr.Number(
-                    BUDGET[0], precision=0, label="Budget", elem_id="compare-budget", info="forwards + 2 × backwards",
-                    minimum=BUDGET[1], maximum=BUDGET[2],
-                )  # fmt: skip
-        with gr.Column(scale=1, min_width=320, elem_classes="rg-duel-outcome"):
-            c.race = components.race_view("race")
+    with c.laid_out(lambda: components.race_view("race")):
+        first = {"rows": [], "ticked": list(AT_FIRST)}
+        c.chosen = components.contestant_list("contestants", value=first)
+        c.add = gr.Button("Add the Restore tab's setting", elem_id="compare-add", size="sm")
+        with gr.Group():
+            c.equal = gr.Checkbox(
+                False,
+                label="Equal budget",
+                elem_id="compare-equal",
+                info="as many steps as this network budget pays for",
+            )
+            c.budget = gr.Number(
+                BUDGET[0], precision=0, label="Budget", elem_id="compare-budget", info="forwards + 2 × backwards",
+                minimum=BUDGET[1], maximum=BUDGET[2],
+            )  # fmt: skip
     _wire(c, tab, everything)
     return c
 
 
-def _wire(c: CompareActions, tab: gr.Tab, everything: set[Any]) -> None:
+def _wire(c: CompareTab, tab: gr.Tab, everything: set[Any]) -> None:
     inputs = {*everything, c.chosen, c.equal, c.budget}
     tab.select(c.open_tab, inputs, [c.preview, c.chosen], **QUIET)
     c.add.click(c.add_setting, inputs, c.chosen, **SPOKEN)
     c.chosen.delete(c.remove_setting, inputs, c.chosen, **QUIET)
-    outcome = [c.race, c.run, c.stop]
-    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
-    started = c.run.click(c.get_ready, inputs, outcome, **QUIET).then(c.start, inputs, outcome, **running)
-    started.failure(c.broke, None, outcome, **QUIET)
-    c.stop.click(c.halt, None, None, **QUIET)
-    c.race.stop(c.halt_one, None, None, **QUIET)
+    c.wire_run(inputs)
+    c.view.stop(c.halt_one, None, None, **QUIET)
     tuned = [part for group in c.actions.samplers.values() for part in group]
-    c.race.select(c.open_in_restore, None, [c.tabs, c.actions.sampler, *tuned], **QUIET)
+    c.view.select(c.open_in_restore, None, [c.tabs, c.actions.sampler, *tuned], **QUIET)

@@ -11,8 +11,8 @@ from redgui.operators import Inpaint
 from redgui.tasks import Task, TaskError
 from redgui.ui import components, views
 from redgui.ui.actions import Actions
+from redgui.ui.events import QUIET, sent_text
 from redgui.ui.outcome import idle
-from redgui.ui.restore import QUIET
 
 Values = Mapping[Any, Any]
 FINISHED = "A finished example, made with these very settings. Press Run to watch it form."
@@ -123,6 +123,5 @@ def _thumbnail(path: Any) -> torch.Tensor:
 
 def _named(event: gr.EventData) -> Task | None:
     """The task that an event of the browser is about."""
-    data = event._data
-    name = data.get("name") if isinstance(data, dict) else None
+    name = sent_text(event, "name")
     return next((task for task in tasks.TASKS if task.name == name), None)

@@ -21,7 +21,7 @@ from redgui.ui import components
 from redgui.ui.actions import Actions
 from redgui.ui.controls import Setting
 from redgui.ui.entries import entry
-from redgui.ui.restore import QUIET, SPOKEN
+from redgui.ui.events import QUIET, RUNNING, SPOKEN, sent, sent_text
 from redgui.ui.sessions import Session
 
 Values = Mapping[Any, Any]
@@ -156,8 +156,7 @@ class HistoryActions:
 
     def _with_picture(self, settings: Settings, event: gr.EventData) -> Record | None:
         """The record that the browser found for the picture of a link, where it truly has that picture."""
-        data = event._data if isinstance(event._data, dict) else {}
-        if not settings.picture or not data.get("record"):
+        if not settings.picture or not sent(event).get("record"):
             return None
         record = Record.from_json(_text(event, "record"))
         return record if snippets.picture_number(record) == settings.picture else None
@@ -184,7 +183,7 @@ def history_tab(actions: Actions, keeper: gr.HTML, tabs: gr.Tabs, everything: se
     h.view.upload(h.inspect, None, h.view, **SPOKEN)
     h.view.select(h.open_record, everything, opened, **SPOKEN)
     readied = h.view.submit(h.open_record, everything, opened, **SPOKEN).success(a.get_ready, everything, a.outcome, **QUIET)
-    replayed = readied.then(h.start, everything, a.outcome, **a.running)
+    replayed = readied.then(h.start, everything, a.outcome, **RUNNING)
     replayed.failure(a.broke, None, a.outcome, **QUIET)
     for over in (*a.over, replayed):
         over.then(h.keep, None, keeper, **SPOKEN)
@@ -194,9 +193,8 @@ def history_tab(actions: Actions, keeper: gr.HTML, tabs: gr.Tabs, everything: se
 
 def _text(event: gr.EventData, name: str) -> str:
     """A text in what the browser sends, which may be any JSON."""
-    data = event._data
-    text = data.get(name) if isinstance(data, dict) else None
-    if not isinstance(text, str):
+    text = sent_text(event, name)
+    if text is None:
         raise RecordError(f"the browser sent no {name}; reload the page.")
     return text
 

@@ -17,7 +17,7 @@ from redgui.samplers import RedDiff
 from redgui.ui import components, texts, views
 from redgui.ui.actions import Actions
 from redgui.ui.controls import SETTING, seed_box
-from redgui.ui.restore import QUIET
+from redgui.ui.events import QUIET, sent
 from redgui.ui.sessions import Session
 
 Values = Mapping[Any, Any]
@@ -61,8 +61,7 @@ class LearnActions:
 
     def choose_level(self, values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
         """A click on one of the drowning pictures."""
-        data = event._data
-        sigma = data.get("sigma") if isinstance(data, dict) else None
+        sigma = sent(event).get("sigma")
         if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not SIGMA[0] / 2 <= sigma <= 2 * SIGMA[2]:
             return (gr.skip(),) * 3
         sigma = float(f"{sigma:.3g}")

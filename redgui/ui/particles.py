@@ -1,6 +1,6 @@
 """The Particles tab: many answers of one sampler to the measurement of the Restore tab, and what they say together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -8,16 +8,17 @@ import gradio as gr
 
 from redgui import knobs
 from redgui.errors import RedguiError
+from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
-from redgui.ui import away, components, hosting, particle_board, views
-from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
-from redgui.ui.outcome import wrong
+from redgui.ui import away, components, particle_board
+from redgui.ui.actions import SECONDS_ALLOWED, Actions
+from redgui.ui.choices import Values
+from redgui.ui.events import QUIET
 from redgui.ui.particle_board import ParticleBoard, Particles
-from redgui.ui.restore import QUIET, SPOKEN
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session
+from redgui.ui.tab import RunningTab
 
-Values = Mapping[Any, Any]
 HZ = 4.0  # updates a second, each with every particle
 COUNT = 8, 2, 16  # particles: at first, least, most
 SEEKERS = ("reddiff", "vml-map", "sitcom")  # they end at one likely picture each
@@ -44,33 +45,22 @@ def choices() -> list[tuple[str, str]]:
     return [(f"{cls.label} ({said[kind(cls)]})", cls.name) for cls in SAMPLERS]
 
 
-class ParticleActions:
-    """The handlers of the tab. The components are attributes, set by the layout."""
+class ParticlesTab(RunningTab):
+    """The handlers of the tab."""
 
-    preview: Any
+    name, kept = "particles", "particles"
+    run_text, hint = "Run particles", HINT
+    broken = "The run broke off on the server. Press Run to start anew."
+    blank = staticmethod(particle_board.blank)
+
     sampler: Any
     note: Any
     count: Any
-    run: Any
-    stop: Any
-    view: Any
-
-    def __init__(self, actions: Actions):
-        self.actions = actions
-
-    def page(self, request: gr.Request) -> tuple[Session, Particles]:
-        """The session of a page, and its particles."""
-        session = self.actions.sessions.of(request.session_hash)
-        return session, session.particles
 
     def open_tab(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
         """The tab is opened: the measurement as it is now, the sampler of the Restore tab if another was chosen there."""
         session, particles = self.page(request)
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-            preview: Any = views.shared(problem, session.version, self.actions.chosen_prior(values))
-        except RedguiError as error:
-            preview = wrong(error)
+        preview, _ = self.measured(session, values)
         before, particles.followed = particles.followed, str(values[self.actions.sampler])
         name = particles.followed if before != particles.followed else str(values[self.sampler])
         return preview, name, self.describe(name)
@@ -81,56 +71,29 @@ class ParticleActions:
 
     # ---- the run
 
-    def get_ready(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
-        """At the click, before the queue: all tiles in their places."""
-        session, particles = self.page(request)
-        particles.stop_wanted = False
-        particles.number += 1
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-            shown = particle_board.blank(particles.number, "waiting", WAITING, problem, self._count(values))
-        except RedguiError as error:
-            return particle_board.blank(particles.number, "error", str(error)), *_buttons(False)
-        return shown, *_buttons(True)
+    def planned(self, kept: Particles, values: Values, problem: Problem) -> tuple[Any, ...]:
+        """How many particles."""
+        return (self._count(values),)
 
-    def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """The run, streamed."""
-        session, particles = self.page(request)
-        number = particles.number
-        if particles.stop_wanted:
-            yield particle_board.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
-            return
-        try:
-            picture, problem, fitted = self.actions.build_problem(session, values)
-            sampler = self.actions.samplers[str(values[self.sampler])].build(values)
-            prior, count = self.actions.load_prior(values), self._count(values)
-            allowed = SECONDS_ALLOWED
-            particles.run = run = Run(picture, problem, prior, sampler, count, seconds_allowed=allowed, fitting=fitted)
-        except RedguiError as error:
-            yield particle_board.blank(number, "error", str(error)), *_buttons(False)
-            return
-        board = ParticleBoard(run, number)
+    def play(self, session: Session, kept: Particles, values: Values) -> Iterator[dict[str, Any]]:
+        """The run."""
+        picture, problem, fitted = self.actions.build_problem(session, values)
+        sampler = self.actions.samplers[str(values[self.sampler])].build(values)
+        prior, count = self.actions.load_prior(values), self._count(values)
+        kept.run = run = Run(picture, problem, prior, sampler, count, seconds_allowed=SECONDS_ALLOWED, fitting=fitted)
+        board = ParticleBoard(run, kept.number)
         try:
             with closing(newest(away.play(run, HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
                 for _ in steps:
                     if not run.finished:
-                        yield board.value("running"), gr.skip(), gr.skip()
+                        yield board.value("running")
         except RedguiError as error:
-            yield board.value("error", str(error)), *_buttons(False)
+            yield board.value("error", str(error))
             return
         finally:
             run.close()
         status, message = ("done", "") if run.finished else ("stopped", "Stopped before the end.")
-        yield board.value(status, message), *_buttons(False)
-
-    def halt(self, request: gr.Request) -> None:
-        """Stop, within one iteration."""
-        self.page(request)[1].stop()
-
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
-        message = "The run broke off on the server. Press Run to start anew."
-        return particle_board.blank(self.page(request)[1].number, "error", message), *_buttons(False)
+        yield board.value(status, message)
 
     def _count(self, values: Values) -> int:
         """How many particles. Raises RedguiError."""
@@ -141,38 +104,21 @@ class ParticleActions:
         return int(wanted)
 
 
-def _buttons(busy: bool) -> tuple[Any, Any]:
-    return gr.update(interactive=not busy), gr.update(interactive=busy)
-
-
-def particles_tab(actions: Actions, tab: gr.Tab, everything: set[Any]) -> ParticleActions:
+def particles_tab(actions: Actions, tab: gr.Tab, everything: set[Any]) -> ParticlesTab:
     """Builds the tab inside the block that is open. `everything`: the components whose values make problem and sampler."""
-    p = ParticleActions(actions)
-    with gr.Row(equal_height=False, elem_classes="rg-duel"):
-        with gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup"):
-            with gr.Column(elem_classes="rg-bar-of-actions", min_width=0), gr.Row(elem_classes="rg-actions"):
-                p.run = gr.Button("Run particles", variant="primary", elem_id="particles-run", min_width=90, scale=2)
-                p.stop = gr.Button("Stop", variant="stop", elem_id="particles-stop", min_width=70, scale=1, interactive=False)
-            gr.HTML(HINT, padding=False)
-            hosting.note()
-            p.preview = components.picture_view("particles-measurement")
-            with gr.Group():
-                p.sampler = gr.Dropdown(
-                    choices(), value=RedDiff.name, label="Sampler", elem_id="particles-sampler", filterable=False
-                )
-                p.count = gr.Slider(
-                    COUNT[1], COUNT[2], value=COUNT[0], step=1, label="Particles", elem_id="particles-count", buttons=["reset"],
-                    info="each costs what a run of its own does",
-                )  # fmt: skip
-            p.note = gr.HTML(p.describe(RedDiff.name), padding=False)
-        with gr.Column(scale=1, min_width=320, elem_classes="rg-duel-outcome"):
-            p.view = components.particles_view("ensemble")
+    p = ParticlesTab(actions)
+    with p.laid_out(lambda: components.particles_view("ensemble")):
+        with gr.Group():
+            p.sampler = gr.Dropdown(
+                choices(), value=RedDiff.name, label="Sampler", elem_id="particles-sampler", filterable=False
+            )
+            p.count = gr.Slider(
+                COUNT[1], COUNT[2], value=COUNT[0], step=1, label="Particles", elem_id="particles-count", buttons=["reset"],
+                info="each costs what a run of its own does",
+            )  # fmt: skip
+        p.note = gr.HTML(p.describe(RedDiff.name), padding=False)
     inputs = {*everything, p.sampler, p.count}
     tab.select(p.open_tab, inputs, [p.preview, p.sampler, p.note], **QUIET)
     p.sampler.input(p.describe, p.sampler, p.note, **QUIET)
-    outcome = [p.view, p.run, p.stop]
-    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
-    started = p.run.click(p.get_ready, inputs, outcome, **QUIET).then(p.start, inputs, outcome, **running)
-    started.failure(p.broke, None, outcome, **QUIET)
-    p.stop.click(p.halt, None, None, **QUIET)
+    p.wire_run(inputs)
     return p

@@ -3,8 +3,6 @@
 This file lays out and wires; what happens on an event is in `redgui.ui.actions`.
 """
 
-from typing import Any
-
 import gradio as gr
 
 from redgui import fitting, knobs, presets, priors
@@ -13,12 +11,7 @@ from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui import components, controls, hosting
 from redgui.ui.actions import Actions
 from redgui.ui.controls import SETTING, Controls, Setting
-
-# Events that only look after the page. Values come as the browser sent them: gradio's own checks of numbers and pictures
-# fail unseen outside of its queue, those of `knobs` and `images` say what is wrong.
-QUIET: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private", preprocess=False)
-# Those that may warn: a toast comes through the queue alone.
-SPOKEN: dict[str, Any] = QUIET | dict(queue=True, concurrency_limit=None)
+from redgui.ui.events import QUIET, RUNNING, SPOKEN
 
 
 def restore_tab(actions: Actions) -> None:
@@ -161,14 +154,9 @@ def _wire(a: Actions) -> None:
 
     # the run
     outcome = [a.live, a.result, a.film, a.run, a.stop, a.resume]
-    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
-    started = a.run.click(a.get_ready, everything, outcome, **QUIET).then(a.start, everything, outcome, **running)
-    went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.go_on, everything, outcome, **running)
+    started = a.run.click(a.get_ready, everything, outcome, **QUIET).then(a.start, everything, outcome, **RUNNING)
+    went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.go_on, everything, outcome, **RUNNING)
     for event in (started, went_on):
         event.failure(a.broke, None, outcome, **QUIET)
-    a.outcome, a.running, a.over = (
-        outcome,
-        running,
-        (started, went_on),
-    )  # for who starts runs from elsewhere, or looks after them
+    a.outcome, a.over = outcome, (started, went_on)  # for who starts runs from elsewhere, or looks after them
     a.stop.click(a.halt, None, None, **QUIET)

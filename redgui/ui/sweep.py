@@ -1,7 +1,6 @@
 """The Sweep tab: two knobs of a sampler on a grid, on the measurement of the Restore tab, live."""
 
 import html
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -10,18 +9,17 @@ import gradio as gr
 
 from redgui import knobs
 from redgui.errors import RedguiError
+from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.sweep import Grid, Sweep, Sweeping, axis, suggest, sweepable
-from redgui.ui import away_sweep, components, hosting, sweep_board, views
-from redgui.ui.actions import HZ, SECONDS_ALLOWED, WAITING, Actions
-from redgui.ui.controls import set_to
-from redgui.ui.outcome import wrong
-from redgui.ui.restore import QUIET, SPOKEN
-from redgui.ui.runs import newest
+from redgui.ui import away_sweep, components, sweep_board
+from redgui.ui.actions import SECONDS_ALLOWED, Actions
+from redgui.ui.choices import Values
+from redgui.ui.events import QUIET, sent_text
 from redgui.ui.sessions import Session
 from redgui.ui.sweep_board import SweepBoard
+from redgui.ui.tab import RunningTab, tally, watched
 
-Values = Mapping[Any, Any]
 SIDES = ("rows", "columns")
 ABLATION = ("lr", "lam")  # of the paper, on a 3 x 3 grid
 WEIGHTINGS = ("weighting", "lam")
@@ -30,21 +28,21 @@ HINT = """<p class="rg-note">All cells get the <b>same measurement, seed and pri
 they stand in the Restore tab. All go through the network together.</p>"""
 
 
-class SweepActions:
-    """The handlers of the tab. The components are attributes, set by the layout; those of the axes are by their side."""
+class SweepTab(RunningTab):
+    """The handlers of the tab. The components of the axes are by their side."""
 
-    preview: Any
+    name, kept = "sweep", "sweeping"
+    run_text, hint = "Sweep", HINT
+    broken = "The sweep broke off on the server. Press Sweep to start anew."
+    blank = staticmethod(sweep_board.blank)
+
     sampler: Any
     knob: dict[str, Any]
     values: dict[str, Any]
     note: Any
-    run: Any
-    stop: Any
-    view: Any
-    tabs: Any
 
     def __init__(self, actions: Actions):
-        self.actions = actions
+        super().__init__(actions)
         self.knob, self.values = {}, {}
 
     @property
@@ -52,21 +50,12 @@ class SweepActions:
         """The components of the axes: knob and values of the rows, knob and values of the columns."""
         return [part for side in SIDES for part in (self.knob[side], self.values[side])]
 
-    def page(self, request: gr.Request) -> tuple[Session, Sweeping]:
-        """The session of a page, and its sweep."""
-        session = self.actions.sessions.of(request.session_hash)
-        return session, session.sweeping
-
     # ---- what is swept
 
     def open_tab(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
         """The tab is opened: the measurement as it is now, the sampler of the Restore tab if another was chosen there."""
         session, sweeping = self.page(request)
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-            preview: Any = views.shared(problem, session.version, self.actions.chosen_prior(values))
-        except RedguiError as error:
-            preview = wrong(error)
+        preview, _ = self.measured(session, values)
         before, sweeping.followed = sweeping.followed, str(values[self.actions.sampler])
         if before != sweeping.followed:
             name = sweeping.followed
@@ -111,63 +100,31 @@ class SweepActions:
 
     # ---- the sweep
 
-    def get_ready(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
-        """At the click, before the queue: the grid in its right shape."""
-        session, sweeping = self.page(request)
-        sweeping.stop_wanted = False
-        sweeping.number += 1
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-            grid = self._grid(values)
-        except RedguiError as error:
-            return sweep_board.blank(sweeping.number, "error", str(error)), *_buttons(False)
-        return sweep_board.blank(sweeping.number, "waiting", WAITING, problem, grid), *_buttons(True)
+    def planned(self, kept: Sweeping, values: Values, problem: Problem) -> tuple[Any, ...]:
+        """The grid."""
+        return (self._grid(values),)
 
-    def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """The sweep, streamed."""
-        session, sweeping = self.page(request)
-        number = sweeping.number
-        if sweeping.stop_wanted:
-            yield sweep_board.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
-            return
-        try:
-            picture, problem, fitted = self.actions.build_problem(session, values)
-            particles = self.actions.build_setting(values).particles
-            prior = self.actions.load_prior(values)
-            sweeping.sweep = sweep = Sweep(picture, problem, prior, self._grid(values), particles, fitted.how, SECONDS_ALLOWED)
-        except RedguiError as error:
-            yield sweep_board.blank(number, "error", str(error)), *_buttons(False)
-            return
-        board = SweepBoard(sweep, number)
-        with closing(newest(away_sweep.sweep(sweep), sweep.stop)) as news:  # the page is gone: nobody goes on computing for it
+    def play(self, session: Session, kept: Sweeping, values: Values) -> Iterator[dict[str, Any]]:
+        """The sweep."""
+        picture, problem, fitted = self.actions.build_problem(session, values)
+        particles = self.actions.build_setting(values).particles
+        prior = self.actions.load_prior(values)
+        kept.sweep = sweep = Sweep(picture, problem, prior, self._grid(values), particles, fitted.how, SECONDS_ALLOWED)
+        board = SweepBoard(sweep, kept.number)
+        with closing(watched(away_sweep.sweep(sweep), sweep.stop)) as news:
             for _ in news:
-                shown = time.perf_counter()
                 if not all(cell.over for cell in sweep.cells):
-                    yield board.value("running"), gr.skip(), gr.skip()
-                time.sleep(max(0.0, shown + 1 / HZ - time.perf_counter()))
-        yield board.value(*_outcome(sweep)), *_buttons(False)
-
-    def halt(self, request: gr.Request) -> None:
-        """Stop all cells, within one iteration."""
-        self.page(request)[1].stop()
-
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
-        number = self.page(request)[1].number
-        message = "The sweep broke off on the server. Press Sweep to start anew."
-        return sweep_board.blank(number, "error", message), *_buttons(False)
+                    yield board.value("running")
+        yield board.value(*_outcome(sweep))
 
     def take_to_restore(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
         """A cell's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
         sweeping = self.page(request)[1]
-        key = event._data.get("key") if isinstance(event._data, dict) else None
-        found = [cell for cell in sweeping.sweep.cells if cell.key == key] if sweeping.sweep else []
-        if not found:
-            return {self.tabs: gr.skip()}
-        sampler = found[0].sampler
-        sweeping.followed = sampler.name  # the axes stay as they are when the person comes back
-        moved = set_to(self.actions.samplers, sampler)
-        return {self.tabs: gr.update(selected="restore"), self.actions.sampler: sampler.name, **moved}
+        key = sent_text(event, "key")
+        found = [cell.sampler for cell in sweeping.sweep.cells if cell.key == key] if sweeping.sweep else []
+        if found:
+            sweeping.followed = found[0].name  # the axes stay as they are when the person comes back
+        return self.to_restore(found[0] if found else None)
 
     # ---- pieces
 
@@ -227,59 +184,45 @@ def usual(cls: type[Sampler]) -> tuple[str, str]:
     return ordered[0], ordered[1]
 
 
-def _buttons(busy: bool) -> tuple[Any, Any]:
-    return gr.update(interactive=not busy), gr.update(interactive=busy)
-
-
 def _outcome(sweep: Sweep) -> tuple[str, str]:
     """Status and message of a sweep that is over."""
     of = [cell.status for cell in sweep.cells]
-    words = {"error": "failed; the cells say why", "stopped": "stopped before the end"}
-    message = "; ".join(f"{of.count(status)} of {len(of)} {said}" for status, said in words.items() if status in of)
+    message = tally(of, {"error": "failed; the cells say why", "stopped": "stopped before the end"})
     late = next((cell.message for cell in sweep.cells if cell.status == "stopped" and cell.message), "")
     message = ". ".join(part for part in (message, late) if part) + ("." if message else "")
     return ("stopped" if "stopped" in of else "done" if "done" in of else "error"), message
 
 
-def sweep_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]) -> SweepActions:
+def sweep_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]) -> SweepTab:
     """Builds the tab inside the block that is open. `everything`: the components whose values make problem and sampler."""
-    s = SweepActions(actions)
+    s = SweepTab(actions)
     s.tabs = tabs
-    with gr.Row(equal_height=False, elem_classes="rg-duel"):
-        with gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup"):
-            with gr.Column(elem_classes="rg-bar-of-actions", min_width=0), gr.Row(elem_classes="rg-actions"):
-                s.run = gr.Button("Sweep", variant="primary", elem_id="sweep-run", min_width=90, scale=2)
-                s.stop = gr.Button("Stop", variant="stop", elem_id="sweep-stop", min_width=70, scale=1, interactive=False)
-            gr.HTML(HINT, padding=False)
-            hosting.note()
-            s.preview = components.picture_view("sweep-measurement")
-            with gr.Row(elem_classes="rg-actions"):
-                ablation = gr.Button("Learning rate × λ", size="sm", elem_id="sweep-ablation", min_width=0)
-                weightings = gr.Button("Weightings × λ", size="sm", elem_id="sweep-weightings", min_width=0)
-            s.sampler = gr.Dropdown(
-                [(cls.label, cls.name) for cls in SAMPLERS],
-                value="reddiff",
-                label="Sampler",
-                elem_id="sweep-sampler",
-                filterable=False,
-            )
-            for side, name, said in zip(SIDES, ABLATION, ("Rows", "Columns"), strict=True):
-                with gr.Group():
-                    s.knob[side] = gr.Dropdown(
-                        named(RedDiff), value=name, label=said, elem_id=f"sweep-{side}-knob", filterable=False
-                    )
-                    s.values[side] = gr.Textbox(
-                        label=f"{said}: values", elem_id=f"sweep-{side}-values", max_lines=1, max_length=400,
-                        info="separated by commas", placeholder="0.03, 0.1, 0.3",
-                    )  # fmt: skip
-            s.note = gr.HTML("", padding=False)
-        with gr.Column(scale=1, min_width=320, elem_classes="rg-duel-outcome"):
-            s.view = components.sweep_view("sweep")
+    with s.laid_out(lambda: components.sweep_view("sweep")):
+        with gr.Row(elem_classes="rg-actions"):
+            ablation = gr.Button("Learning rate × λ", size="sm", elem_id="sweep-ablation", min_width=0)
+            weightings = gr.Button("Weightings × λ", size="sm", elem_id="sweep-weightings", min_width=0)
+        s.sampler = gr.Dropdown(
+            [(cls.label, cls.name) for cls in SAMPLERS],
+            value="reddiff",
+            label="Sampler",
+            elem_id="sweep-sampler",
+            filterable=False,
+        )
+        for side, name, said in zip(SIDES, ABLATION, ("Rows", "Columns"), strict=True):
+            with gr.Group():
+                s.knob[side] = gr.Dropdown(
+                    named(RedDiff), value=name, label=said, elem_id=f"sweep-{side}-knob", filterable=False
+                )
+                s.values[side] = gr.Textbox(
+                    label=f"{said}: values", elem_id=f"sweep-{side}-values", max_lines=1, max_length=400,
+                    info="separated by commas", placeholder="0.03, 0.1, 0.3",
+                )  # fmt: skip
+        s.note = gr.HTML("", padding=False)
     _wire(s, tab, everything, {ablation: ABLATION, weightings: WEIGHTINGS})
     return s
 
 
-def _wire(s: SweepActions, tab: gr.Tab, everything: set[Any], presets: Mapping[Any, tuple[str, str]]) -> None:
+def _wire(s: SweepTab, tab: gr.Tab, everything: set[Any], presets: Mapping[Any, tuple[str, str]]) -> None:
     inputs = {*everything, s.sampler, *s.axes}
     describing: dict[str, Any] = QUIET | dict(trigger_mode="always_last")
     events = [
@@ -292,10 +235,6 @@ def _wire(s: SweepActions, tab: gr.Tab, everything: set[Any], presets: Mapping[A
         event.then(s.describe, inputs, s.note, **QUIET)
     for side in SIDES:
         s.values[side].change(s.describe, inputs, s.note, **describing)  # `input` misses a text pasted over the page's own
-    outcome = [s.view, s.run, s.stop]
-    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
-    started = s.run.click(s.get_ready, inputs, outcome, **QUIET).then(s.start, inputs, outcome, **running)
-    started.failure(s.broke, None, outcome, **QUIET)
-    s.stop.click(s.halt, None, None, **QUIET)
+    s.wire_run(inputs)
     tuned = [part for group in s.actions.samplers.values() for part in group]
     s.view.select(s.take_to_restore, None, [s.tabs, s.actions.sampler, *tuned], **QUIET)

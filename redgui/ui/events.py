@@ -1,0 +1,24 @@
+"""How the handlers of events are registered, and what a handler may read of an event."""
+
+from typing import Any
+
+import gradio as gr
+
+# Events that only look after the page. Values come as the browser sent them: gradio's own checks of numbers and pictures
+# fail unseen outside of its queue, those of `knobs` and `images` say what is wrong.
+QUIET: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private", preprocess=False)
+# Those that may warn: a toast comes through the queue alone.
+SPOKEN: dict[str, Any] = QUIET | dict(queue=True, concurrency_limit=None)
+# Those that call a network: one after the other.
+RUNNING: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
+
+
+def sent(event: gr.EventData) -> dict[str, Any]:
+    """What a component of the page sent with its event: any JSON, so that its values are not to be trusted."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
+def sent_text(event: gr.EventData, name: str) -> str | None:
+    """A text in what was sent; None where there is none of that name."""
+    found = sent(event).get(name)
+    return found if isinstance(found, str) else None
