@@ -185,7 +185,8 @@ function createPlot(parent, options) {
   function drawLegend(index) {
     legend.replaceChildren(
       ...(options.endLabels ? [] : data.lines).map((line) => {
-        const k = index === null ? line.y.findLastIndex((value) => Number.isFinite(value)) : index;
+        const marked = data.now ? line.x.indexOf(data.now.x) : -1; // what the plot points at, else where a line has come to
+        const k = index ?? (marked >= 0 ? marked : line.y.findLastIndex((value) => Number.isFinite(value)));
         const value = el("b", {}, shortNumber(line.y[k]) + (line.unit && Number.isFinite(line.y[k]) ? line.unit : ""));
         return el("span", { class: `rg-key ${line.kind}` }, el("i"), line.name ? line.name + " " : "", value);
       }),

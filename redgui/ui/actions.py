@@ -265,7 +265,8 @@ class Actions(Choices):
         choices = [(controls.fit_name(way), way) for way in fitting.WAYS if way != "native" or multiple]
         chosen = values[self.fit] if multiple or values[self.fit] != "native" else "crop"
         differ = source.width * h != source.height * w or bool(multiple and (source.height, source.width) != (h, w))
-        update = gr.update(choices=choices, value=chosen, visible=differ or "hidden", label=controls.fit_label(source, h, w))
+        label = controls.fit_label(source, h, w, chosen)
+        update = gr.update(choices=choices, value=chosen, visible=differ or "hidden", label=label)
         return update, {**values, self.fit: chosen}
 
     def _retuned(self, session: Session, values: Values) -> list[Any]:

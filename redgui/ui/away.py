@@ -85,6 +85,12 @@ class RunNews:
             run.prior = Elsewhere(run.prior, self.device, self.precision)
 
 
+def carried(step: Measured) -> Measured:
+    """A Step as it goes from the worker to the watcher: its tensors on the CPU."""
+    scalars = {name: s.cpu() if isinstance(s, Tensor) else s for name, s in step.scalars.items()}
+    return dataclasses.replace(step, x0_hat=step.x0_hat.cpu(), scalars=scalars)
+
+
 class Teller:
     """Makes the news of a Run in the worker. `rows`, `frame`: what the watcher has already."""
 
@@ -98,9 +104,7 @@ class Teller:
         rows, frames = run.rows[self.rows :], [frame for frame in run.frames if frame.i > self.frame]
         self.rows, self.frame = len(run.rows), max([self.frame, *(frame.i for frame in frames)])
         kept, device = [frame.i for frame in run.frames], run.prior.device.type
-        scalars = {name: s.cpu() if isinstance(s, Tensor) else s for name, s in last.scalars.items()}
-        carried = dataclasses.replace(last, x0_hat=last.x0_hat.cpu(), scalars=scalars)
-        return RunNews(carried, rows, frames, kept, list(run.changes), run.now, device, run.prior.precision)
+        return RunNews(carried(last), rows, frames, kept, list(run.changes), run.now, device, run.prior.precision)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """A sweep played on a GPU that is lent: the counterpart of `redgui.ui.away` for the Sweep tab."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Generator, Iterator
@@ -13,7 +12,7 @@ from redgui import priors
 from redgui.problem import Measured, Problem
 from redgui.sweep import Cell, Grid, Sweep
 from redgui.ui import hosting
-from redgui.ui.away import HZ, PATIENCE, START, Elsewhere, gpu_seconds
+from redgui.ui.away import HZ, PATIENCE, START, Elsewhere, carried, gpu_seconds
 from redgui.ui.hosting import Heard, Wishes
 
 
@@ -59,7 +58,7 @@ class SweepJob:
             for cell in sweep.cells:
                 if states.get(cell.key) != (state := (cell.status, cell.last.i if cell.last else -1)):
                     states[cell.key] = state
-                    found.append(CellNews(cell.key, cell.status, cell.message, _carried(cell.last)))
+                    found.append(CellNews(cell.key, cell.status, cell.message, carried(cell.last) if cell.last else None))
             return SweepNews(found, sweep.calls, prior.device.type, prior.precision)
 
         shown = -math.inf
@@ -71,13 +70,6 @@ class SweepJob:
                     yield changed()
                     shown = time.perf_counter()
         yield changed()
-
-
-def _carried(last: Measured | None) -> Measured | None:
-    if last is None:
-        return None
-    scalars = {name: s.cpu() if isinstance(s, Tensor) else s for name, s in last.scalars.items()}
-    return dataclasses.replace(last, x0_hat=last.x0_hat.cpu(), scalars=scalars)
 
 
 def sweep(of: Sweep) -> Iterator[list[Cell]]:

@@ -119,6 +119,6 @@ def fit_name(way: str) -> str:
     return "Own size" if way == "native" else way.capitalize()
 
 
-def fit_label(source: Any, h: int, w: int) -> str:
-    """What there is to fit to the prior's h x w."""
-    return f"Fit {source.width}×{source.height} to {w}×{h}"
+def fit_label(source: Any, h: int, w: int, how: str) -> str:
+    """What there is to fit to the prior's h x w, or that it keeps its own size."""
+    return f"Fit {source.width}×{source.height}" + ("" if how == "native" else f" to {w}×{h}")

@@ -26,9 +26,9 @@ def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = 
     """The entry of a run; `restored` (1, c, h, w) is None where there is its record alone. Raises RedguiError."""
     settings = snippets.Settings.of(record)
     link, link_note = _link(record, settings)
-    shown = views.sources(problem, problem.start())
     after = None if restored is None else {"name": "restored", "src": images.data_url(restored)}
     start = problem.start()
+    shown = views.sources(problem, start)
     reason = snippets.only_replay(record)
     given = {"name": "degradation", "text": operator_text(settings.H)}
     facts = [given, {"name": "sampler", "text": f"{settings.sampler.label}: {_knobs(settings)}"}]
