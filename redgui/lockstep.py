@@ -19,7 +19,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from redgui.priors.base import Prior, Sigma
+from redgui.priors.base import Prior, Sigma, Wrapped
 
 Start = Callable[[Prior], Iterator[Any]]
 
@@ -29,23 +29,12 @@ class _Left(BaseException):
 
 
 @final
-class _Asking(Prior):
+class _Asking(Wrapped):
     """A prior that has its calls answered by the one who runs them all."""
 
     def __init__(self, prior: Prior, run: "_Run"):
-        self.inner, self.run = prior, run
-        self.name, self.shape, self.sigmas = prior.name, prior.shape, prior.sigmas
-        self.device, self.precision = prior.device, prior.precision
-
-    @property
-    def picture_shape(self) -> tuple[int, int, int]:
-        return self.inner.picture_shape
-
-    def decode(self, x: Tensor) -> Tensor:
-        return self.inner.decode(x)
-
-    def encode(self, picture: Tensor) -> Tensor:
-        return self.inner.encode(picture)
+        super().__init__(prior)
+        self.run = run
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         return self.run.ask(x, sigma)

@@ -31,3 +31,31 @@ function beforeAfter({ position = 50, onMove = () => {}, ...first }) {
   update(first);
   return { node, update };
 }
+
+/**
+ * beforeAfterMenu(box) -> {menu, show(befores, after, w, h)}: the picture to the left of the line is chosen from a menu.
+ *
+ * `befores` is name -> picture, `after` {name, src}; `box` is hidden while there is nothing to show. A choice is kept as long as
+ * its name is there; the first choice is `preferred`, or else the first name.
+ */
+function beforeAfterMenu(box, preferred = null) {
+  let shown = null;
+  let behind = preferred;
+  let last = null;
+  const menu = el("select", { class: "rg-select", onchange: () => { behind = menu.value; show(...last); } });
+
+  function show(befores, after, w, h) {
+    last = [befores, after, w, h];
+    const names = Object.keys(befores).filter((name) => isPicture(befores[name]));
+    if (names.join() !== [...menu.options].map((option) => option.value).join()) menu.replaceChildren(...names.map((name) => el("option", { value: name }, name)));
+    if (!names.includes(behind)) [behind] = names;
+    menu.value = behind;
+    box.hidden = !isPicture(after.src) || !behind;
+    if (box.hidden) return;
+    const value = { before: { name: behind, src: befores[behind] }, after, w, h };
+    if (shown) return shown.update(value);
+    shown = beforeAfter(value);
+    box.replaceChildren(shown.node);
+  }
+  return { menu, show };
+}

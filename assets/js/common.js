@@ -88,3 +88,9 @@ function isPicture(source) {
 function objectOrNull(value) {
   return value && typeof value === "object" ? value : null;
 }
+
+/** Scrolls a component to its start where a part of it is out of sight: a phone's person who pressed Run is above it. */
+function scrollToOutcome(root, part) {
+  const area = part.getBoundingClientRect();
+  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
+}

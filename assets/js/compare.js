@@ -189,11 +189,6 @@ function showCurves(value) {
 
 /* ---- all of it ---- */
 
-function goThere() {
-  const area = grid.getBoundingClientRect();
-  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
-}
-
 const draw = oncePerFrame(() => {
   const value = objectOrNull(props.value) || { status: "idle" };
   const status = value.status in STATUS ? value.status : "idle";
@@ -208,7 +203,7 @@ const draw = oncePerFrame(() => {
     root.dataset.order = orderText;
     shape = { w: value.w || 1, h: value.h || 1 };
     build(value);
-    if (another && status !== "idle") goThere();
+    if (another && status !== "idle") scrollToOutcome(root, grid);
   }
   root.dataset.run = run ?? 0;
   chip.textContent = STATUS[status];

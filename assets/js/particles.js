@@ -13,7 +13,6 @@ let listed = null; // the JSON of the tiles that are there
 let run = null;
 let tiles = new Map(); // key -> {node, image, note, name, source}
 let chosen = null;
-let behind = null;
 let references = {};
 let shape = { w: 1, h: 1 };
 let shownCards = "";
@@ -37,15 +36,14 @@ const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "po
 const title = el("h3", { class: "rg-particles-heading" });
 const wipeBox = el("div", { class: "rg-particles-wipe" });
 const meaning = el("p", { class: "rg-particles-meaning" });
-const against = el("select", { class: "rg-select", onchange: () => { behind = against.value; showDetail(); } });
+const wipe = beforeAfterMenu(wipeBox);
 const close = iconButton("close", "Close", () => {
   const node = tiles.get(chosen)?.node;
   choose(chosen);
   node?.focus();
 });
 const detail = el("section", { class: "rg-particles-detail", "aria-label": "The picture that is chosen", hidden: true },
-  wipeBox, el("div", { class: "rg-particles-about" }, el("div", { class: "rg-particles-title" }, title, close), meaning, el("label", { class: "rg-choice" }, "Compare with ", against)));
-let wipe = null;
+  wipeBox, el("div", { class: "rg-particles-about" }, el("div", { class: "rg-particles-title" }, title, close), meaning, el("label", { class: "rg-choice" }, "Compare with ", wipe.menu)));
 
 root.replaceChildren(
   el("div", { class: "rg-particles-head" }, chip, message, progress), el("div", { class: "rg-bar" }, bar), empty,
@@ -84,14 +82,7 @@ function showDetail() {
   const pictures = { ...references };
   const mean = tiles.get("mean")?.source;
   if (mean && chosen !== "mean") pictures.mean = mean;
-  const names = Object.keys(pictures).filter((name) => isPicture(pictures[name]));
-  if (names.join() !== [...against.options].map((option) => option.value).join()) against.replaceChildren(...names.map((name) => el("option", { value: name }, name)));
-  if (!names.includes(behind)) [behind] = names;
-  against.value = behind;
-  const value = { before: { name: behind, src: pictures[behind] }, after: { name: tile.name, src: tile.source }, w: shape.w, h: shape.h };
-  if (wipe) return wipe.update(value);
-  wipe = beforeAfter(value);
-  wipeBox.replaceChildren(wipe.node);
+  wipe.show(pictures, { name: tile.name, src: tile.source }, shape.w, shape.h);
 }
 
 function showLegend(found) {
@@ -112,11 +103,6 @@ function showCards(text) {
     el("div", { "data-name": name }, el("b", {}, figure), el("span", {}, name), el("span", { class: "rg-figure-note" }, note))));
 }
 
-function goThere() {
-  const area = maps.getBoundingClientRect();
-  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
-}
-
 const draw = oncePerFrame(() => {
   const value = objectOrNull(props.value) || { status: "idle" };
   const status = value.status in STATUS ? value.status : "idle";
@@ -131,7 +117,7 @@ const draw = oncePerFrame(() => {
     shape = { w: value.w || 1, h: value.h || 1 };
     references = { ...JSON.parse(JSON.stringify(value.references || {})), "starting picture": value.start };
     build();
-    if (another && status !== "idle") goThere();
+    if (another && status !== "idle") scrollToOutcome(root, maps);
   }
   root.dataset.run = run ?? 0;
   root.dataset.i = value.i || 0;

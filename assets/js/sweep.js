@@ -150,21 +150,19 @@ function showCell(key, at, source) {
 
 /* ---- the cell that is chosen ---- */
 
-let wipe = null;
-let behind = "original";
 const wipeBox = el("div", { class: "rg-sweep-wipe" });
 const settings = el("code", { class: "rg-sweep-spec" });
 const facts = el("p", { class: "rg-sweep-facts" });
 const title = el("h3", { class: "rg-sweep-title" });
 const wrong = el("p", { class: "rg-sweep-wrong" });
-const against = el("select", { class: "rg-select", onchange: () => { behind = against.value; showDetail(); } });
+const wipe = beforeAfterMenu(wipeBox, "original");
 const take = el("button", { type: "button", class: "rg-text-button rg-take", onclick: () => chosen && trigger("select", { key: chosen }) }, icon("sliders"), el("span", {}, "Take to Restore"));
 const close = iconButton("close", "Close", () => {
   const node = cells.get(chosen)?.node;
   choose(chosen);
   node?.focus();
 });
-detail.append(wipeBox, el("div", { class: "rg-sweep-about" }, el("div", { class: "rg-sweep-title-line" }, title, close), settings, facts, wrong, el("label", { class: "rg-choice" }, "Compare with ", against), take));
+detail.append(wipeBox, el("div", { class: "rg-sweep-about" }, el("div", { class: "rg-sweep-title-line" }, title, close), settings, facts, wrong, el("label", { class: "rg-choice" }, "Compare with ", wipe.menu), take));
 
 function choose(key) {
   chosen = chosen === key ? null : key;
@@ -183,25 +181,10 @@ function showDetail() {
   const known = figures.filter(({ key }) => Number.isFinite(cell.at[key])).map(({ key, name, digits }) => `${name} ${cell.at[key].toFixed(digits)}`);
   facts.textContent = [...known, cell.at.n ? `step ${cell.at.i} of ${cell.at.n}` : ""].filter(Boolean).join(" · ");
   wrong.textContent = cell.at.message || "";
-  const names = Object.keys(references).filter((name) => isPicture(references[name]));
-  if (names.join() !== [...against.options].map((option) => option.value).join()) against.replaceChildren(...names.map((name) => el("option", { value: name }, name)));
-  if (!names.includes(behind)) [behind] = names;
-  against.value = behind;
-  const after = cell.source || references["starting picture"];
-  wipeBox.hidden = !isPicture(after) || !behind;
-  if (wipeBox.hidden) return;
-  const value = { before: { name: behind, src: references[behind] }, after: { name: "restored", src: after }, w: shape.w, h: shape.h };
-  if (wipe) return wipe.update(value);
-  wipe = beforeAfter(value);
-  wipeBox.replaceChildren(wipe.node);
+  wipe.show(references, { name: "restored", src: cell.source || references["starting picture"] }, shape.w, shape.h);
 }
 
 /* ---- all of it ---- */
-
-function goThere() {
-  const area = box.getBoundingClientRect();
-  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
-}
 
 const draw = oncePerFrame(() => {
   const value = objectOrNull(props.value) || { status: "idle" };
@@ -221,7 +204,7 @@ const draw = oncePerFrame(() => {
     wanted = now;
     select.replaceChildren(...figures.map(({ key, name }) => el("option", { value: key, selected: key === now }, name)));
     build(value);
-    if (another && status !== "idle") goThere();
+    if (another && status !== "idle") scrollToOutcome(root, box);
   }
   root.dataset.run = run ?? 0;
   chip.textContent = STATUS[status];

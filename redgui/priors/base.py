@@ -62,26 +62,13 @@ class Prior(abc.ABC):
         return (x - self.denoise(x, sigma)) / per_image(sigma, x)
 
 
-@final
-class Counted(Prior):
-    """A prior that counts how often it is asked: `forwards`, and `backwards` through it.
-
-    A call on a whole batch counts once, so both are numbers per picture.
-    """
+class Wrapped(Prior):
+    """A prior around another: like it in everything but `denoise`."""
 
     def __init__(self, prior: Prior):
         self.inner = prior
         self.name, self.shape, self.sigmas = prior.name, prior.shape, prior.sigmas
         self.device, self.precision, self.multiple = prior.device, prior.precision, prior.multiple
-        self.forwards = 0
-        self.backwards = 0
-
-    def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
-        self.forwards += 1
-        x0_hat = self.inner.denoise(x, sigma)
-        if x0_hat.requires_grad:
-            x0_hat.register_hook(self._count_backward)
-        return x0_hat
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -92,6 +79,26 @@ class Counted(Prior):
 
     def encode(self, picture: Tensor) -> Tensor:
         return self.inner.encode(picture)
+
+
+@final
+class Counted(Wrapped):
+    """A prior that counts how often it is asked: `forwards`, and `backwards` through it.
+
+    A call on a whole batch counts once, so both are numbers per picture.
+    """
+
+    def __init__(self, prior: Prior):
+        super().__init__(prior)
+        self.forwards = 0
+        self.backwards = 0
+
+    def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
+        self.forwards += 1
+        x0_hat = self.inner.denoise(x, sigma)
+        if x0_hat.requires_grad:
+            x0_hat.register_hook(self._count_backward)
+        return x0_hat
 
     def _count_backward(self, _: Tensor) -> None:
         self.backwards += 1

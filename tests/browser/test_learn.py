@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import time
 from collections.abc import Callable
 from typing import Any
