@@ -184,6 +184,7 @@ def write_card(
     _, h, w = prior.shape
     named = recipe.data_name or ", ".join(Path(p).stem for p in paths)
     start = f"from the prior {Path(recipe.init).name}, " if recipe.init else ""
+    levels = f"{recipe.lognormal:.0%} log-normal, the rest even" if recipe.lognormal else "even over the timesteps"
     lines = [
         f"# {folder.name}",
         "",
@@ -196,7 +197,7 @@ def write_card(
         f"| data | {named}: {pictures:,} pictures |",
         f"| recipe | {start}{figures['steps']:,} steps of {recipe.batch} ({figures['pictures']:,} pictures seen), AdamW, "
         f"lr {recipe.lr:g} with warm-up and cosine, averaged weights ({recipe.ema:g}), "
-        f"dropout {recipe.dropout:g}, {figures['precision']} |",
+        f"dropout {recipe.dropout:g}, {figures['precision']}, noise levels {levels} |",
         f"| time | {figures['seconds']:,.0f} s on {figures['device']} |",
         f"| terms | {recipe.terms} |",
         "",
