@@ -28,27 +28,27 @@ class ImageError(RedguiError):
     """A picture that cannot be read; the message says what to do."""
 
 
-def read(source: str | Path | bytes) -> Image.Image:
+def read(source: str | Path | bytes, most: int = MAX_PIXELS) -> Image.Image:
     """A picture as RGB, upright by its EXIF, transparency on white, first frame of an animation.
 
-    Any mode (16-bit, palette, CMYK, grey) is converted; the size is checked before pixels are decoded.
+    Any mode (16-bit, palette, CMYK, grey) is converted; the size is checked before pixels are decoded: `most` of them at most.
 
     Raises:
         ImageError: not a picture, too large, or damaged.
     """
-    return rgb(opened(source))
+    return rgb(opened(source, most))
 
 
-def opened(source: str | Path | bytes) -> Image.Image:
+def opened(source: str | Path | bytes, most: int = MAX_PIXELS) -> Image.Image:
     """`read` without the conversion to RGB: the file's own mode, for masks, whose transparency means something else."""
     named = "the picture" if isinstance(source, bytes) else Path(source).name
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning about many pixels is our own check's business
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > most:
                 raise ImageError(
-                    f"{named} has {image.width}x{image.height} pixels; at most {MAX_PIXELS // 10**6} million are read. "
+                    f"{named} has {image.width}x{image.height} pixels; at most {most / 1e6:.3g} million are read. "
                     "Make it smaller."
                 )
             image.load()

@@ -16,15 +16,15 @@ from redgui.record import Record
 from redgui.samplers import RedDiff, Sampler
 from redgui.ui import away, components, controls, views
 from redgui.ui.controls import Controls, Setting, one_of
+from redgui.ui.limits import limits_of
 from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session, Sessions
-from redgui.ui.uploads import uploaded
+from redgui.ui.uploads import discard, uploaded
 
 Values = Mapping[Any, Any]
 HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
 WAITING = "Waiting for a free place…"
-SECONDS_ALLOWED = 3600.0  # of one run, so that one whose page is gone for good ends
 
 
 class Actions:
@@ -58,14 +58,15 @@ class Actions:
 
     def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
         self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
-        self.sessions = Sessions()
+        self.limits = limits_of(public)
+        self.sessions = Sessions(self.limits.pages)
         self.examples_paths = images.folder(api.EXAMPLES)
 
     # ---- from values to the things they stand for
 
     def chosen_prior(self, values: Values) -> str:
-        """The name of the prior that is chosen."""
-        return str(values[self.prior] or self.prior_name)
+        """The name of the prior that is chosen. Raises PriorError where this host does not offer it."""
+        return self.offered(values[self.prior])
 
     def load_prior(self, values: Values) -> priors.Prior:
         """The prior that is chosen, loaded once for everybody."""
@@ -73,10 +74,14 @@ class Actions:
 
     def prior_named(self, name: Any) -> priors.Prior:
         """A prior by its name, None for the app's own; on a public host one of the list. Raises PriorError."""
+        return priors.load(self.offered(name), self.device, self.precision)
+
+    def offered(self, name: Any) -> str:
+        """The name of a prior itself, where this host loads it: any at home. Raises PriorError."""
         name = str(name or self.prior_name)
-        if self.public and name not in {card.name for card in priors.PRIORS}:
-            raise priors.PriorError(f"{name!r} is not offered here; choose a prior of the list.")
-        return priors.load(name, self.device, self.precision)
+        if self.public and name not in {self.prior_name, *(card.name for card in priors.PRIORS)}:
+            raise priors.PriorError(f"{name[:60]!r} is not offered here; choose a prior of the list.")
+        return name
 
     def size(self, values: Values) -> tuple[int, int]:
         """Height and width of the prior's own pictures, without loading the network where its config tells."""
@@ -109,7 +114,7 @@ class Actions:
 
     def build_sampler(self, values: Values) -> Sampler:
         """The sampler with its knobs."""
-        return self.samplers[values[self.sampler]].build(values)
+        return self.limits.sampler(self.samplers[values[self.sampler]].build(values))
 
     def build_problem(self, session: Session, values: Values) -> tuple[torch.Tensor, Problem, fitting.Fitting]:
         """The fitted picture, its problem and how it was fitted. Raises RedguiError."""
@@ -126,6 +131,11 @@ class Actions:
         if session.source is None:
             session.source = images.read(self.examples_paths[0])
         return session.source
+
+    def shown(self, session: Session) -> Any:
+        """What the page is to show as its picture: the file itself where it was uploaded, so that no copy of it is written."""
+        source = self.source(session)
+        return session.file[0] if session.file and session.file[1] is source else source
 
     # ---- the picture and the degradation
 
@@ -144,10 +154,13 @@ class Actions:
             return (gr.skip(),) * 4
         session = self.sessions.of(request.session_hash)
         try:
-            session.source = images.read(uploaded(path))
+            session.source = images.read(uploaded(path), self.limits.pixels)
         except RedguiError as error:
             gr.Warning(str(error), title="This picture cannot be read")
-            return self.source(session), *(gr.skip(),) * 3
+            discard(path)
+            return self.shown(session), *(gr.skip(),) * 3
+        session.file = (path, session.source)
+        session.files.add(path)
         return gr.skip(), *self._refit(session, values)
 
     def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
@@ -256,7 +269,7 @@ class Actions:
                 replayed = None
             session.run = Run(
                 picture, problem, self.load_prior(values), sampler, particles,
-                seconds_allowed=SECONDS_ALLOWED, fitting=fitted, source=self.source(session),
+                seconds_allowed=self.limits.run(sampler, particles), fitting=fitted, source=self.source(session),
                 replayed=replayed,
             )  # fmt: skip
         except RedguiError as error:
@@ -278,7 +291,11 @@ class Actions:
                 session.run.tune(knobs.build(type(sampler), {**knobs.values(sampler), **kept}))
         except RedguiError as error:
             gr.Warning(str(error))
-        session.run.extend(int(values[self.more] or 50))
+        try:
+            session.run.extend(self.limits.more(session.run.last.n, values[self.more] or 50, session.run.finished))
+        except RedguiError as error:
+            yield self._ended(session, session.run, session.runs, str(error))
+            return
         yield from self._play(session)
 
     def halt(self, request: gr.Request) -> None:
@@ -383,4 +400,4 @@ class Actions:
         chosen = self.build_sampler(values)
         if not isinstance(chosen, RedDiff):
             return None
-        return views.weights(chosen, priors.sigmas_of(str(values[self.prior])))
+        return views.weights(chosen, priors.sigmas_of(self.offered(values[self.prior])))

@@ -15,7 +15,7 @@ from redgui.operators import Operator
 from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui import away, components, hosting, scoreboard, views
-from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
+from redgui.ui.actions import WAITING, Actions
 from redgui.ui.controls import set_to
 from redgui.ui.outcome import wrong
 from redgui.ui.race import Comparison, Contestant, Race, within
@@ -183,7 +183,7 @@ class CompareActions:
             many = max(particles, presets.particles(sampler, problem.H))
             run = Run(picture, problem, prior, sampler, many, fitting=fitted)
             contestants.append(Contestant(key, label, run, budget, plan))
-        return Race(contestants, SECONDS_ALLOWED)
+        return Race(contestants, self.actions.limits.race((c.run.sampler, c.run.particles) for c in contestants))
 
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[tuple[str, str, Sampler]]:
         """Those that are ticked and fit. Raises RedguiError where there is none, or too many."""

@@ -10,7 +10,7 @@ from redgui import knobs
 from redgui.errors import RedguiError
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui import away, components, hosting, particle_board, views
-from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
+from redgui.ui.actions import WAITING, Actions
 from redgui.ui.outcome import wrong
 from redgui.ui.particle_board import ParticleBoard, Particles
 from redgui.ui.restore import QUIET, SPOKEN
@@ -104,7 +104,7 @@ class ParticleActions:
             picture, problem, fitted = self.actions.build_problem(session, values)
             sampler = self.actions.samplers[str(values[self.sampler])].build(values)
             prior, count = self.actions.load_prior(values), self._count(values)
-            allowed = SECONDS_ALLOWED
+            allowed = self.actions.limits.run(sampler, count)
             particles.run = run = Run(picture, problem, prior, sampler, count, seconds_allowed=allowed, fitting=fitted)
         except RedguiError as error:
             yield particle_board.blank(number, "error", str(error)), *_buttons(False)

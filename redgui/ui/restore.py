@@ -12,7 +12,7 @@ from redgui.operators import OPERATORS, Inpaint
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui import components, controls, hosting
 from redgui.ui.actions import Actions
-from redgui.ui.controls import SETTING, Controls, Setting
+from redgui.ui.controls import SETTING, Controls, Named, Setting
 
 # Events that only look after the page. Values come as the browser sent them: gradio's own checks of numbers and pictures
 # fail unseen outside of its queue, those of `knobs` and `images` say what is wrong.
@@ -52,7 +52,7 @@ def _problem(a: Actions) -> None:
         [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator", filterable=False
     )
     a.mask = components.mask_editor(elem_id="mask")
-    a.operators, a.operator_groups = {}, {}
+    a.operators, a.operator_groups = Named("degradation"), {}
     for cls in OPERATORS:
         with controls.group(cls.name, cls is Inpaint) as group:
             a.operators[cls.name] = Controls(cls, controls.draw(cls, cls.name, {}))
@@ -86,7 +86,7 @@ def _sampler(a: Actions) -> None:
         filterable=False,
     )  # fmt: skip
     a.weights = components.weights_plot("weights")
-    a.samplers, a.sampler_groups = {}, {}
+    a.samplers, a.sampler_groups = Named("sampler"), {}
     for cls in SAMPLERS:
         with controls.group(cls.name, cls is RedDiff) as group:
             wanted = presets.preset(cls.name, "inpaint", "box")

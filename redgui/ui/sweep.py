@@ -13,7 +13,7 @@ from redgui.errors import RedguiError
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.sweep import Grid, Sweep, Sweeping, axis, suggest, sweepable
 from redgui.ui import away_sweep, components, hosting, sweep_board, views
-from redgui.ui.actions import HZ, SECONDS_ALLOWED, WAITING, Actions
+from redgui.ui.actions import HZ, WAITING, Actions
 from redgui.ui.controls import set_to
 from redgui.ui.outcome import wrong
 from redgui.ui.restore import QUIET, SPOKEN
@@ -133,8 +133,9 @@ class SweepActions:
         try:
             picture, problem, fitted = self.actions.build_problem(session, values)
             particles = self.actions.build_setting(values).particles
-            prior = self.actions.load_prior(values)
-            sweeping.sweep = sweep = Sweep(picture, problem, prior, self._grid(values), particles, fitted.how, SECONDS_ALLOWED)
+            prior, grid = self.actions.load_prior(values), self._grid(values)
+            allowed = self.actions.limits.sweep(grid, particles)
+            sweeping.sweep = sweep = Sweep(picture, problem, prior, grid, particles, fitted.how, allowed)
         except RedguiError as error:
             yield sweep_board.blank(number, "error", str(error)), *_buttons(False)
             return
