@@ -74,7 +74,8 @@ def opened(source: str | Path | bytes, most: int = MAX_PIXELS) -> Image.Image:
 def rgb(image: Image.Image) -> Image.Image:
     """Any mode as 8-bit RGB; transparency on white, 16-bit and float scaled to 8 bits."""
     if image.mode.startswith(("I", "F")):
-        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        with np.errstate(invalid="ignore"):  # a file may hold NaNs of any kind
+            grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
         brightest = grey.max(initial=0)
         # 32-bit and float files do not say what white is.
         top = 65535.0 if image.mode.startswith("I;16") or brightest > 255 else 255.0 if brightest > 1 else 1.0
