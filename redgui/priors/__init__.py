@@ -119,7 +119,8 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
     else:
         listed = ", ".join(card.name for card in PRIORS)
         raise PriorError(
-            f"there is no prior {knobs.shown(name)}. Give one of {listed}, a folder, or a Hub id (owner/model, owner/model@revision)."
+            f"there is no prior {knobs.shown(name)}. Give one of {listed}, a folder, "
+            "or a Hub id (owner/model, owner/model@revision)."
         )
     label = None if wanted.label < 0 else wanted.label
     if is_latent(folder):

@@ -130,10 +130,11 @@ class Actions:
         """The person's picture, or the first example on a page that has not chosen."""
         if session.source is None:
             session.source = images.read(self.examples_paths[0])
+            session.file = (str(self.examples_paths[0]), session.source)
         return session.source
 
     def shown(self, session: Session) -> Any:
-        """What the page is to show as its picture: the file itself where it was uploaded, so that no copy of it is written."""
+        """What the page is to show as its picture: the very file where there is one, so that no copy of it is written."""
         source = self.source(session)
         return session.file[0] if session.file and session.file[1] is source else source
 
@@ -168,6 +169,7 @@ class Actions:
         session = self.sessions.of(request.session_hash)
         path = self.examples_paths[int(event.index) % len(self.examples_paths)]
         session.source = images.read(path)
+        session.file = (str(path), session.source)
         return str(path), *self._refit(session, values)
 
     def refit(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:

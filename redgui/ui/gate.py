@@ -3,6 +3,7 @@
 `Gate` is ASGI middleware. It refuses
   - a host name that is not this machine's, where the app is for this machine alone: a page of the web whose own name was made
     to point at 127.0.0.1 (DNS rebinding) would otherwise be taken for the app's own page, and could read what the app may read;
+  - there, calls from the pages of other sites;
   - bodies beyond a size, whether announced or not, and uploads beyond what the disk is to hold;
   - those routes of gradio that this app does not use: they fetch addresses, run programs on uploads or write files.
 
@@ -17,6 +18,7 @@ from functools import wraps
 from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -67,6 +69,9 @@ class Gate:
         if self.local and not is_here(headers.get("host", "")):
             name = headers.get("host", "")[:80]
             return 403, f"this app answers to the names of its own machine; got {name!r}. To allow a name, set {HOSTS}."
+        origin = urlsplit(headers.get("origin", "")).netloc
+        if self.local and "origin" in headers and not is_here(origin):
+            return 403, f"only this app's own page may call it; got one of {origin[:80]!r}."
         called = path.removeprefix(PREFIX) if path.startswith(PREFIX) else ""
         if called.lower().startswith(UNUSED):
             return 404, "this app has no such route."

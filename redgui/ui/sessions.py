@@ -25,7 +25,7 @@ class Session:
     """One open page."""
 
     source: Image.Image | None = None  # the person's picture, upright RGB
-    file: tuple[str, Image.Image] | None = None  # the uploaded file that the page shows, and the picture that was read from it
+    file: tuple[str, Image.Image] | None = None  # the file that the page shows, and what was read from it
     files: set[str] = field(default_factory=set)  # all that were uploaded and read
     run: Run | None = None
     stop_wanted: bool = False
