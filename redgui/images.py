@@ -6,6 +6,7 @@ A tensor here is float32, b c h w, in [-1, 1] unless said otherwise.
 import base64
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,8 +57,10 @@ def opened(source: str | Path | bytes, most: int = MAX_PIXELS) -> Image.Image:
         raise ImageError(f"there is no file {source}; give the path of a picture, or example:NAME.") from None
     except UnidentifiedImageError:
         raise ImageError(f"{named} is not a picture that can be read; use one of {', '.join(FORMATS)}.") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{named} is too large to be read: {error}") from None
+    except Image.DecompressionBombError as error:  # Pillow's own limit, looked at before ours
+        count = re.search(r"\((\d+) pixels\)", str(error))
+        size = f"{int(count[1]) / 1e6:.3g} million" if count else "too many"
+        raise ImageError(f"{named} has {size} pixels; at most {most / 1e6:.3g} million are read. Make it smaller.") from None
     except ImageError:
         raise
     except OSError as error:
