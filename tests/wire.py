@@ -24,10 +24,10 @@ class Outcome:
 
 
 class Served:
-    """An app on loopback."""
+    """An app on loopback. `called`: the addresses to which this process has made connections while it started."""
 
-    def __init__(self, demo: Any, url: str):
-        self.demo, self.url = demo, url
+    def __init__(self, demo: Any, url: str, called: list[Any]):
+        self.demo, self.url, self.called = demo, url, called
         self.actions = demo.actions
         self.http = httpx.Client(base_url=url, timeout=60)
         config = self.http.get("/config").json()
@@ -119,12 +119,34 @@ def serving(public: bool = False, prior: str = PRIOR, **options: Any) -> Iterato
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    demo = build(prior, device="cpu", public=public)
-    launch(demo, server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, ssr_mode=False, **options)
+    with connections() as called:
+        demo = build(prior, device="cpu", public=public)
+        launch(demo, server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, ssr_mode=False, **options)
     try:
-        yield Served(demo, f"http://127.0.0.1:{port}")
+        yield Served(demo, f"http://127.0.0.1:{port}", called)
     finally:
         demo.close(verbose=False)
+
+
+@contextmanager
+def connections() -> Iterator[list[Any]]:
+    """The addresses that this process connects to, or looks up, meanwhile."""
+    called: list[Any] = []
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def noted_connect(self: socket.socket, address: Any) -> None:
+        called.append(address[0] if isinstance(address, tuple) else address)
+        connect(self, address)
+
+    def noted_look_up(host: Any, *more: Any, **options: Any) -> Any:
+        called.append(host)
+        return look_up(host, *more, **options)
+
+    socket.socket.connect, socket.getaddrinfo = noted_connect, noted_look_up  # type: ignore[method-assign,assignment]
+    try:
+        yield called
+    finally:
+        socket.socket.connect, socket.getaddrinfo = connect, look_up  # type: ignore[method-assign]
 
 
 def files_in(folder: str | Path) -> set[Path]:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from redgui.errors import RedguiError
+from redgui.errors import RedguiError, in_short
 from redgui.ui.uploads import CallError
 
 PREFIX = "/gradio_api/"
@@ -168,8 +168,8 @@ def guarded(call: Callable[..., Any], tell: bool = True) -> Callable[..., Any]:
             try:
                 check_values(given)
                 yield from call(*given)
-            except gr.Error:
-                raise
+            except gr.Error as error:
+                raise _plain(error) from error.__cause__
             except Exception as error:
                 raise _told(error, tell) from error
 
@@ -180,8 +180,8 @@ def guarded(call: Callable[..., Any], tell: bool = True) -> Callable[..., Any]:
         try:
             check_values(given)
             return call(*given)
-        except gr.Error:
-            raise
+        except gr.Error as error:
+            raise _plain(error) from error.__cause__
         except Exception as error:
             raise _told(error, tell) from error
 
@@ -215,8 +215,14 @@ def check_values(given: tuple[Any, ...]) -> None:
                 raise CallError(f"{part.label} is a {kind} of the page; got {str(value)[:40]!r}. Reload the page.")
 
 
-def _told(error: Exception, tell: bool) -> Exception:
+def _told(error: Exception, tell: bool) -> gr.Error:
     if isinstance(error, RedguiError):
-        return gr.Error(str(error), print_exception=False)
-    what = (str(error).splitlines() or [""])[0][:200] if tell else ""
-    return gr.Error(f"The server could not do this ({type(error).__name__}{': ' if what else ''}{what}). Reload the page.")
+        return _plain(gr.Error(str(error), print_exception=False))
+    what = f"{type(error).__name__}: {in_short(error)}" if tell else type(error).__name__
+    return _plain(gr.Error(f"The server could not do this ({what}). Reload the page."))
+
+
+def _plain(error: gr.Error) -> gr.Error:
+    """Its message as text: gradio's toasts are HTML, and what is wrong with a stranger's record or link may quote it."""
+    error.message = str(error.message).replace("<", "&lt;")
+    return error

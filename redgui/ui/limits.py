@@ -156,6 +156,6 @@ def _cost(sampler: Sampler) -> float:
     from redgui.ui.race import spent
 
     steps = getattr(sampler, "steps", None)
-    few = sampler if steps is None else dataclasses.replace(sampler, steps=min(4, steps))
+    few = sampler if steps is None else dataclasses.replace(sampler, steps=min(2, steps))
     used = spent(few, 0.0, 4000)
     return round(used[-1] / len(used), 1)
