@@ -8,6 +8,13 @@ class RedguiError(ValueError):
     """Base of KnobError, ImageError, PriorError, OperatorError, SamplerError and RecordError."""
 
 
+def in_short(error: BaseException, most: int = 200) -> str:
+    """What an error of a library says, for a message of one line: its first line, with the next where that ends in a colon."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or type(error).__name__
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error is the memory of the device or the machine running out."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(words in str(error) for words in SAID))

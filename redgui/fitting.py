@@ -101,6 +101,8 @@ class Fitting:
         box = [v * times[1 - k % 2] for k, v in enumerate(self.box)]
         # Of a box that begins within a pixel only whole pixels are replaced.
         left, top, right, bottom = (round(v) if abs(v - round(v)) < 1e-6 else int(v) + (k < 2) for k, v in enumerate(box))
+        if right <= left or bottom <= top:  # of a picture one pixel high a crop may hold no whole pixel
+            return whole
         part = images.to_pil(restored).crop(tuple(inner))
         if part.size != (right - left, bottom - top):
             sx, sy = part.width / (box[2] - box[0]), part.height / (box[3] - box[1])

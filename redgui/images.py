@@ -6,6 +6,7 @@ A tensor here is float32, b c h w, in [-1, 1] unless said otherwise.
 import base64
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,27 +29,27 @@ class ImageError(RedguiError):
     """A picture that cannot be read; the message says what to do."""
 
 
-def read(source: str | Path | bytes) -> Image.Image:
+def read(source: str | Path | bytes, most: int = MAX_PIXELS) -> Image.Image:
     """A picture as RGB, upright by its EXIF, transparency on white, first frame of an animation.
 
-    Any mode (16-bit, palette, CMYK, grey) is converted; the size is checked before pixels are decoded.
+    Any mode (16-bit, palette, CMYK, grey) is converted; the size is checked before pixels are decoded: `most` of them at most.
 
     Raises:
         ImageError: not a picture, too large, or damaged.
     """
-    return rgb(opened(source))
+    return rgb(opened(source, most))
 
 
-def opened(source: str | Path | bytes) -> Image.Image:
+def opened(source: str | Path | bytes, most: int = MAX_PIXELS) -> Image.Image:
     """`read` without the conversion to RGB: the file's own mode, for masks, whose transparency means something else."""
     named = "the picture" if isinstance(source, bytes) else Path(source).name
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning about many pixels is our own check's business
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > most:
                 raise ImageError(
-                    f"{named} has {image.width}x{image.height} pixels; at most {MAX_PIXELS // 10**6} million are read. "
+                    f"{named} has {image.width}x{image.height} pixels; at most {most / 1e6:.3g} million are read. "
                     "Make it smaller."
                 )
             image.load()
@@ -56,8 +57,10 @@ def opened(source: str | Path | bytes) -> Image.Image:
         raise ImageError(f"there is no file {source}; give the path of a picture, or example:NAME.") from None
     except UnidentifiedImageError:
         raise ImageError(f"{named} is not a picture that can be read; use one of {', '.join(FORMATS)}.") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{named} is too large to be read: {error}") from None
+    except Image.DecompressionBombError as error:  # Pillow's own limit, looked at before ours
+        count = re.search(r"\((\d+) pixels\)", str(error))
+        size = f"{int(count[1]) / 1e6:.3g} million" if count else "too many"
+        raise ImageError(f"{named} has {size} pixels; at most {most / 1e6:.3g} million are read. Make it smaller.") from None
     except ImageError:
         raise
     except OSError as error:
@@ -74,7 +77,8 @@ def opened(source: str | Path | bytes) -> Image.Image:
 def rgb(image: Image.Image) -> Image.Image:
     """Any mode as 8-bit RGB; transparency on white, 16-bit and float scaled to 8 bits."""
     if image.mode.startswith(("I", "F")):
-        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        with np.errstate(invalid="ignore"):  # a file may hold NaNs of any kind
+            grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
         brightest = grey.max(initial=0)
         # 32-bit and float files do not say what white is.
         top = 65535.0 if image.mode.startswith("I;16") or brightest > 255 else 255.0 if brightest > 1 else 1.0

@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 from redgui.errors import RedguiError
 
+LONGEST_SHOWN = 60  # characters of a wrong value in a message
+
 
 class KnobError(RedguiError):
     """A knob, or the name of a thing with knobs, that cannot be used; the message says what to do."""
@@ -98,9 +100,10 @@ def check(thing: Any) -> None:
 def coerce(k: Knob, value: Any, owner: str = "") -> Any:
     """`value` as the type of the knob `k`; text is parsed. Raises KnobError with what to do."""
     where = f"{owner}: {k.name}" if owner else k.name
+    got = shown(value)
     if k.choices:
         if value not in k.choices:
-            raise KnobError(f"{where} is one of {', '.join(k.choices)}; got {value!r}{_closest(str(value), k.choices)}.")
+            raise KnobError(f"{where} is one of {', '.join(k.choices)}; got {got}{_closest(str(value), k.choices)}.")
         return value
     if k.kind is bool:
         if isinstance(value, bool):
@@ -108,20 +111,20 @@ def coerce(k: Knob, value: Any, owner: str = "") -> Any:
         truth = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
         if isinstance(value, str) and value.lower() in truth:
             return truth[value.lower()]
-        raise KnobError(f"{where} is true or false; got {value!r}.")
+        raise KnobError(f"{where} is true or false; got {got}.")
     if k.kind is str:
         if not isinstance(value, str):
-            raise KnobError(f"{where} is a text; got {value!r}.")
+            raise KnobError(f"{where} is a text; got {got}.")
         longest = 2000 if k.hi is None else int(k.hi)
         if len(value) > longest:
             raise KnobError(f"{where} is a text of at most {longest} characters; got {len(value)}.")
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise KnobError(f"{where} is a number; got {value!r}.")
+        raise KnobError(f"{where} is a number; got {got}.")
     try:
         number = float(value)
     except ValueError:
-        raise KnobError(f"{where} is a number; got {value!r}.") from None
+        raise KnobError(f"{where} is a number; got {got}.") from None
     except OverflowError:  # a whole number of hundreds of digits
         number = math.inf
     if not math.isfinite(number):
@@ -130,7 +133,7 @@ def coerce(k: Knob, value: Any, owner: str = "") -> Any:
         raise KnobError(f"{where} lies in {_text(k.lo)} to {_text(k.hi)}; got {_text(number)}.")
     if k.kind is int:
         if number != int(number):
-            raise KnobError(f"{where} is a whole number; got {value!r}.")
+            raise KnobError(f"{where} is a whole number; got {got}.")
         return int(number)
     return number
 
@@ -141,7 +144,7 @@ def build(cls: type, values: dict[str, Any]) -> Any:
     for name in values:
         if name not in known:
             listed = ", ".join(known) or "none"
-            raise KnobError(f"{cls.name} has no knob {name!r}{_closest(name, known)}. Its knobs: {listed}.")
+            raise KnobError(f"{cls.name} has no knob {shown(name)}{_closest(name, known)}. Its knobs: {listed}.")
     return cls(**{name: coerce(known[name], value, cls.name) for name, value in values.items()})
 
 
@@ -157,7 +160,9 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
     for part in re.findall(r"(?:\\.|[^,\\]|\\\Z)+", rest, re.DOTALL):  # up to a comma without a backslash
         key, equals, value = part.partition("=")
         if not equals and key.strip():
-            raise KnobError(f"knobs are written knob=value and separated by commas; got {part.strip()!r} in {text!r}.")
+            raise KnobError(
+                f"knobs are written knob=value and separated by commas; got {shown(part.strip())} in {shown(text)}."
+            )
         if equals:
             given[key.strip()] = _unescaped(value)
     return name.strip(), given
@@ -176,11 +181,17 @@ def find(classes: tuple[type, ...], name: str, what: str) -> type:
         if cls.name == name:
             return cls
     names = [cls.name for cls in classes]
-    raise KnobError(f"there is no {what} {name!r}{_closest(str(name), names)}. Choose one of: {', '.join(names)}.")
+    raise KnobError(f"there is no {what} {shown(name)}{_closest(str(name), names)}. Choose one of: {', '.join(names)}.")
+
+
+def shown(value: Any) -> str:
+    """A wrong value as a message has it: no longer than a line."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
 def _closest(name: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
+    near = difflib.get_close_matches(name[:LONGEST_SHOWN], list(known), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

@@ -1,7 +1,10 @@
-"""What the tests share: small priors, small pictures, and a machine without a network."""
+"""What the tests share: small priors, small pictures, a machine without a network, and the app as it is served."""
 
+import os
+import shutil
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from wire import Served, serving
 
 from redgui.priors import GaussianPrior
 
@@ -35,6 +39,29 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     Image.fromarray(np.stack([x * 6, y * 7, 255 - x * 3 - y * 3], -1).astype(np.uint8)).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def kept() -> Iterator[Path]:
+    """The folder of uploads, of these tests' own."""
+    own = tempfile.mkdtemp(prefix="redgui-tests-")
+    folder = os.environ.setdefault("GRADIO_TEMP_DIR", own)
+    yield Path(folder)
+    shutil.rmtree(own, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def home(kept: Path) -> Iterator[Served]:
+    """The app as on a person's own machine, with the closed-form prior."""
+    with serving() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def public(kept: Path) -> Iterator[Served]:
+    """The app as strangers have it."""
+    with serving(public=True, prior="gaussian") as served:
+        yield served
 
 
 @pytest.fixture

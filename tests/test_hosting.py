@@ -23,6 +23,7 @@ from redgui.record import Change, Record
 from redgui.samplers import DDRM, DPS, RedDiff
 from redgui.sweep import Grid, Sweep, axis
 from redgui.ui import away, away_sweep, hosting
+from redgui.ui.limits import HOME
 from redgui.ui.race import Contestant, Race
 from redgui.ui.restoration import Restoration
 from redgui.ui.runs import Run, newest
@@ -301,7 +302,7 @@ def test_a_sweep_is_stopped_in_mid_run(zero_gpu):
 def test_an_endpoint_restores_in_the_worker(zero_gpu):
     wanted = dict(image=images.read(ROOT / "assets/examples/face-06.png"), mask=None, operator="superres:factor=4",
                   sampler="reddiff:steps=30", sigma_y=0.0, seed=1, fit="crop", size=None, particles=None)  # fmt: skip
-    at_home = Restoration(wanted, "gaussian:size=64", "cpu", "fp32", 60.0)
+    at_home = Restoration(wanted, "gaussian:size=64", "cpu", "fp32", dataclasses.replace(HOME, seconds=60.0))
     *_, (png, figures, record) = hosting.stream(dataclasses.replace(at_home, device="auto", precision="auto"))
     *_, (same, _, _) = at_home.news(lambda: None)
     assert png == same

@@ -112,14 +112,15 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
     where, wanted = conditioned(name)
     if where in bundled():
         folder = BUNDLED / where
-    elif Path(where).is_dir():
+    elif is_folder(where):
         folder = Path(where)
     elif hub.split(where):
         folder = hub.download(where)
     else:
         listed = ", ".join(card.name for card in PRIORS)
         raise PriorError(
-            f"there is no prior {name!r}. Give one of {listed}, a folder, or a Hub id (owner/model, owner/model@revision)."
+            f"there is no prior {knobs.shown(name)}. Give one of {listed}, a folder, "
+            "or a Hub id (owner/model, owner/model@revision)."
         )
     label = None if wanted.label < 0 else wanted.label
     if is_latent(folder):
@@ -131,10 +132,18 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
     return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label)
 
 
+def is_folder(name: str) -> bool:
+    """Whether there is a folder of this name; what is too long for a name, or not for this person to see, is none."""
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def conditioned(name: str) -> tuple[str, Conditioned]:
     """`NAME:label=207` as NAME and its knobs. Raises PriorError."""
     where, colon, given = name.rpartition(":")
-    if not colon or "=" not in given or Path(name).is_dir():
+    if not colon or "=" not in given or is_folder(name):
         return name, Conditioned()
     try:
         return where, knobs.build(Conditioned, knobs.parse(f":{given}")[1])

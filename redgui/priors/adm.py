@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from redgui import knobs
+from redgui.errors import in_short
 from redgui.knobs import KnobError
 from redgui.priors.adm_network import CLASS, Adm, Layout, State, empty, layout_of, renamed, unet_config
 from redgui.priors.base import PriorError
@@ -93,10 +94,10 @@ def read(path: Path) -> State:
     except pickle.UnpicklingError as error:
         raise PriorError(
             f"{path} is not a plain state dict of tensors: what else is pickled in it could be code, and is not run "
-            f"({_first_line(error)})."
+            f"({in_short(error)})."
         ) from None
     except Exception as error:  # a damaged file makes the readers raise nearly anything
-        raise PriorError(f"{path} cannot be read as a checkpoint: {_first_line(error)}") from None
+        raise PriorError(f"{path} cannot be read as a checkpoint: {in_short(error)}") from None
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) and isinstance(k, str) for k, v in loaded.items()):
         raise PriorError(f"{path} does not hold a state dict (names and tensors); export the network's weights alone.")
     return {key.removeprefix("module."): value.float() for key, value in loaded.items()}
@@ -130,10 +131,6 @@ def choose(config: str, layout: Layout) -> tuple[str, Adm]:
     if chosen.size % 2 ** (len(layout.widths) - 1):
         raise PriorError(f"pictures of {chosen.size} cannot be halved {len(layout.widths) - 1} times; change size.")
     return name, chosen
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

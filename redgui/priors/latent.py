@@ -19,6 +19,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from redgui.errors import in_short
 from redgui.priors.base import Prior, PriorError, Sigma
 from redgui.priors.network import DiffusersPrior, read_json
 
@@ -100,4 +101,4 @@ def _load(folder: Path, kind: object) -> torch.nn.Module:
         with contextlib.redirect_stderr(io.StringIO()):
             return known[kind].from_pretrained(folder, use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True)
     except Exception as error:
-        raise PriorError(f"the autoencoder in {folder} cannot be read: {error}") from error
+        raise PriorError(f"the autoencoder in {folder} cannot be read: {in_short(error)}") from error

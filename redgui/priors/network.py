@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redgui.errors import in_short, out_of_memory
 from redgui.priors import adm_network
 from redgui.priors.adm_network import CLASS
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
@@ -27,6 +28,7 @@ from redgui.priors.forward import Forward
 from redgui.schedule import sigma_of
 
 ATTENTIVE = ("AttnDownBlock2D",)  # among the blocks of a UNet2DModel whose configuration does not name them
+LARGEST_SIDE = 4096
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -88,7 +90,7 @@ class DiffusersPrior(Prior):
         size = unet_config.get("sample_size")
         if size is None:
             raise PriorError(f"{unet_dir / 'config.json'} has no sample_size; add the side of the training pictures.")
-        h, w = (size, size) if isinstance(size, int) else size
+        h, w = sides_of(size, unet_dir)
         return cls(
             load_unet(unet_dir, unet_config),
             alphas_cumprod(scheduler_config),
@@ -107,7 +109,14 @@ class DiffusersPrior(Prior):
         root = (1 + s * s) ** 0.5
         x_vp = (x / root).to(self.dtype, memory_format=torch.channels_last)
         labels = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
-        out = self.forward(x_vp, t, labels)
+        try:
+            out = self.forward(x_vp, t, labels)
+        except (RuntimeError, TypeError, AttributeError, LookupError, ValueError) as error:
+            if out_of_memory(error):
+                raise
+            raise PriorError(
+                f"the network of {self.name} cannot be called: {in_short(error)}. Its config.json does not fit it."
+            ) from error
         out = out[:, : x.shape[1]].to(x.dtype).contiguous()
         if self.prediction == "epsilon":
             return x - s * out
@@ -127,16 +136,29 @@ def alphas_cumprod(config: dict[str, Any]) -> Tensor:
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     known = {"DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"}
-    if config.get("_class_name") not in known:
+    if config.get("_class_name") not in tuple(known):  # of any type
         raise PriorError(
             f"the scheduler is a {config.get('_class_name')}; redgui reads discrete variance-preserving schedules: "
             f"{', '.join(sorted(known))}."
         )
     wanted = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
     try:
-        return DDPMScheduler(**{key: config[key] for key in wanted if key in config}).alphas_cumprod
+        found = DDPMScheduler(**{key: config[key] for key in wanted if key in config}).alphas_cumprod
     except Exception as error:
-        raise PriorError(f"the scheduler's betas cannot be made: {error}") from error
+        raise PriorError(f"the scheduler's betas cannot be made: {in_short(error)}") from error
+    if not len(found) or not bool(((found >= 0) & (found <= 1)).all()) or bool((found.diff() > 0).any()):
+        raise PriorError("the scheduler's betas make no noise schedule: alpha_bar is to fall from 1 towards 0.")
+    return found
+
+
+def sides_of(size: Any, where: object) -> tuple[int, int]:
+    """Height and width in a configuration's sample_size. Raises PriorError."""
+    sides = size if isinstance(size, list) and len(size) == 2 else [size, size]
+    if not all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides):
+        raise PriorError(
+            f"the sample_size in {where} is a side, or height and width, of 1 to {LARGEST_SIDE}; got {str(size)[:40]}."
+        )
+    return sides[0], sides[1]
 
 
 def check_class(unet_config: dict[str, Any], where: object) -> None:
@@ -150,6 +172,8 @@ def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) ->
     if unet_config.get("class_embed_type") is not None:
         raise PriorError(f"{folder} is conditioned on a {unet_config['class_embed_type']}; redgui reads class labels only.")
     classes = unet_config.get("num_class_embeds")
+    if classes is not None and (type(classes) is not int or classes < 1):
+        raise PriorError(f"the num_class_embeds of {folder} is a number of classes; got {str(classes)[:40]}.")
     if classes is None and label is not None:
         raise PriorError(f"{folder} is not class-conditional; leave label={label} out.")
     if classes is not None and label is None:
@@ -191,7 +215,7 @@ def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Mo
                 return adm_network.load(folder, config)
             return UNet2DModel.from_pretrained(folder, use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True)
     except Exception as error:
-        raise PriorError(f"the network in {folder} cannot be read: {error}") from error
+        raise PriorError(f"the network in {folder} cannot be read: {in_short(error)}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redgui.errors import in_short
 from redgui.train.recipe import TrainError
 
 VERSION = 1
@@ -34,7 +35,9 @@ def load(folder: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise TrainError(f"the checkpoint {path} cannot be read: {error}") from error
+        raise TrainError(f"the checkpoint {path} cannot be read: {in_short(error)}") from error
+    if not isinstance(content, dict):
+        raise TrainError(f"the checkpoint {path} holds no state of a run; leave --resume out.")
     if content.get("version") != VERSION:
         raise TrainError(f"the checkpoint {path} is of version {content.get('version')}; this redgui reads {VERSION}.")
     return content

@@ -1,6 +1,7 @@
 """The app: `launch(build())`."""
 
 import os
+import sys
 import threading
 from typing import Any
 
@@ -10,6 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from redgui.ui import hosting  # first: where GPUs are lent, its package wants to be there before CUDA is
 
 import gradio as gr  # isort: skip
+from starlette.middleware import Middleware  # isort: skip
 
 from redgui import priors
 from redgui.ui import gallery
@@ -18,6 +20,7 @@ from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES, run_keeper
 from redgui.ui.endpoints import add_endpoints
 from redgui.ui.events import QUIET
+from redgui.ui.gate import Gate, for_here_alone, guard
 from redgui.ui.history import history_tab
 from redgui.ui.learn import learn_tab
 from redgui.ui.particles import particles_tab
@@ -28,13 +31,16 @@ HEADER = """<div class="rg-header"><h1>redgui</h1>
 <p>Watch diffusion models solve inverse problems: paint a mask or pick a degradation, press Run, tune while it runs.
 <a href="https://arxiv.org/abs/2305.04391" target="_blank" rel="noopener">RED-diff, arXiv 2305.04391</a></p></div>"""
 
+NOT_LOCAL = """redgui: other machines can reach this address. Who does can name folders of this one as priors, without limits.
+Start it with --public where strangers come."""
+
 
 def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False) -> gr.Blocks:
     """The page with its tabs.
 
     Args:
         prior: the diffusion model that is chosen at the start.
-        public: for a host that strangers use: only listed priors.
+        public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.limits.PUBLIC`.
     """
     actions = Actions(prior, *hosting.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
@@ -69,7 +75,9 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
         demo.unload(actions.leave)
         add_endpoints(actions)
-    demo.queue(max_size=32, default_concurrency_limit=8)
+    actions.limits.show(demo.blocks.values())
+    guard(demo.fns.values(), tell=not public)
+    demo.queue(max_size=actions.limits.queue, default_concurrency_limit=8, api_open=False)  # nothing goes past the queue
     demo.actions = actions  # for those who look after the app: tests and the warm-up
     return demo
 
@@ -77,14 +85,22 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
 def launch(demo: gr.Blocks, **options: Any) -> Any:
     """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it."""
     threading.Thread(target=warm_up, args=(demo.actions,), daemon=True, name="warm-up").start()
+    limits, public = demo.actions.limits, demo.actions.public
+    local = not public and for_here_alone(options)
+    if not (public or local):
+        print(NOT_LOCAL, file=sys.stderr)
+    bounds = dict(local=local, body=limits.body_mb * 2**20, uploads=limits.uploads_mb * 2**20)
     defaults = dict(
+        share=False,
+        strict_cors=True,
+        app_kwargs={"middleware": [Middleware(Gate, **bounds)]},
         theme=theme(),
         css_paths=list(STYLES),
         footer_links=["api", "settings"],
         run_history=False,
         enable_monitoring=False,
-        max_file_size="40mb",
-        show_error=True,
+        max_file_size=f"{limits.file_mb}mb",
+        show_error=not public,
         quiet=True,
     )
     return demo.launch(**{**defaults, **options})

@@ -18,11 +18,10 @@ from redgui.ui.controls import Controls, one_of
 from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session
-from redgui.ui.uploads import uploaded
+from redgui.ui.uploads import discard, uploaded
 
 HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
 WAITING = "Waiting for a free place…"
-SECONDS_ALLOWED = 3600.0  # of one run, so that one whose page is gone for good ends
 
 
 class Actions(Choices):
@@ -61,10 +60,13 @@ class Actions(Choices):
             return (gr.skip(),) * 4
         session = self.sessions.of(request.session_hash)
         try:
-            session.source = images.read(uploaded(path))
+            session.source = images.read(uploaded(path), self.limits.pixels)
         except RedguiError as error:
             gr.Warning(str(error), title="This picture cannot be read")
-            return self.source(session), *(gr.skip(),) * 3
+            discard(path)
+            return self.shown(session), *(gr.skip(),) * 3
+        session.file = (path, session.source)
+        session.files.add(path)
         return gr.skip(), *self._refit(session, values)
 
     def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
@@ -72,6 +74,7 @@ class Actions(Choices):
         session = self.sessions.of(request.session_hash)
         path = self.examples_paths[int(event.index) % len(self.examples_paths)]
         session.source = images.read(path)
+        session.file = (str(path), session.source)
         return str(path), *self._refit(session, values)
 
     def refit(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
@@ -173,7 +176,7 @@ class Actions(Choices):
                 replayed = None
             session.run = Run(
                 picture, problem, self.load_prior(values), sampler, particles,
-                seconds_allowed=SECONDS_ALLOWED, fitting=fitted, source=self.source(session),
+                seconds_allowed=self.limits.run(sampler, particles), fitting=fitted, source=self.source(session),
                 replayed=replayed,
             )  # fmt: skip
         except RedguiError as error:
@@ -195,7 +198,11 @@ class Actions(Choices):
                 session.run.tune(knobs.build(type(sampler), {**knobs.values(sampler), **kept}))
         except RedguiError as error:
             gr.Warning(str(error))
-        session.run.extend(int(values[self.more] or 50))
+        try:
+            session.run.extend(self.limits.more(session.run.last.n, values[self.more] or 50, session.run.finished))
+        except RedguiError as error:
+            yield self._ended(session, session.run, session.runs, str(error))
+            return
         yield from self._play(session)
 
     def halt(self, request: gr.Request) -> None:
@@ -301,4 +308,4 @@ class Actions(Choices):
         chosen = self.build_sampler(values)
         if not isinstance(chosen, RedDiff):
             return None
-        return views.weights(chosen, priors.sigmas_of(str(values[self.prior])))
+        return views.weights(chosen, priors.sigmas_of(self.offered(values[self.prior])))

@@ -11,6 +11,7 @@ from redgui.problem import Problem
 from redgui.samplers import Sampler
 from redgui.ui import components
 from redgui.ui.controls import Controls, Setting
+from redgui.ui.limits import limits_of
 from redgui.ui.sessions import Session, Sessions
 
 Values = Mapping[Any, Any]
@@ -31,12 +32,13 @@ class Choices:
 
     def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
         self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
-        self.sessions = Sessions()
+        self.limits = limits_of(public)
+        self.sessions = Sessions(self.limits.pages)
         self.examples_paths = images.folder(api.EXAMPLES)
 
     def chosen_prior(self, values: Values) -> str:
-        """The name of the prior that is chosen."""
-        return str(values[self.prior] or self.prior_name)
+        """The name of the prior that is chosen. Raises PriorError where this host does not offer it."""
+        return self.offered(values[self.prior])
 
     def load_prior(self, values: Values) -> priors.Prior:
         """The prior that is chosen, loaded once for everybody."""
@@ -44,10 +46,14 @@ class Choices:
 
     def prior_named(self, name: Any) -> priors.Prior:
         """A prior by its name, None for the app's own; on a public host one of the list. Raises PriorError."""
+        return priors.load(self.offered(name), self.device, self.precision)
+
+    def offered(self, name: Any) -> str:
+        """The name of a prior itself, where this host loads it: any at home. Raises PriorError."""
         name = str(name or self.prior_name)
-        if self.public and name not in {card.name for card in priors.PRIORS}:
-            raise priors.PriorError(f"{name!r} is not offered here; choose a prior of the list.")
-        return priors.load(name, self.device, self.precision)
+        if self.public and name not in {self.prior_name, *(card.name for card in priors.PRIORS)}:
+            raise priors.PriorError(f"{name[:60]!r} is not offered here; choose a prior of the list.")
+        return name
 
     def size(self, values: Values) -> tuple[int, int]:
         """Height and width of the prior's own pictures, without loading the network where its config tells."""
@@ -80,7 +86,7 @@ class Choices:
 
     def build_sampler(self, values: Values) -> Sampler:
         """The sampler with its knobs."""
-        return self.samplers[values[self.sampler]].build(values)
+        return self.limits.sampler(self.samplers[values[self.sampler]].build(values))
 
     def build_problem(self, session: Session, values: Values) -> tuple[torch.Tensor, Problem, fitting.Fitting]:
         """The fitted picture, its problem and how it was fitted. Raises RedguiError."""
@@ -96,4 +102,10 @@ class Choices:
         """The person's picture, or the first example on a page that has not chosen."""
         if session.source is None:
             session.source = images.read(self.examples_paths[0])
+            session.file = (str(self.examples_paths[0]), session.source)
         return session.source
+
+    def shown(self, session: Session) -> Any:
+        """What the page is to show as its picture: the very file where there is one, so that no copy of it is written."""
+        source = self.source(session)
+        return session.file[0] if session.file and session.file[1] is source else source

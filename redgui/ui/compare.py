@@ -14,7 +14,7 @@ from redgui.operators import Operator
 from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui import away, components, scoreboard
-from redgui.ui.actions import SECONDS_ALLOWED, Actions
+from redgui.ui.actions import Actions
 from redgui.ui.choices import Values
 from redgui.ui.events import QUIET, SPOKEN, sent_text
 from redgui.ui.race import Comparison, Contestant, Race, within
@@ -132,7 +132,7 @@ class CompareTab(RunningTab):
             many = max(particles, presets.particles(sampler, problem.H))
             run = Run(picture, problem, prior, sampler, many, fitting=fitted)
             contestants.append(Contestant(key, label, run, budget, plan))
-        return Race(contestants, SECONDS_ALLOWED)
+        return Race(contestants, self.actions.limits.race((c.run.sampler, c.run.particles) for c in contestants))
 
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[tuple[str, str, Sampler]]:
         """Those that are ticked and fit. Raises RedguiError where there is none, or too many."""

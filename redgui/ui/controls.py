@@ -52,6 +52,17 @@ class Controls:
         ]
 
 
+class Named(dict[Any, Any]):
+    """Controls by the names of their classes; a name that there is not, as only a tampered page sends it, says so."""
+
+    def __init__(self, what: str):
+        super().__init__()
+        self.what = what
+
+    def __missing__(self, name: Any) -> Any:
+        raise knobs.KnobError(f"there is no {self.what} {str(name)[:40]!r}. Choose one of: {', '.join(self)}.")
+
+
 def set_to(groups: Mapping[str, Controls], thing: Any) -> dict[Component, Any]:
     """The values that make the controls of its class build `thing`."""
     return {part: getattr(thing, name) for name, part in groups[thing.name].parts.items()}

@@ -22,10 +22,11 @@ from redgui import api, fitting, images, knobs, metrics
 from redgui.errors import RedguiError
 from redgui.problem import Problem
 from redgui.ui import hosting
-from redgui.ui.actions import SECONDS_ALLOWED, Actions
+from redgui.ui.actions import Actions
 from redgui.ui.controls import Setting
+from redgui.ui.limits import Limits
 from redgui.ui.restoration import Restoration, clean
-from redgui.ui.uploads import CallError, uploaded, written
+from redgui.ui.uploads import CallError, discard, uploaded, written
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
 Fit = Literal["crop", "pad", "stretch", "native"]
@@ -34,6 +35,7 @@ LONGEST = 56_000_000  # characters of a data: URL: the 40 MB of an upload
 
 def add_endpoints(actions: Actions) -> None:
     """Adds the endpoints to the block that is open."""
+    limits = actions.limits
 
     def restore(
         picture: Picture,
@@ -70,12 +72,13 @@ def add_endpoints(actions: Actions) -> None:
         """
         setting = settled(sigma_y, seed, particles)
         wanted = dict(
-            image=read(picture), mask=None if mask is None else content(mask), operator=degradation(operator, given),
+            image=read(picture, limits), mask=None if mask is None else mask_of(mask, limits),
+            operator=degradation(operator, given),
             sampler=text(sampler, "sampler"), sigma_y=setting.sigma_y, seed=setting.seed, fit=text(fit, "fit"),
-            size=whole(size), particles=None if particles is None else setting.particles,
+            size=limited(size, limits), particles=None if particles is None else setting.particles,
         )  # fmt: skip
         there = hosting.device_there(actions.device, actions.precision)
-        job = Restoration(wanted, actions.prior_named(prior).name, *there, SECONDS_ALLOWED)
+        job = Restoration(wanted, actions.prior_named(prior).name, *there, limits)
         for png, figures, record in hosting.stream(job):
             yield (written(png) if as_file and record else url(png)), figures, record
 
@@ -105,12 +108,12 @@ def add_endpoints(actions: Actions) -> None:
             size: longest side of the fit native; null: 256.
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
         """
-        setting, source, how = settled(sigma_y, seed, None), read(picture), text(fit, "fit")
-        loaded, painted = actions.prior_named(prior), None
+        setting, source, how = settled(sigma_y, seed, None), read(picture, limits), text(fit, "fit")
+        loaded, painted, longest = actions.prior_named(prior), None, limited(size, limits)
         if mask is not None:
-            painted, _ = fitting.read_mask(content(mask), fitting.for_prior(source, loaded, how, whole(size)))
+            painted, _ = fitting.read_mask(mask_of(mask, limits), fitting.for_prior(source, loaded, how, longest))
         H, is_given = api.parse_operator(degradation(operator, given), painted)
-        fitted = fitting.for_prior(source, loaded, how, whole(size), H, is_given)
+        fitted = fitting.for_prior(source, loaded, how, longest, H, is_given)
         H.check_size(*fitted.solved)
         pose = Problem.given if is_given else Problem.simulate
         problem = pose(images.to_tensor(fitted.apply(source)), H, setting.sigma_y, setting.seed)
@@ -187,9 +190,26 @@ def degradation(operator: Any, given: Any) -> str:
     return f"given:of={name}{',' if colon else ''}{settings}" if given and name.strip() != "given" else spec
 
 
-def read(picture: Any) -> Any:
+def limited(size: Any, limits: Limits) -> int | None:
+    """A longest side within this host's, or None. Raises CallError or LimitError."""
+    return None if whole(size) is None else limits.size(size)
+
+
+def read(picture: Any, limits: Limits) -> Any:
     """The picture of a call, upright RGB. Raises ImageError, KnobError or CallError."""
-    return images.read(content(picture))
+    source = content(picture)
+    try:
+        return images.read(source, limits.pixels)
+    except images.ImageError:
+        if isinstance(picture, dict):  # of no use to anybody
+            discard(picture["path"])
+        raise
+
+
+def mask_of(mask: Any, limits: Limits) -> Path | bytes:
+    """Where the bytes of a mask of a call are, or the bytes themselves, once they are known to be a picture. As `read`."""
+    read(mask, limits)
+    return content(mask)
 
 
 def content(picture: Any) -> Path | bytes:

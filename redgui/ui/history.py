@@ -60,6 +60,7 @@ class HistoryActions:
         """A record.json that was dropped there: what it says, or what is wrong with it."""
         try:
             record = Record.from_json(_text(event, "record"))
+            self.actions.limits.record(record)
             found = entry(record, record.problem(), None)
         except RedguiError as error:
             return {"entry": "", "error": f"This file cannot be opened: {error}", "nonce": secrets.token_hex(4)}
@@ -72,6 +73,7 @@ class HistoryActions:
         session = self.actions.sessions.of(request.session_hash)
         try:
             record = Record.from_json(_text(event, "record"))
+            self.actions.limits.record(record)
             settings = Settings.of(record)
             opened = self._opened(session, values, settings, request, record)
         except RedguiError as error:
@@ -158,7 +160,7 @@ class HistoryActions:
         """The record that the browser found for the picture of a link, where it truly has that picture."""
         if not settings.picture or not sent(event).get("record"):
             return None
-        record = Record.from_json(_text(event, "record"))
+        record = self.actions.limits.record(Record.from_json(_text(event, "record")))
         return record if snippets.picture_number(record) == settings.picture else None
 
     def _check_offered(self, prior: str) -> None:

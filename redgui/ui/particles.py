@@ -11,7 +11,7 @@ from redgui.errors import RedguiError
 from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui import away, components, particle_board
-from redgui.ui.actions import SECONDS_ALLOWED, Actions
+from redgui.ui.actions import Actions
 from redgui.ui.choices import Values
 from redgui.ui.events import QUIET
 from redgui.ui.particle_board import ParticleBoard, Particles
@@ -80,7 +80,8 @@ class ParticlesTab(RunningTab):
         picture, problem, fitted = self.actions.build_problem(session, values)
         sampler = self.actions.samplers[str(values[self.sampler])].build(values)
         prior, count = self.actions.load_prior(values), self._count(values)
-        kept.run = run = Run(picture, problem, prior, sampler, count, seconds_allowed=SECONDS_ALLOWED, fitting=fitted)
+        allowed = self.actions.limits.run(sampler, count)
+        kept.run = run = Run(picture, problem, prior, sampler, count, seconds_allowed=allowed, fitting=fitted)
         board = ParticleBoard(run, kept.number)
         try:
             with closing(newest(away.play(run, HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it

@@ -11,9 +11,11 @@ from typing import Any
 
 from redgui import api, images, presets, priors
 from redgui.problem import Measured
+from redgui.samplers import Sampler
 from redgui.ui import hosting
 from redgui.ui.away import HZ, START, gpu_seconds
 from redgui.ui.hosting import Heard, HostError
+from redgui.ui.limits import Limits
 
 
 class _Left(Exception):
@@ -28,21 +30,32 @@ class Restoration:
     prior: str
     device: str
     precision: str
-    longest: float
+    limits: Limits
+
+    @property
+    def longest(self) -> float:
+        """The seconds that it may take. Raises RedguiError for wrong specs, and for what is more than this host does."""
+        return self.limits.run(*self.asked())
+
+    def asked(self) -> tuple[Sampler, int]:
+        """Sampler and particles. Raises RedguiError."""
+        masked = self.wanted.get("mask") is not None
+        H, _ = api.parse_operator("inpaint" if masked else self.wanted["operator"])
+        sampler = presets.sampler_for(self.wanted["sampler"], H, self.wanted["sigma_y"])
+        return sampler, self.wanted["particles"] or presets.particles(sampler, H)
 
     @property
     def seconds(self) -> float:
         """Wrong specs are told here, before a GPU is asked for."""
-        H, _ = api.parse_operator(self.wanted["operator"])
-        sampler = presets.sampler_for(self.wanted["sampler"], H, self.wanted["sigma_y"])
+        _, (sampler, many) = self.longest, self.asked()
         prior = priors.load(self.prior, *hosting.device_here(self.device, self.precision))
-        many = self.wanted["particles"] or presets.particles(sampler, H)
         return START + gpu_seconds(sampler, self.wanted["sigma_y"], many, prior)
 
     def news(self, heard: Heard) -> Iterator[tuple[bytes, dict[str, Any], dict[str, Any] | None]]:
         found: queue.SimpleQueue[Any] = queue.SimpleQueue()
         left, began, shown = threading.Event(), time.perf_counter(), -math.inf
-        allowed = hosting.allowed(self.seconds, self.longest) if hosting.on_zero_gpu() else self.longest
+        longest = self.longest
+        allowed = hosting.allowed(self.seconds, longest) if hosting.on_zero_gpu() else longest
 
         def watch(step: Measured) -> None:
             nonlocal shown

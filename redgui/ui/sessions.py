@@ -1,4 +1,7 @@
-"""What the server keeps for each open page: its picture and what runs on it. Nothing is shared between pages."""
+"""What the server keeps for each open page: its picture and what runs on it. Nothing is shared between pages.
+
+A page is known by the hash that gradio's page makes up for itself, its secret: who has none gets a session for one call.
+"""
 
 import threading
 import time
@@ -11,6 +14,7 @@ from redgui.sweep import Sweeping
 from redgui.ui.particle_board import Particles
 from redgui.ui.race import Comparison
 from redgui.ui.runs import Run
+from redgui.ui.uploads import discard
 
 KEEP_SECONDS = 3600.0  # a page that closed without telling is forgotten after this long without a sign of life
 MOST = 2000
@@ -21,6 +25,8 @@ class Session:
     """One open page."""
 
     source: Image.Image | None = None  # the person's picture, upright RGB
+    file: tuple[str, Image.Image] | None = None  # the file that the page shows, and what was read from it
+    files: set[str] = field(default_factory=set)  # all that were uploaded and read
     run: Run | None = None
     stop_wanted: bool = False
     task: str | None = None  # whose finished result has taken the place of a run
@@ -45,24 +51,29 @@ class Session:
 class Sessions:
     """Sessions by the hash that gradio gives to a page."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
         self._sessions: dict[str, Session] = {}
+        self.most = most
         self._lock = threading.Lock()
 
     def of(self, key: str | None) -> Session:
         """The session of a page, made on first sight."""
+        if not key:
+            return Session()
         now = time.monotonic()
         with self._lock:
-            if len(self._sessions) > MOST or any(now - s.seen > KEEP_SECONDS for s in self._sessions.values()):
+            if len(self._sessions) > self.most or any(now - s.seen > KEEP_SECONDS for s in self._sessions.values()):
                 self._forget(now)
-            session = self._sessions.setdefault(key or "", Session())
+            session = self._sessions.setdefault(key, Session())
             session.seen = now
             return session
 
     def drop(self, key: str | None) -> None:
-        """Forgets a page that was closed and stops its run."""
+        """Forgets a page that was closed, stops its run and deletes what it had uploaded."""
         with self._lock:
             session = self._sessions.pop(key or "", None)
+            if session is not None:
+                self._empty(session)
         if session is not None:
             session.stop()
             session.comparison.stop()
@@ -77,5 +88,11 @@ class Sessions:
         for key, session in idle:
             working = (session.run, session.comparison.race, session.sweeping.sweep, session.particles.run)
             busy = any(one is not None and one.playing for one in working)
-            if not busy and (now - session.seen > KEEP_SECONDS or len(self._sessions) > MOST):
-                del self._sessions[key]
+            if not busy and (now - session.seen > KEEP_SECONDS or len(self._sessions) > self.most):
+                self._empty(self._sessions.pop(key))
+
+    def _empty(self, session: Session) -> None:
+        """Deletes the uploads of a page that is gone; the same file uploaded by two pages is one file on the disk."""
+        elsewhere = {path for other in self._sessions.values() for path in other.files}
+        for path in session.files - elsewhere:
+            discard(path)

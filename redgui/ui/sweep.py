@@ -13,7 +13,7 @@ from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.sweep import Grid, Sweep, Sweeping, axis, suggest, sweepable
 from redgui.ui import away_sweep, components, sweep_board
-from redgui.ui.actions import SECONDS_ALLOWED, Actions
+from redgui.ui.actions import Actions
 from redgui.ui.choices import Values
 from redgui.ui.events import QUIET, sent_text
 from redgui.ui.sessions import Session
@@ -108,8 +108,9 @@ class SweepTab(RunningTab):
         """The sweep."""
         picture, problem, fitted = self.actions.build_problem(session, values)
         particles = self.actions.build_setting(values).particles
-        prior = self.actions.load_prior(values)
-        kept.sweep = sweep = Sweep(picture, problem, prior, self._grid(values), particles, fitted.how, SECONDS_ALLOWED)
+        prior, grid = self.actions.load_prior(values), self._grid(values)
+        allowed = self.actions.limits.sweep(grid, particles)
+        kept.sweep = sweep = Sweep(picture, problem, prior, grid, particles, fitted.how, allowed)
         board = SweepBoard(sweep, kept.number)
         with closing(watched(away_sweep.sweep(sweep), sweep.stop)) as news:
             for _ in news:

@@ -1,5 +1,6 @@
 """Files that a client uploaded, and files for it to fetch: all in the one folder that the app empties by itself."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ def uploaded(path: Any) -> Path:
     if not isinstance(path, str) or not path or not is_in_or_equal(path, get_upload_folder()):
         raise CallError(f"a picture must be uploaded first (handle_file of gradio_client); got {str(path)[:60]!r}.")
     return Path(path)
+
+
+def discard(path: str | Path) -> None:
+    """Deletes an uploaded file now; gradio would keep it for an hour. No other file is touched."""
+    if not is_in_or_equal(path, get_upload_folder()):
+        return
+    Path(path).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another file is in it
+        Path(path).parent.rmdir()
 
 
 def written(png: bytes) -> dict[str, Any]:
