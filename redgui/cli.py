@@ -255,6 +255,9 @@ class JobsBar:
     def __call__(self, done: int, total: int, what: str) -> None:
         from tqdm import tqdm
 
+        if self.bar is not None and (total != self.bar.total or done < self.bar.n):  # the next stage
+            self.bar.close()
+            self.bar = None
         if self.bar is None:  # `initial`: what an earlier run has done says nothing about the speed of this one
             self.bar = tqdm(total=total, initial=done, unit="picture", desc=self.share, position=self.rank,
                             file=sys.stderr, leave=False, dynamic_ncols=True)  # fmt: skip

@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from redgui import bench, cli
+from redgui import bench, cli, report
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = ["bench", "--prior", "gaussian:size=16", "--operators", "blur", "--sigma-y", "0.1", "--metrics", "--device", "cpu",
@@ -62,6 +63,14 @@ def compared(folder: Path) -> dict[str, dict]:
             del row["seconds"], row["record"]["result"]["seconds"]
             found[row["key"]] = row
     return found
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_plots() -> Iterator[None]:
+    """Plots take longer than these runs, and are looked at elsewhere."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(report, "budget_plot", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")

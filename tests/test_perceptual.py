@@ -119,6 +119,12 @@ def test_weights_that_cannot_be_fetched_are_one_line(packages, monkeypatch, tmp_
     assert not judges.any
 
 
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch):
+    """They are looked at elsewhere, and take longer than these runs."""
+    monkeypatch.setattr(report, "budget_plot", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def prior():
     return priors.load(f"gaussian:size={SIDE}")

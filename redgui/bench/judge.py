@@ -65,6 +65,11 @@ class Judges:
         """Whether there is a network at all, so that every restored picture is kept."""
         return isinstance(self.lpips, Network) or isinstance(self.kid, Network)
 
+    @property
+    def asked(self) -> str:
+        """The names of those that there are."""
+        return " and ".join(name.upper() for name in METRICS if isinstance(getattr(self, name), Network))
+
     def lines(self) -> list[str]:
         """What a report says of each that was asked for."""
         told = {name.upper(): getattr(self, name) for name in METRICS if getattr(self, name) is not None}
@@ -90,7 +95,6 @@ def judge(
     with kept.opened(folder / f"judged-{rank}.jsonl") as lines:
         missing = [(key, job) for key, job in jobs.items() if key in good and _lacks(folder, key, judges, seen)]
         for k, (key, job) in enumerate(missing):
-            tell(k, len(missing))
             x = images.to_tensor(images.read(restored(folder, key)))
             if isinstance(judges.lpips, Network):
                 truth = images.to_tensor(images.to_pil(job.picture.x))  # 8 bits, as x
@@ -99,6 +103,7 @@ def judge(
                 lines.flush()
             if isinstance(judges.kid, Network):
                 _features(folder, judges.kid, key, lambda x=x: x)
+            tell(k + 1, len(missing))
 
 
 def lacking(folder: Path, keys: Iterable[str], judges: Judges) -> int:

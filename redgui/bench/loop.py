@@ -135,7 +135,7 @@ def finished(
             watch(count, total, what)
     if judges.any:
         own = {key: wanted[key] for keys in mine for key in keys}
-        judge.judge(folder, share.rank, own, judges, lambda k, n: watch(total, total, f"judging {k + 1} of {n}"))
+        judge.judge(folder, share.rank, own, judges, lambda k, n: watch(k, n, judges.asked))
     if not share.first:
         return []
     if share.world > 1:
