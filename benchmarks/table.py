@@ -74,7 +74,8 @@ def _each(rows: list[Result], key: str, text: Callable[[Result], str]) -> str:
 def rendered(kept: dict[str, Any]) -> str:
     """The Markdown between the two markers of README.md."""
     machine = kept["machine"]
-    lines = ["| what | measured | by |", "|---|---|---|"]
+    lines = ["## Speed", "", "Measured anew, on the machine at hand, by `python benchmarks/table.py`.", ""]
+    lines += ["| what | measured | by |", "|---|---|---|"]
     lines += [f"| {' | '.join(cells)} |" for cells in lines_of({name: run["result"] for name, run in kept["runs"].items()})]
     how = "quick rounds, " if kept["quick"] else ""
     foot = (

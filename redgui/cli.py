@@ -205,7 +205,7 @@ def run_bench(chosen: argparse.Namespace) -> None:
     rows = bench.summarise(each, kids(Path(chosen.out), each, shown, judges))
     notes = report.write(rows, shown, chosen.out, each=each, judges=judges, parquet=chosen.parquet)
     print(report.table(rows))
-    print("\n".join(notes))
+    print("".join(f"{note}\n" for note in notes), end="")
     kinds = "csv and .parquet" if parquet else "csv"
     print(f"wrote {chosen.out}/results.{kinds}, rows.{kinds}, table.md, sheets and plots")
     print(json.dumps({"rows": rows}))

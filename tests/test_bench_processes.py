@@ -1,5 +1,6 @@
 """The benchmark in processes of its own: killed in the middle, and two at a time."""
 
+import itertools
 import json
 import os
 import signal
@@ -11,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from redgui import bench, cli, report
+from redgui.bench import processes
+from redgui.bench.processes import Share
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = ["bench", "--prior", "gaussian:size=16", "--operators", "blur", "--sigma-y", "0.1", "--metrics", "--device", "cpu",
@@ -132,3 +136,31 @@ def test_two_processes_find_the_rows_of_one(whole, tmp_path):
     rows = json.loads(said[0][0].splitlines()[-1])["rows"]
     assert [row["n"] for row in rows] == [5, 5, 5]
     assert (tmp_path / "table.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "share"),
+    [
+        ({}, Share(0, 1, 0)),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, Share(0, 1, 0)),
+        ({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, Share(5, 8, 1)),
+        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}, Share(1, 2, 1)),
+        ({"PMI_RANK": "3", "PMI_SIZE": "4"}, Share(3, 4, 3)),
+    ],
+)
+def test_which_process_this_is(environment, share, monkeypatch):
+    for name in itertools.chain(*processes.NAMES):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Share.of_environment() == share
+
+
+def test_every_process_has_a_gpu_of_its_own(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    for share in (Share(6, 8, 2), Share(1, 2, 1), Share()):
+        share.take_device()
+    assert taken == [2, 1], "a lone process takes what torch gives it"

@@ -183,6 +183,20 @@ def test_a_bench_with_networks(prior, shown, tmp_path):
     assert len(calls) == asked_before + 20 + 1, "another version of a network is another network"
 
 
+def test_two_processes_judge_as_one(prior, shown, tmp_path, monkeypatch):
+    judges = Judges(Network("l", lambda a, b: (a - b).abs().mean((1, 2, 3))), Network("f", lambda x: x.mean((2, 3))))
+    asked = dict(operator_specs=["denoise"], sampler_specs=["ddrm:steps=2"], sigmas_y=[0.2], judges=judges, batch=4)
+    one = bench.bench(shown, prior, **asked, out=tmp_path / "one")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        rows = bench.bench(shown, prior, **asked, out=tmp_path / "two")
+        if rank == "1":
+            assert rows == []
+            assert len((tmp_path / "two" / "judged-1.jsonl").read_text().splitlines()) == 4
+    assert [row | {"seconds": 0} for row in rows] == [row | {"seconds": 0} for row in one]
+
+
 def test_a_machine_without_the_networks_says_so(tmp_path, capsys, monkeypatch, offline):
     original = importlib.util.find_spec
     absent = ("torchvision", "torchmetrics", "torch_fidelity", "pyarrow")
