@@ -29,11 +29,11 @@ RUNS: dict[str, tuple[str, str]] = {
     "speed": ("speed.py --steps 60 --rounds 5", "speed.py --steps 20 --rounds 3"),
     "overhead": ("overhead.py --steps 60 --rounds 5 --browser", "overhead.py --steps 30 --rounds 3 --browser"),
     "compare": ("compare.py --rounds 2 --browser", "compare.py --rounds 1 --browser"),
-    "sweep": ("sweep.py --steps 20 --rounds 3", "sweep.py --steps 10 --rounds 2"),
+    "sweep": ("sweep.py --steps 12 --rounds 3", "sweep.py --steps 10 --rounds 2"),
     "cold_start": ("cold_start.py --rounds 3", "cold_start.py --rounds 1"),
     "first_paint": ("first_paint.py --rounds 5", "first_paint.py --rounds 2"),
     "memory": ("memory.py --batches 1 8", "memory.py --batches 1 8"),
-    "scaling": ("scaling.py", "scaling.py --batches 1 4 16 --sides 64 128 256 --steps 4 --rounds 2"),
+    "scaling": ("scaling.py --steps 6", "scaling.py --batches 1 4 16 --sides 64 128 256 --steps 4 --rounds 2"),
 }
 
 Result = dict[str, Any]
@@ -77,9 +77,9 @@ def rendered(kept: dict[str, Any]) -> str:
     lines = ["## Speed", "", "Measured anew, on the machine at hand, by `python benchmarks/table.py`.", ""]
     lines += ["| what | measured | by |", "|---|---|---|"]
     lines += [f"| {' | '.join(cells)} |" for cells in lines_of({name: run["result"] for name, run in kept["runs"].items()})]
-    how = "quick rounds, " if kept["quick"] else ""
+    how = "few rounds (`--quick`), " if kept["quick"] else ""
     foot = (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, torch {machine['torch']}, {how}"
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} of them used, torch {machine['torch']}, {how}"
         f"load per core {machine['load_per_core']:.1f} at the start. A × is a ratio within one process or one run, so that a "
         "machine's speed cancels; [docs/benchmarks.json](docs/benchmarks.json) has all figures and commands."
     )

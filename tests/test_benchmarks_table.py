@@ -51,7 +51,7 @@ def copied(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "KEPT", tmp_path / "benchmarks.json")
     monkeypatch.setattr(table, "ROOT", tmp_path)
     (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "README.md").write_text(f"before\n{table.BEGIN}old\n{table.END}\nafter\n")
+    (tmp_path / "README.md").write_text(f"before\n{table.BEGIN}an older table\n{table.END}\nafter\n")
     for name, run in KEPT["runs"].items():
         script = run["command"].split()[1]
         body = f"print('a line that is not kept')\nprint({json.dumps(run['result'])!r})\n"
@@ -69,7 +69,7 @@ def test_one_command_measures_and_writes_both(copied):
     written = (copied / "README.md").read_text()
     assert written.startswith("before\n" + table.BEGIN)
     assert written.endswith(table.END + "\nafter\n")
-    assert "old" not in written
+    assert "an older table" not in written
     assert table.rendered(kept) in written
     # One of them again, on the same machine; then on another.
     script = copied / "benchmarks" / "cold_start.py"
