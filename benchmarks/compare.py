@@ -17,8 +17,10 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from redgui import api, images, priors
-from redgui.operators import build
+from timing import face
+from watched import Watched
+
+from redgui import presets, priors
 from redgui.priors import Counted
 from redgui.problem import Problem, measured, solve
 from redgui.samplers import build as sampler
@@ -55,52 +57,32 @@ def together(prior: priors.Prior, problem: Problem, picture) -> tuple[float, int
     return race.elapsed, previews
 
 
-class Watched:
-    """The app in a headless Chromium."""
+def open_compare() -> Watched:
+    """The Compare tab, set to short runs, as the solo ones."""
+    for name, steps in FIVE.items():
+        presets.PRESETS[name, "inpaint"] = {"steps": steps}
 
-    def __init__(self):
-        import shutil
+    def prepare(page) -> None:
+        page.get_by_role("tab", name="Compare").click()
+        page.wait_for_selector("#contestants li")
+        page.wait_for_timeout(1000)
 
-        from playwright.sync_api import sync_playwright
+    return Watched(prepare)
 
-        from redgui import presets, ui
 
-        for name, steps in FIVE.items():  # short runs, as the solo ones
-            presets.PRESETS[name, "inpaint"] = {"steps": steps}
-        self.demo = ui.build(device="cpu")
-        _, url, _ = ui.launch(self.demo, prevent_thread_lock=True, inbrowser=False)
-        self.playwright = sync_playwright().start()
-        path = shutil.which("chromium") or shutil.which("google-chrome")
-        self.browser = self.playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        self.page = self.browser.new_page(viewport={"width": 1400, "height": 900})
-        self.page.goto(url)
-        self.page.wait_for_selector("#run")
-        self.page.wait_for_timeout(3000)
-        self.page.get_by_role("tab", name="Compare").click()
-        self.page.wait_for_selector("#contestants li")
-        self.page.wait_for_timeout(1000)
-
-    def seconds(self) -> tuple[float, int]:
-        """Of the race, and how many pictures the page has shown."""
-        page = self.page
-        before = int(page.get_attribute(".rg-race", "data-run") or 0)
-        page.click("#compare-run")
-        page.wait_for_function(f"+document.querySelector('.rg-race').dataset.run > {before}")
-        page.wait_for_function("document.querySelector('.rg-race').dataset.status === 'done'", timeout=300_000)
-        race = next(iter(self.demo.actions.sessions._sessions.values())).comparison.race
-        shown = page.evaluate(
-            "[...document.querySelectorAll('.rg-tile:not(.rg-reference)')].reduce((n, t) => n + +t.dataset.frames, 0)"
-        )
-        page.wait_for_timeout(300)
-        steps = {c.key: c.run.last.i + 1 for c in race.contestants}
-        if steps != FIVE:
-            raise SystemExit(f"the page ran {steps} instead of {FIVE}")
-        return race.elapsed, shown
-
-    def close(self) -> None:
-        self.browser.close()
-        self.playwright.stop()
-        self.demo.close()
+def seconds_and_previews(watched: Watched) -> tuple[float, int]:
+    """Of the race, and how many pictures the page has shown."""
+    watched.run("#compare-run", ".rg-race")
+    watched.wait(".rg-race")
+    race = watched.session.comparison.race
+    shown = watched.page.evaluate(
+        "[...document.querySelectorAll('.rg-tile:not(.rg-reference)')].reduce((n, t) => n + +t.dataset.frames, 0)"
+    )
+    watched.page.wait_for_timeout(300)
+    steps = {c.key: c.run.last.i + 1 for c in race.contestants}
+    if steps != FIVE:
+        raise SystemExit(f"the page ran {steps} instead of {FIVE}")
+    return race.elapsed, shown
 
 
 def main() -> None:
@@ -109,10 +91,9 @@ def main() -> None:
     parser.add_argument("--browser", action="store_true")
     chosen = parser.parse_args()
     prior = priors.load("faces-64", device="cpu")
-    picture = images.load(api.resolve("example:face-06"), 64, 64)
-    problem = Problem.simulate(picture, build("inpaint"))
+    picture, problem = face(prior)
     alone(prior, problem)  # warm
-    watched = Watched() if chosen.browser else None
+    watched = open_compare() if chosen.browser else None
     ratios, rates, page_ratios, page_rates = [], [], [], []
     for _ in range(chosen.rounds):
         solo = alone(prior, problem)
@@ -121,7 +102,7 @@ def main() -> None:
         rates.append(previews / seconds)
         line = f"solo {solo:.2f} s, race x{ratios[-1]:.3f}, {rates[-1]:.1f} previews/s"
         if watched:
-            seconds, previews = watched.seconds()
+            seconds, previews = seconds_and_previews(watched)
             page_ratios.append(seconds / solo)
             page_rates.append(previews / seconds)
             line += f", in a browser x{page_ratios[-1]:.3f}, {page_rates[-1]:.1f} previews/s"

@@ -10,7 +10,6 @@ what is transferred, `components` how many gradio makes. The load of the machine
 import argparse
 import json
 import os
-import shutil
 import socket
 import sys
 import time
@@ -20,6 +19,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Browser, sync_playwright
+from watched import browser_of
 
 from redgui.ui import build, launch
 
@@ -55,9 +55,8 @@ def main() -> None:
         port = probe.getsockname()[1]
     demo = build(device="cpu")
     _, url, _ = launch(demo, server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, ssr_mode=False)
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = browser_of(playwright)
         rows = [opened(browser, url) for _ in range(rounds + 1)][1:]  # the first also waits for the prior that is warmed up
         browser.close()
     for row in rows:

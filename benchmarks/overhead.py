@@ -13,77 +13,34 @@ import time
 from pathlib import Path
 from statistics import median
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from redgui import api, images, presets, priors
-from redgui.operators import build
-from redgui.priors import Counted
-from redgui.problem import Problem, measured, solve
+from timing import bare, face, full
+from watched import Watched
+
+from redgui import priors
 
 
-def bare(prior: priors.Prior, steps: int) -> float:
-    """Seconds of the network alone, called `steps` times as the run calls it."""
-    dtype = prior.dtype  # type: ignore[attr-defined]
-    x, t = torch.zeros(1, *prior.shape).to(dtype, memory_format=torch.channels_last), torch.full((1,), 500.0)
+def open_at(steps: int) -> Watched:
+    """The Restore tab, set to so many steps."""
+
+    def prepare(page) -> None:
+        page.fill("#reddiff-steps input[type=number]", str(steps))
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(500)
+
+    return Watched(prepare)
+
+
+def seconds(watched: Watched) -> tuple[float, float]:
+    """Of the solver from its first iteration to its last, and from the click to the first preview that is an iterate."""
     began = time.perf_counter()
-    with torch.no_grad():
-        for _ in range(steps):
-            prior.net(x, t, return_dict=False)  # type: ignore[attr-defined]
-    return time.perf_counter() - began
-
-
-def full(prior: priors.Prior, problem: Problem, steps: int) -> float:
-    """Seconds of a whole run: random numbers, operator, optimiser, metrics and network."""
-    sampler = presets.sampler_for(f"reddiff:steps={steps}", problem.H)
-    began = time.perf_counter()
-    counted = Counted(prior)
-    for _ in measured(solve(problem, counted, sampler), problem, counted):
-        pass
-    return time.perf_counter() - began
-
-
-class Watched:
-    """The app in a headless Chromium; `seconds` is that of a run as the person behind the browser waits for it."""
-
-    def __init__(self, steps: int):
-        import shutil
-
-        from playwright.sync_api import sync_playwright
-
-        from redgui import ui
-
-        self.demo = ui.build(device="cpu")
-        _, url, _ = ui.launch(self.demo, prevent_thread_lock=True, inbrowser=False)
-        self.playwright = sync_playwright().start()
-        path = shutil.which("chromium") or shutil.which("google-chrome")
-        self.browser = self.playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        self.page = self.browser.new_page(viewport={"width": 1400, "height": 900})
-        self.page.goto(url)
-        self.page.wait_for_selector("#run")
-        self.page.wait_for_timeout(3000)
-        self.page.fill("#reddiff-steps input[type=number]", str(steps))
-        self.page.keyboard.press("Tab")
-        self.page.wait_for_timeout(500)
-
-    def seconds(self) -> tuple[float, float]:
-        """Of the solver from its first iteration to its last, and from the click to the first preview that is an iterate."""
-        page = self.page
-        before = int(page.get_attribute(".rg-live", "data-run") or 0)
-        began = time.perf_counter()
-        page.click("#run")
-        page.wait_for_function(f"+document.querySelector('.rg-live').dataset.run > {before}")
-        first = time.perf_counter() - began
-        page.wait_for_function("document.querySelector('.rg-live').dataset.status === 'done'", timeout=300_000)
-        run = next(iter(self.demo.actions.sessions._sessions.values())).run
-        page.wait_for_timeout(300)
-        return run.elapsed, first
-
-    def close(self) -> None:
-        self.browser.close()
-        self.playwright.stop()
-        self.demo.close()
+    watched.run("#run", ".rg-live")
+    first = time.perf_counter() - began
+    watched.wait(".rg-live")
+    run = watched.session.run
+    watched.page.wait_for_timeout(300)
+    return run.elapsed, first
 
 
 def main() -> None:
@@ -93,17 +50,16 @@ def main() -> None:
     parser.add_argument("--browser", action="store_true")
     chosen = parser.parse_args()
     prior = priors.load("faces-64", device="cpu")
-    picture = images.load(api.resolve("example:face-06"), 64, 64)
-    problem = Problem.simulate(picture, build("inpaint"))
+    _, problem = face(prior)
     bare(prior, 20), full(prior, problem, 20)
-    watched = Watched(chosen.steps) if chosen.browser else None
+    watched = open_at(chosen.steps) if chosen.browser else None
     runs, views, firsts = [], [], []
     for _ in range(chosen.rounds):
         network = bare(prior, chosen.steps)
         runs.append(full(prior, problem, chosen.steps) / network)
         if watched:
-            seconds, first = watched.seconds()
-            views.append(seconds / network)
+            shown, first = seconds(watched)
+            views.append(shown / network)
             firsts.append(first)
         print(f"network {network:.3f} s, run x{runs[-1]:.3f}" + (f", watched x{views[-1]:.3f}" if views else ""))
     if watched:

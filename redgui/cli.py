@@ -68,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--seeds", type=int, default=1, metavar="N", help="repetitions with other random numbers")
     bench.add_argument("--particles", type=int, help="runs of each, their mean is taken (1; 4 for phase, RSD)")
     bench.add_argument("--batch", type=int, default=16, help="pictures solved together")
+    bench.add_argument("--metrics", nargs="*", metavar="lpips|kid",
+                       help="networks to judge with, fetched if need be (what is here); nothing: none")  # fmt: skip
+    bench.add_argument("--parquet", action=argparse.BooleanOptionalAction,
+                       help="tables as Parquet, too (where pyarrow is installed)")  # fmt: skip
     bench.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     bench.add_argument("--out", default="bench", metavar="DIR", help="rows, table, sheets; a killed run goes on here")
@@ -174,29 +178,36 @@ def run_replay(chosen: argparse.Namespace) -> None:
 
 
 def run_bench(chosen: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from redgui import bench, priors, report
+    from redgui.bench.judge import kids
+    from redgui.bench.processes import Share
 
     for name, most in (("limit", 10**6), ("seeds", 1000), ("particles", 64), ("batch", 4096)):
         value = getattr(chosen, name)
         if value is not None and not 1 <= value <= most:
             raise bench.BenchError(f"--{name} lies in 1 to {most}; got {value}.")
+    parquet = report.has_parquet(chosen.parquet)
+    share = Share.of_environment()
+    share.take_device()
     prior = priors.load(chosen.prior, chosen.device, chosen.precision)
-    shown = bench.pictures(chosen.images, *prior.picture_shape[-2:], chosen.limit)
-    with tqdm(unit="picture", file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
-
-        def watch(done: int, total: int, what: str) -> None:
-            bar.total, bar.n = total, done
-            bar.set_postfix_str(what)
-
-        rows = bench.bench(
+    h, w = prior.picture_shape[-2:]
+    shown = bench.pictures(chosen.images, h, w, chosen.limit)
+    judges = bench.Judges.named(chosen.metrics, prior.device, h, w)
+    if chosen.metrics and share.first:  # before the hours that the run may take
+        print("\n".join(judges.lines()), file=sys.stderr)
+    with JobsBar(share.rank, share.world) as bar:
+        each = bench.finished(
             shown, prior, chosen.operators, chosen.samplers, sigmas_y=chosen.sigma_y, seeds=chosen.seeds,
-            particles=chosen.particles, batch=chosen.batch, out=chosen.out, watch=watch,
+            particles=chosen.particles, batch=chosen.batch, judges=judges, out=chosen.out, watch=bar,
         )  # fmt: skip
-    report.write(rows, shown, chosen.out)
+    if not share.first:
+        return
+    rows = bench.summarise(each, kids(Path(chosen.out), each, shown, judges))
+    notes = report.write(rows, shown, chosen.out, each=each, judges=judges, parquet=chosen.parquet)
     print(report.table(rows))
-    print(f"wrote {chosen.out}/results.csv, table.md, sheets and plots")
+    print("".join(f"{note}\n" for note in notes), end="")
+    kinds = "csv and .parquet" if parquet else "csv"
+    print(f"wrote {chosen.out}/results.{kinds}, rows.{kinds}, table.md, sheets and plots")
     print(json.dumps({"rows": rows}))
 
 
@@ -228,6 +239,34 @@ def run_train(chosen: argparse.Namespace) -> None:
     from redgui import api
 
     print(api.figures_json(figures))
+
+
+class JobsBar:
+    """A progress bar on stderr over a process's share of a benchmark, with the time left at the rate of this run."""
+
+    bar: Any = None
+
+    def __init__(self, rank: int = 0, world: int = 1):
+        self.rank, self.share = rank, f"process {rank + 1} of {world}" if world > 1 else None
+
+    def __enter__(self) -> "JobsBar":
+        return self
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        from tqdm import tqdm
+
+        if self.bar is not None and (total != self.bar.total or done < self.bar.n):  # the next stage
+            self.bar.close()
+            self.bar = None
+        if self.bar is None:  # `initial`: what an earlier run has done says nothing about the speed of this one
+            self.bar = tqdm(total=total, initial=done, unit="picture", desc=self.share, position=self.rank,
+                            file=sys.stderr, leave=False, dynamic_ncols=True)  # fmt: skip
+        self.bar.n = done
+        self.bar.set_postfix_str(what)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
 
 class Bar:

@@ -6,7 +6,6 @@ with an 11x11 Gaussian window of sigma 1.5, mean over the interior and the chann
 """
 
 import functools
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,36 +50,28 @@ LPIPS_SIDE = 32  # of the smallest pictures that AlexNet's layers take
 
 @functools.lru_cache(maxsize=1)
 def lpips() -> Callable[[Tensor, Tensor], Tensor] | None:
-    """LPIPS (Zhang et al. 2018, arXiv 1801.03924; AlexNet, v0.1): a function of two batches in [-1, 1], (b,); 0 is equal.
+    """LPIPS (`perceptual.lpips`) as a function of two batches in [-1, 1], (b,); 0 is equal.
 
     None where it cannot be had, and `lpips_missing` says why. Nothing is fetched and nothing stands in for it.
     """
-    if lpips_missing() is not None:
-        return None
-    from lpips import LPIPS
+    from redgui import perceptual
 
-    net = LPIPS(net="alex", verbose=False).eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def distance(x: Tensor, x_true: Tensor) -> Tensor:
-        a, b = (v.detach().float().cpu().clamp(-1, 1) for v in (x, x_true))
-        return net(a, b).flatten()
-
-    return distance
-
-
-def lpips_missing() -> str | None:
-    """What LPIPS lacks on this machine, None if nothing: the packages lpips and torchvision, and AlexNet's weights on disk."""
-    for package in ("torchvision", "lpips"):
-        if importlib.util.find_spec(package) is None:
-            return f"LPIPS needs the package {package}, which is not installed"
     try:
-        from torchvision.models import AlexNet_Weights
-    except (ImportError, RuntimeError) as error:  # one that was built for another torch
-        return f"LPIPS needs a torchvision that fits torch {torch.__version__}: {str(error)[:120]}"
+        return perceptual.lpips().call
+    except perceptual.Missing:
+        return None
+
+
+def lpips_missing(fetch: bool = False) -> str | None:
+    """What LPIPS lacks on this machine, None if nothing: packages, or (where none may be fetched) AlexNet's weights."""
+    from redgui.perceptual import packages_missing
+
+    if (lacks := packages_missing("LPIPS", "torchvision", "torchmetrics")) is not None:
+        return lacks
+    from torchvision.models import AlexNet_Weights
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.IMAGENET1K_V1.url).name
-    return None if path.exists() else f"LPIPS needs AlexNet's weights at {path}"
+    return None if fetch or path.exists() else f"LPIPS needs AlexNet's weights at {path}; `bench --metrics lpips` fetches them"
 
 
 def _unit(x: Tensor) -> Tensor:

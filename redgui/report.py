@@ -1,6 +1,12 @@
-"""What a benchmark leaves for people: results.csv, table.md, and a contact sheet and a plot of quality per problem."""
+"""What a benchmark leaves for people: tables, and a contact sheet and a plot of quality per problem.
+
+`results.csv` has a row per setting, `rows.csv` one per picture with its record as JSON; both as Parquet, too, where pyarrow is
+installed. `table.md` is what people read.
+"""
 
 import csv
+import importlib.util
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,60 +21,142 @@ from redgui.problem import Problem
 Row = dict[str, Any]
 LABEL = 150  # pixels for a line's name on a contact sheet
 TILE = 64  # smaller pictures are shown this large
+PARQUET = 'Parquet needs the package pyarrow, which is not installed: pip install "pyarrow>=19,<27"'
+# Heading, key and error of a measure in the table, its factor and digits.
+MEASURES = (
+    ("PSNR, dB", "psnr", "psnr_error", 1, 2),
+    ("SSIM", "ssim", "ssim_error", 1, 3),
+    ("LPIPS", "lpips", "lpips_error", 1, 3),
+    ("KID × 10³", "kid", "kid_std", 1000, 2),
+    ("residual", "residual", "residual_error", 1, 4),
+)
 
 
-def write(rows: Sequence[Row], shown: Sequence[bench.Picture], out: str | Path) -> None:
-    """Writes everything about `rows` (of `bench.bench`) to the folder where it ran."""
+def has_parquet(asked: bool | None) -> bool:
+    """Whether Parquet is to be written: as asked, or where None if pyarrow is installed. Raises BenchError: asked in vain."""
+    there = importlib.util.find_spec("pyarrow") is not None
+    if asked and not there:
+        raise bench.BenchError(f"{PARQUET}; or leave --parquet out.")
+    return there if asked is None else asked
+
+
+def write(
+    rows: Sequence[Row],
+    shown: Sequence[bench.Picture],
+    out: str | Path,
+    *,
+    each: Sequence[Row] | None = None,
+    judges: bench.Judges = bench.Judges(),  # noqa: B008  frozen
+    parquet: bool | None = None,
+) -> list[str]:
+    """Writes everything about `rows` (of `bench.bench`) to the folder where it ran, and returns the notes below the table.
+
+    Args:
+        each: the row of every job; where None all that the folder has of these settings.
+        parquet: see `has_parquet`.
+    """
     folder = Path(out)
-    with (folder / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    (folder / "table.md").write_text(table(rows))
-    done = defaultdict(list)
-    wanted = {(row["operator"], row["sigma_y"], row["sampler"]) for row in rows}
-    for row in bench.read(folder):
-        if (row["operator"], row["sigma_y"], row["sampler"]) in wanted:
-            done[row["operator"], row["sigma_y"]].append(row)
-    by_problem = defaultdict(list)
-    for row in rows:
-        by_problem[row["operator"], row["sigma_y"]].append(row)
+    wanted = {bench.setting(row) for row in rows}
+    each = [row for row in bench.read(folder) if bench.setting(row) in wanted] if each is None else each
+    with_parquet = has_parquet(parquet)
+    for name, members in (("results", rows), ("rows", each)):
+        columns = columnwise(members)
+        write_csv(columns, folder / f"{name}.csv")
+        if with_parquet:
+            write_parquet(columns, folder / f"{name}.parquet")
+    notes = [
+        *judges.lines(),
+        *sorted({f"KID: {row['kid_features']}" for row in rows if str(row.get("kid_features"))[:3] == "n/a"}),
+    ]
+    notes = list(dict.fromkeys(notes))
+    if parquet is None and not with_parquet:
+        notes.append(PARQUET)
+    (folder / "table.md").write_text(table(rows) + "\n" + explained(rows, notes))
+    by_problem, done = defaultdict(list), defaultdict(list)
+    for members, found in ((rows, by_problem), (each, done)):
+        for row in members:
+            found[row["operator"], row["sigma_y"]].append(row)
     for (operator, sigma_y), members in by_problem.items():
         name = f"{_slug(operator)}-{sigma_y:g}"
         sheet(done[operator, sigma_y], members, shown[: bench.SHOWN], folder).save(folder / f"sheet-{name}.png")
         budget_plot(members, f"{operator}, σ_y {sigma_y:g}", folder / f"budget-{name}.png")
+    return notes
+
+
+def columnwise(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Rows as columns: every key that any row has, None where a row lacks it, records as JSON."""
+    names = dict.fromkeys(key for row in rows for key in row)
+    found = {name: [row.get(name) for row in rows] for name in names}
+    return {name: [json.dumps(v) if isinstance(v, dict) else v for v in values] for name, values in found.items()}
+
+
+def write_csv(columns: dict[str, list[Any]], path: Path) -> None:
+    """What is None is an empty cell."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def write_parquet(columns: dict[str, list[Any]], path: Path) -> None:
+    """The same columns with their types; a column that is all None is one of floats."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    def typed(values: list[Any]) -> pa.Array:
+        number = all(v is None or (isinstance(v, (int, float)) and not isinstance(v, bool)) for v in values)
+        whole = number and any(v is not None for v in values) and not any(isinstance(v, float) for v in values)
+        return pa.array(values, pa.int64() if whole else pa.float64() if number else None)
+
+    pyarrow.parquet.write_table(pa.table({name: typed(values) for name, values in columns.items()}), path)
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Markdown, a line per setting; the best PSNR and SSIM of each problem are bold."""
-    lines = [
-        "| operator | σ_y | sampler | PSNR, dB | SSIM | residual | residual/σ_y | forwards | backwards | s/picture | n |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    """Markdown, a line per setting: mean ± standard error (KID ± std over subsets); the best of each problem are bold."""
+    rows = list(rows)
+    measures = [m for m in MEASURES if any(row.get(m[1]) is not None for row in rows) or m[1] in ("psnr", "ssim", "residual")]
+    heads = ["operator", "σ_y", "sampler", *(m[0] for m in measures), "residual/σ_y", "forwards", "backwards", "s/picture", "n"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     groups = defaultdict(list)
     for row in rows:
         groups[row["operator"], row["sigma_y"]].append(row)
     for (operator, sigma_y), members in groups.items():
         first = members[0]
-        lines.append(
-            f"| {operator} | {sigma_y:g} | *pseudo-inverse* | {_number(first['psnr_measurement'], 2)} | "
-            f"{_number(first['ssim_measurement'], 3)} | | | | | | {first['n']} |"
-        )
-        best = {key: max((row[key] for row in members if row[key] is not None), default=None) for key in ("psnr", "ssim")}
+        start = [
+            _number(first.get(f"{key}_measurement"), digits) if key in ("psnr", "ssim") else ""
+            for _, key, _, _, digits in measures
+        ]
+        lines.append(f"| {operator} | {sigma_y:g} | *pseudo-inverse* | {' | '.join(start)} | | | | | {first['n']} |")
+        best = {
+            key: pick(values)
+            for key, pick in (("psnr", max), ("ssim", max), ("lpips", min), ("kid", min))
+            if (values := [row[key] for row in members if row.get(key) is not None])
+        }
         for row in members:
-            cells = {}
-            for key, digits in (("psnr", 2), ("ssim", 3)):
-                text = _number(row[key], digits)
-                if row[f"{key}_error"] is not None and key == "psnr":
-                    text += f" ± {row['psnr_error']:.2f}"
-                cells[key] = f"**{text}**" if row[key] is not None and row[key] == best[key] else text
+            cells = []
+            for _, key, error, factor, digits in measures:
+                value, spread = row.get(key), row.get(error)
+                text = _number(value, digits, factor) + ("" if spread is None else f" ± {_number(spread, digits, factor)}")
+                cells.append(f"**{text}**" if value is not None and value == best.get(key) else text)
             ratio = _number(row["residual"] / sigma_y, 2) if sigma_y and row["residual"] is not None else ""
             count = f"{row['n']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
-            lines.append(
-                f"| | | {row['sampler']} | {cells['psnr']} | {cells['ssim']} | {_number(row['residual'], 4)} | {ratio} | "
-                f"{_number(row['nfe'], 0)} | {_number(row['backward'], 0)} | {_number(row['seconds'], 2)} | {count} |"
-            )
+            costs = (_number(row["nfe"], 0), _number(row["backward"], 0), _number(row["seconds"], 2))
+            lines.append(f"| | | {row['sampler']} | {' | '.join(cells)} | {ratio} | {' | '.join(costs)} | {count} |")
     return "\n".join(lines) + "\n"
+
+
+def explained(rows: Sequence[Row], notes: Sequence[str]) -> str:
+    """What the table's figures are, in a list below it."""
+    lines = [
+        "mean ± standard error over n pictures and seeds",
+        "PSNR and SSIM (Gaussian window of 11): values clipped to [0, 1], data range 1",
+    ]
+    if any(note.startswith(("LPIPS", "KID")) for note in notes):
+        lines.append("LPIPS and KID: of 8-bit pictures; less is better")
+    sizes = sorted({(row["kid_subset_size"], row["kid_subsets"]) for row in rows if row.get("kid") is not None})
+    for size, subsets in sizes:
+        lines.append(f"KID: against the pictures' own truths; mean ± std over {subsets} subsets of {size}")
+    return "".join(f"- {line}\n" for line in [*lines, *notes])
 
 
 def sheet(done: Sequence[Row], members: Sequence[Row], shown: Sequence[bench.Picture], folder: Path) -> Image.Image:
@@ -97,31 +185,38 @@ def sheet(done: Sequence[Row], members: Sequence[Row], shown: Sequence[bench.Pic
 
 
 def budget_plot(members: Sequence[Row], title: str, path: Path) -> None:
-    """PSNR against forwards + 2 x backwards of the network; settings of one sampler are joined by a line."""
+    """PSNR, SSIM and (where known) LPIPS against forwards + 2 x backwards; a line joins the settings of one sampler."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    by_name = defaultdict(list)
-    for row in members:
-        if row["psnr"] is not None:
-            by_name[row["sampler"].partition(":")[0]].append(
-                (row["nfe"] + 2 * row["backward"], row["psnr"], row["psnr_error"] or 0)
-            )
-    for k, (name, points) in enumerate(by_name.items()):
-        x, y, error = zip(*sorted(points), strict=True)
-        axes.errorbar(x, y, error, marker="os^Dv<>pP*Xh"[k % 12], markersize=5, linewidth=1, capsize=2, label=name)
-    axes.axhline(members[0]["psnr_measurement"], color="grey", linestyle=":", label="pseudo-inverse")
-    axes.set(xscale="log", xlabel="budget: forwards + 2 × backwards", ylabel="PSNR, dB", title=title)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ScalarFormatter())
-    axes.legend(fontsize=7, ncols=2)
+    shown = [m for m in MEASURES[:3] if any(row.get(m[1]) is not None for row in members)]
+    if not shown:
+        return
+    figure = Figure(figsize=(5 * len(shown), 4), layout="constrained")
+    names = list(dict.fromkeys(row["sampler"].partition(":")[0] for row in members))
+    for axes, (heading, key, spread, _, _) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for k, name in enumerate(names):
+            points = [
+                (row["nfe"] + 2 * row["backward"], row[key], row.get(spread) or 0)
+                for row in members
+                if row["sampler"].partition(":")[0] == name and row.get(key) is not None
+            ]
+            if points:
+                x, y, error = zip(*sorted(points), strict=True)
+                marker = "os^Dv<>pP*Xh"[k % 12]
+                axes.errorbar(x, y, error, marker=marker, markersize=5, linewidth=1, capsize=2, label=name, color=f"C{k}")
+        if (start := members[0].get(f"{key}_measurement")) is not None:
+            axes.axhline(start, color="grey", linestyle=":", label="pseudo-inverse")
+        axes.set(xscale="log", xlabel="budget: forwards + 2 × backwards", ylabel=heading)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(ScalarFormatter())
+    figure.suptitle(title)
+    figure.axes[0].legend(fontsize=7, ncols=2)
     figure.savefig(path, dpi=110)
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "n/a" if value is None else f"{value:.{digits}f}"
+def _number(value: float | None, digits: int, factor: float = 1) -> str:
+    return "n/a" if value is None else f"{value * factor:.{digits}f}"
 
 
 def _slug(text: str) -> str:

@@ -1,15 +1,21 @@
 """The benchmark: nothing is counted twice, nothing depends on batching, and every row can be run again."""
 
+import csv
+import importlib.util
+import io
 import json
+import tomllib
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
-from redgui import bench, cli, knobs, operators, presets, priors, report
-from redgui.bench import BenchError
+from redgui import bench, cli, knobs, operators, perceptual, presets, priors, report
+from redgui.bench import BenchError, loop, run
 from redgui.errors import RedguiError
 from redgui.priors import Prior
 from redgui.samplers import SAMPLERS, RedDiff
@@ -33,10 +39,6 @@ def figures(rows):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-def one_by_one(folder):
-    return sorted(((row["key"], row["psnr"]) for row in bench.read(folder)), key=str)
-
-
 def test_a_killed_run_goes_on_where_it_was(prior, shown, tmp_path):
     asked = (["inpaint", "denoise"], ["reddiff:steps=3", "ddrm:steps=2"])
     whole = bench.bench(shown, prior, *asked, sigmas_y=(0, 0.1), out=tmp_path / "whole", batch=2)
@@ -54,7 +56,6 @@ def test_a_killed_run_goes_on_where_it_was(prior, shown, tmp_path):
     before = len(bench.read(tmp_path / "cut"))
     assert 0 < before < 40
     lines.write_text(lines.read_text() + '{"key": "a line that was being wri')
-    lines.write_text(lines.read_text() + "\n")
     counted = []
     again = bench.bench(
         shown, prior, *asked, sigmas_y=(0, 0.1), out=tmp_path / "cut", batch=2, watch=lambda d, t, w: counted.append((d, t))
@@ -76,17 +77,19 @@ def test_a_row_does_not_depend_on_the_batch(batch, prior, shown, tmp_path):
     assert [row["psnr"] for row in rows] == pytest.approx([row["psnr"] for row in alone], abs=1e-4)
 
 
-def test_processes_share_the_jobs_out(prior, shown, tmp_path, monkeypatch):
-    asked = (["inpaint"], ["reddiff:steps=3", "ddrm:steps=2"])
-    whole = bench.bench(shown, prior, *asked, out=tmp_path / "one", batch=1)
-    monkeypatch.setattr(bench, "_wait", lambda world: None)
-    for rank in (1, 0):
-        monkeypatch.setattr(bench, "_processes", lambda rank=rank: (rank, 2))
-        rows = bench.bench(shown, prior, *asked, out=tmp_path / "two", batch=1)
-        if rank == 1:
-            assert 0 < len(bench.read(tmp_path / "two")) < 10
-    assert one_by_one(tmp_path / "one") == one_by_one(tmp_path / "two")
-    assert figures(rows) == figures(whole)
+def test_what_is_run_again_is_run_in_the_batch_that_it_was_in(prior, shown, tmp_path, monkeypatch):
+    # A batched convolution rounds differently in another batch, so that rows would depend on where a run was cut.
+    batches = []
+    monkeypatch.setattr(loop, "run", lambda prior, part: batches.append([job.index for job in part]) or run(prior, part))
+    bench.bench(shown, prior, ["denoise"], ["ddrm:steps=2"], batch=3, out=tmp_path)
+    assert batches == [[0, 1, 2], [3, 4]]
+    rows = (tmp_path / "rows-0.jsonl").read_text().splitlines(keepends=True)
+    left = "".join(rows[:1] + rows[2:])[:-1]  # one is lost, and the last has no end: it may be half a line
+    (tmp_path / "rows-0.jsonl").write_text(left)
+    bench.bench(shown, prior, ["denoise"], ["ddrm:steps=2"], batch=3, out=tmp_path)
+    assert batches[2:] == [[0, 1, 2], [3, 4]]
+    again = (tmp_path / "rows-0.jsonl").read_text().splitlines()
+    assert [json.loads(line)["index"] for line in again] == [0, 2, 3, 1, 4], "and is not counted twice"
 
 
 def test_every_row_carries_its_record(prior, shown, tmp_path):
@@ -104,7 +107,9 @@ def test_means_and_standard_errors(prior, shown, tmp_path):
     each = [r["psnr"] for r in bench.read(tmp_path)]
     assert len(each) == row["n"] == 10
     assert row["psnr"] == pytest.approx(np.mean(each))
-    assert row["psnr_error"] == pytest.approx(np.std(each, ddof=1) / 10**0.5)
+    for key in ("psnr", "ssim", "residual"):
+        spread = np.std([r[key] for r in bench.read(tmp_path)], ddof=1)
+        assert row[f"{key}_error"] == pytest.approx(spread / 10**0.5)
     assert len({r["seed"] for r in bench.read(tmp_path)}) == 10, "noise of its own for every picture and repetition"
     assert row["nfe"] == 3
     assert row["backward"] == 0
@@ -167,13 +172,90 @@ def test_command_line(tmp_path, capsys):
     ]  # fmt: skip
     table = (tmp_path / "table.md").read_text()
     assert table.count("pseudo-inverse") == 4
+    assert "± " in table
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + len(rows)
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        each = list(csv.DictReader(file))
+    assert len(each) == 2 * len(rows)
+    assert {json.loads(row["record"])["sampler"]["name"] for row in each} == {"reddiff", "ddrm"}
     sheet = Image.open(tmp_path / "sheet-inpaint-0.1.png")
     assert sheet.size == (report.LABEL + 2 * (report.TILE + 2), 4 * (report.TILE + 2))
     assert (tmp_path / "budget-hdr-0.png").stat().st_size > 5000
     for wrong in (["--limit", "0"], ["--operators", "nope"], ["--samplers", "nope"], ["--images", str(tmp_path / "nope")]):
         assert cli.main([*command, *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_parquet_has_what_the_csv_has_with_types_and_records(prior, shown, tmp_path):
+    asked = (["denoise"], ["reddiff:steps=2", "ddrm:steps=2"])
+    each = bench.finished(shown, prior, *asked, sigmas_y=[0.1], out=tmp_path)
+    each[0] = {k: v for k, v in each[0].items() if k not in report.bench.rows.MEANS} | {"error": "left the finite numbers"}
+    rows = bench.summarise(each)
+    report.write(rows, shown, tmp_path, each=each, parquet=True)
+    for name, wanted in (("results", rows), ("rows", each)):
+        found = parquet.read_table(tmp_path / f"{name}.parquet")
+        with (tmp_path / f"{name}.csv").open(newline="") as file:
+            texts = list(csv.DictReader(file))
+        assert found.column_names == list(texts[0])
+        for row, text, original in zip(found.to_pylist(), texts, wanted, strict=True):
+            assert {k: "" if v is None else str(v) for k, v in row.items()} == text
+            record = original.get("record")
+            assert row | {"record": record} == dict.fromkeys(row) | original | {"record": record}
+    assert str(found.schema.field("psnr").type) == "double"
+    assert str(found.schema.field("nfe").type) == "int64"
+    by_name = {picture.name: picture for picture in shown}
+    last = found.to_pylist()[-1]
+    record = bench.record_of({"record": json.loads(last["record"])}, by_name[last["picture"]])
+    *_, step = record.replay(prior)
+    assert step.psnr == pytest.approx(last["psnr"], abs=0.2)
+
+
+def test_parquet_without_pyarrow_is_refused_before_anything_runs(tmp_path, capsys, monkeypatch):
+    original = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "pyarrow" else original(name, *more))
+    command = [
+        "bench",
+        "--limit",
+        "1",
+        "--prior",
+        f"gaussian:size={SIDE}",
+        "--samplers",
+        "ddrm:steps=2",
+        "--out",
+        str(tmp_path / "b"),
+    ]
+    assert cli.main([*command, "--parquet"]) == 2
+    assert 'pip install "pyarrow>=' in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+    assert cli.main(command) == 0
+    assert 'pip install "pyarrow>=' in capsys.readouterr().out, "what was left out is said"
+    assert not list((tmp_path / "b").glob("*.parquet"))
+    assert 'pip install "pyarrow>=' in (tmp_path / "b" / "table.md").read_text()
+    assert cli.main([*command, "--no-parquet"]) == 0
+    assert report.PARQUET not in capsys.readouterr().out
+
+
+def test_the_extras_are_pinned_as_the_messages_say_and_not_installed_by_default():
+    root = Path(__file__).resolve().parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert f'pip install "{extras["parquet"][0]}"' in report.PARQUET
+    assert f'pip install "{extras["metrics"][0]}"' == perceptual.PIP
+    assert extras["parquet"][0] in (root / "tests" / "requirements.txt").read_text().splitlines()
+    default = (root / "requirements.txt").read_text()
+    assert "pyarrow" not in default
+    assert "torchmetrics" not in default
+
+
+def test_the_time_left_is_that_of_this_run_alone(monkeypatch):
+    page = io.StringIO()
+    monkeypatch.setattr(cli.sys, "stderr", page)
+    with cli.JobsBar() as bar:
+        bar(900, 1000, "ddrm")  # 900 were there before
+        bar.bar.start_t -= 50
+        bar(950, 1000, "ddrm")
+        assert bar.bar.format_dict["initial"] == 900
+        assert "95%" in str(bar.bar)
+        assert "<00:5" in str(bar.bar).replace("00:49", "00:50"), "50 in 50 seconds, 50 are left"
 
 
 def test_presets_know_about_noise(monkeypatch):

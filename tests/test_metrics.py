@@ -1,5 +1,6 @@
 """Metrics against scikit-image with the settings that the module states."""
 
+import importlib.util
 import sys
 import types
 
@@ -68,7 +69,7 @@ def test_the_residual_of_pure_noise_is_sigma_y_whatever_the_holes():
 @pytest.fixture
 def without_lpips(monkeypatch):
     """A machine that has none of what LPIPS needs, and a look at it that is taken anew."""
-    monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     metrics.lpips.cache_clear()
     yield
     metrics.lpips.cache_clear()
@@ -82,7 +83,7 @@ def test_lpips_is_missing_and_not_replaced(without_lpips, offline):
 def test_lpips_needs_weights_on_disk_and_fetches_none(monkeypatch, tmp_path, offline):
     models = types.ModuleType("torchvision.models")
     models.AlexNet_Weights = types.SimpleNamespace(IMAGENET1K_V1=types.SimpleNamespace(url="https://example.org/alexnet-1.pth"))
-    monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
     monkeypatch.setitem(sys.modules, "torchvision.models", models)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))

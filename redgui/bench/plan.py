@@ -1,0 +1,121 @@
+"""What is to be run: pictures, jobs, and the batches that jobs are solved in."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from redgui import api, images, knobs, operators, presets
+from redgui.errors import RedguiError
+from redgui.operators import Operator
+from redgui.priors import Prior
+from redgui.samplers import SAMPLERS, Sampler
+
+SHOWN = 8  # pictures on a contact sheet
+
+
+class BenchError(RedguiError):
+    """A benchmark that cannot be run; the message says why."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A ground truth, (1, 3, h, w) in [-1, 1]."""
+
+    name: str
+    x: Tensor
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(images.to_uint8(self.x).tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture under one setting."""
+
+    picture: Picture
+    index: int  # of the picture
+    H: Operator
+    sampler: Sampler
+    sigma_y: float
+    seed: int
+    particles: int
+
+    def key(self, prior: Prior) -> str:
+        """Names everything that the result depends on (but the machine)."""
+        parts = [self.picture.digest, prior.name, prior.precision, prior.device.type, self.sigma_y, self.seed, self.particles]
+        for thing in (self.H, self.sampler):
+            parts += [thing.name, sorted(knobs.values(thing).items())]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def pictures(source: str | Path, h: int, w: int, limit: int | None = None) -> list[Picture]:
+    """The pictures of a folder, of a zip (its `val/` where it has one), or the bundled `examples`, fitted to h x w, by name.
+
+    Raises ImageError, or BenchError when there are none.
+    """
+    path = Path(source)
+    if path.suffix.lower() == ".zip":
+        try:
+            with zipfile.ZipFile(path) as pack:
+                names = sorted(n for n in pack.namelist() if Path(n).suffix.lower() in images.SUFFIXES)
+                names = ([n for n in names if n.startswith("val/")] or names)[:limit]
+                found = [Picture(Path(n).stem, images.load(pack.read(n), h, w)) for n in names]
+        except (OSError, zipfile.BadZipFile) as error:
+            raise BenchError(f"{path} cannot be read as a zip of pictures: {error}.") from None
+    else:
+        files = images.folder(api.EXAMPLES if str(source) == "examples" else path)[:limit]
+        found = [Picture(p.stem, images.load(p, h, w)) for p in files]
+    if not found:
+        raise BenchError(f"{source} holds no pictures; give a folder, a zip, or 'examples'.")
+    return found
+
+
+def jobs(
+    shown: Sequence[Picture],
+    operator_specs: Sequence[str],
+    sampler_specs: Sequence[str | Sampler],
+    sigmas_y: Sequence[float] = (0.0,),
+    seeds: int = 1,
+    particles: int | None = None,
+) -> Iterator[Job]:
+    """All that fit together, a setting at a time. `all` is every sampler; knobs that a text does not name are the presets'.
+
+    Every picture has noise of its own: picture k in repetition r has the seed 100000 r + k.
+    """
+    h, w = shown[0].x.shape[-2:]
+    specs = [cls.name for cls in SAMPLERS] if list(sampler_specs) == ["all"] else sampler_specs
+    for operator_spec in operator_specs:
+        H = operators.build(operator_spec)
+        H.check_size(h, w)
+        for sigma_y in sigmas_y:
+            made = (spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, sigma_y) for spec in specs)
+            for sampler in dict.fromkeys(made):
+                if not sampler.accepts(H):
+                    continue
+                many = particles or presets.particles(sampler, H)
+                for r in range(seeds):
+                    for k, picture in enumerate(shown):
+                        yield Job(picture, k, H, sampler, sigma_y, 100_000 * r + k, many)
+
+
+def batches(wanted: Mapping[str, Job], size: int) -> list[list[str]]:
+    """The keys of the jobs in batches of one setting: of `size`, or one at a time where the sampler couples its batch.
+
+    They follow from what is asked for alone, not from what is done or by how many: a batched convolution rounds differently
+    in another batch, so the same batches are what makes the same rows.
+    """
+    settings: dict[tuple, list[str]] = {}
+    for key, job in wanted.items():
+        settings.setdefault((job.H, job.sampler, job.sigma_y, job.particles), []).append(key)
+    found = []
+    for (_, sampler, _, _), keys in settings.items():
+        step = 1 if sampler.coupled else size
+        found += [keys[k : k + step] for k in range(0, len(keys), step)]
+    return found
