@@ -12,10 +12,10 @@ from redgui.ui import hosting  # first: where GPUs are lent, its package wants t
 import gradio as gr  # isort: skip
 
 from redgui import priors
-from redgui.ui import gallery
+from redgui.ui import gallery, line
 from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
-from redgui.ui.components import STYLES, run_keeper
+from redgui.ui.components import STYLES, place_teller, run_keeper
 from redgui.ui.endpoints import add_endpoints
 from redgui.ui.history import history_tab
 from redgui.ui.learn import learn_tab
@@ -39,6 +39,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
         keeper = run_keeper("keeper", elem_classes="rg-off")
+        actions.place = place_teller("place", elem_classes="rg-off")
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
                 cards = gallery.task_strip()
@@ -68,7 +69,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
         demo.unload(actions.leave)
         add_endpoints(actions)
-    demo.queue(max_size=32, default_concurrency_limit=8)
+    demo.queue(max_size=32, default_concurrency_limit=8)  # runs pass it at once, and wait in a line of our own
     demo.actions = actions  # for those who look after the app: tests and the warm-up
     return demo
 
@@ -83,6 +84,7 @@ def launch(demo: gr.Blocks, **options: Any) -> Any:
         run_history=False,
         enable_monitoring=False,
         max_file_size="40mb",
+        max_threads=line.MOST + 40,  # an event that waits in line needs none, but counts as one
         show_error=True,
         quiet=True,
     )

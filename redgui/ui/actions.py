@@ -1,7 +1,7 @@
 """What the Restore tab does on an event: from a handler's values to problems, runs and the components' values."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -16,6 +16,7 @@ from redgui.record import Record
 from redgui.samplers import RedDiff, Sampler
 from redgui.ui import away, components, controls, views
 from redgui.ui.controls import Controls, Setting, one_of
+from redgui.ui.line import Line
 from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session, Sessions
@@ -24,6 +25,7 @@ from redgui.ui.uploads import uploaded
 Values = Mapping[Any, Any]
 HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
 WAITING = "Waiting for a free place…"
+BROKE = "The run broke off on the server. Press Run to start anew."
 SECONDS_ALLOWED = 3600.0  # of one run, so that one whose page is gone for good ends
 
 
@@ -53,12 +55,14 @@ class Actions:
     result: Any
     film: Any
     outcome: list[Any]  # what a run shows itself in
+    place: Any  # passes a page's place in line on to what waits there
+    in_turn: Callable[[Any], Any]  # a handler that streams a run, as it is registered
     running: dict[str, Any]  # how the events of a run are registered
     over: tuple[Any, ...]  # the events at the end of a run
 
     def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
         self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
-        self.sessions = Sessions()
+        self.sessions, self.line = Sessions(), Line()
         self.examples_paths = images.folder(api.EXAMPLES)
 
     # ---- from values to the things they stand for
@@ -285,10 +289,10 @@ class Actions:
         """Stop, within one iteration."""
         self.sessions.of(request.session_hash).stop()
 
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
+    def broke(self, request: gr.Request, message: str = BROKE) -> tuple[Any, ...]:
+        """The server failed, and a toast says how (or the run is refused): the page must not stay locked."""
         session = self.sessions.of(request.session_hash)
-        return (views.blank(session.runs, "error", "The run broke off on the server. Press Run to start anew."), *idle())
+        return (views.blank(session.runs, "error", message), *idle())
 
     def _play(self, session: Session) -> Iterator[tuple[Any, ...]]:
         run, number = session.run, session.runs

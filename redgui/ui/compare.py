@@ -17,6 +17,7 @@ from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui import away, components, hosting, scoreboard, views
 from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
 from redgui.ui.controls import set_to
+from redgui.ui.line import in_turn
 from redgui.ui.outcome import wrong
 from redgui.ui.race import Comparison, Contestant, Race, within
 from redgui.ui.restore import QUIET, SPOKEN
@@ -25,6 +26,7 @@ from redgui.ui.scoreboard import Scoreboard
 from redgui.ui.sessions import Session
 
 Values = Mapping[Any, Any]
+BROKE = "The comparison broke off on the server. Press Compare to start anew."
 HZ = 6.0  # updates a second of the whole page, each with the tiles that have changed
 SETTINGS = 4  # of one sampler that can be added
 COUNTING = "Counting what a step of each costs…"
@@ -155,10 +157,9 @@ class CompareActions:
         if race is not None:
             race.stop(_key(event) or "")
 
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
+    def broke(self, request: gr.Request, message: str = BROKE) -> tuple[Any, ...]:
+        """The server failed, and a toast says how (or it is refused): the page must not stay locked."""
         number = self.page(request)[1].number
-        message = "The comparison broke off on the server. Press Compare to start anew."
         return scoreboard.blank(number, "error", message), *_buttons(False)
 
     def open_in_restore(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
@@ -293,8 +294,10 @@ def _wire(c: CompareActions, tab: gr.Tab, everything: set[Any]) -> None:
     c.add.click(c.add_setting, inputs, c.chosen, **SPOKEN)
     c.chosen.delete(c.remove_setting, inputs, c.chosen, **QUIET)
     outcome = [c.race, c.run, c.stop]
-    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
-    started = c.run.click(c.get_ready, inputs, outcome, **QUIET).then(c.start, inputs, outcome, **running)
+    running: dict[str, Any] = SPOKEN | dict(outputs=[*outcome, c.actions.place], trigger_mode="once")
+    asked = dict(sessions=c.actions.sessions, asked=lambda session: session.comparison, refused=c.broke, outputs=outcome)
+    start = in_turn(c.actions.line, c.start, **asked)
+    started = c.run.click(c.get_ready, inputs, outcome, **QUIET).then(start, inputs, **running)
     started.failure(c.broke, None, outcome, **QUIET)
     c.stop.click(c.halt, None, None, **QUIET)
     c.race.stop(c.halt_one, None, None, **QUIET)

@@ -11,6 +11,7 @@ from redgui.errors import RedguiError
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui import away, components, hosting, particle_board, views
 from redgui.ui.actions import SECONDS_ALLOWED, WAITING, Actions
+from redgui.ui.line import in_turn
 from redgui.ui.outcome import wrong
 from redgui.ui.particle_board import ParticleBoard, Particles
 from redgui.ui.restore import QUIET, SPOKEN
@@ -18,6 +19,7 @@ from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session
 
 Values = Mapping[Any, Any]
+BROKE = "The run broke off on the server. Press Run to start anew."
 HZ = 4.0  # updates a second, each with every particle
 COUNT = 8, 2, 16  # particles: at first, least, most
 SEEKERS = ("reddiff", "vml-map", "sitcom")  # they end at one likely picture each
@@ -127,9 +129,8 @@ class ParticleActions:
         """Stop, within one iteration."""
         self.page(request)[1].stop()
 
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
-        message = "The run broke off on the server. Press Run to start anew."
+    def broke(self, request: gr.Request, message: str = BROKE) -> tuple[Any, ...]:
+        """The server failed, and a toast says how (or it is refused): the page must not stay locked."""
         return particle_board.blank(self.page(request)[1].number, "error", message), *_buttons(False)
 
     def _count(self, values: Values) -> int:
@@ -171,8 +172,10 @@ def particles_tab(actions: Actions, tab: gr.Tab, everything: set[Any]) -> Partic
     tab.select(p.open_tab, inputs, [p.preview, p.sampler, p.note], **QUIET)
     p.sampler.input(p.describe, p.sampler, p.note, **QUIET)
     outcome = [p.view, p.run, p.stop]
-    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
-    started = p.run.click(p.get_ready, inputs, outcome, **QUIET).then(p.start, inputs, outcome, **running)
+    running: dict[str, Any] = SPOKEN | dict(outputs=[*outcome, actions.place], trigger_mode="once")
+    asked = dict(sessions=actions.sessions, asked=lambda session: session.particles, refused=p.broke, outputs=outcome)
+    start = in_turn(actions.line, p.start, **asked)
+    started = p.run.click(p.get_ready, inputs, outcome, **QUIET).then(start, inputs, **running)
     started.failure(p.broke, None, outcome, **QUIET)
     p.stop.click(p.halt, None, None, **QUIET)
     return p

@@ -3,6 +3,7 @@
 This file lays out and wires; what happens on an event is in `redgui.ui.actions`.
 """
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui import components, controls, hosting
 from redgui.ui.actions import Actions
 from redgui.ui.controls import SETTING, Controls, Setting
+from redgui.ui.line import in_turn
 
 # Events that only look after the page. Values come as the browser sent them: gradio's own checks of numbers and pictures
 # fail unseen outside of its queue, those of `knobs` and `images` say what is wrong.
@@ -161,9 +163,10 @@ def _wire(a: Actions) -> None:
 
     # the run
     outcome = [a.live, a.result, a.film, a.run, a.stop, a.resume]
-    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
-    started = a.run.click(a.get_ready, everything, outcome, **QUIET).then(a.start, everything, outcome, **running)
-    went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.go_on, everything, outcome, **running)
+    running: dict[str, Any] = SPOKEN | dict(outputs=[*outcome, a.place], trigger_mode="once")
+    a.in_turn = partial(in_turn, a.line, sessions=a.sessions, asked=lambda session: session, refused=a.broke, outputs=outcome)
+    started = a.run.click(a.get_ready, everything, outcome, **QUIET).then(a.in_turn(a.start), everything, **running)
+    went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.in_turn(a.go_on), everything, **running)
     for event in (started, went_on):
         event.failure(a.broke, None, outcome, **QUIET)
     a.outcome, a.running, a.over = (

@@ -78,6 +78,11 @@ class Run:
         return {name: list(column) for name, column in zip(SERIES, columns, strict=True)}
 
     @property
+    def progress(self) -> float:
+        """The share of the steps asked for that has been made, 0 to 1."""
+        return 0.0 if self.last is None else min(1.0, (self.last.i + 1) / self.last.n)
+
+    @property
     def finished(self) -> bool:
         """Whether all steps that were asked for have been made."""
         return self.last is not None and self.last.i + 1 >= self.last.n

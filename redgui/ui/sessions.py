@@ -34,6 +34,13 @@ class Session:
     opened: Record | None = None  # the record whose settings were taken last
     kept: tuple[Run | None, str, int] = (None, "", 0)  # the run that the browser keeps, its key there, and its steps so far
     seen: float = field(default_factory=time.monotonic)
+    gone: bool = False  # the page is closed
+
+    @property
+    def progress(self) -> float | None:
+        """The share of the run in progress that has been made; None where nothing is played."""
+        run = self.run  # which another thread may put aside
+        return run.progress if run is not None and run.playing else None
 
     def stop(self) -> None:
         """Stops the run in progress, or the one that waits for its turn."""
@@ -50,12 +57,14 @@ class Sessions:
         self._lock = threading.Lock()
 
     def of(self, key: str | None) -> Session:
-        """The session of a page, made on first sight."""
+        """The session of a page, made on first sight; who does not say which page it is has one for this call alone."""
+        if not key:
+            return Session()
         now = time.monotonic()
         with self._lock:
             if len(self._sessions) > MOST or any(now - s.seen > KEEP_SECONDS for s in self._sessions.values()):
                 self._forget(now)
-            session = self._sessions.setdefault(key or "", Session())
+            session = self._sessions.setdefault(key, Session())
             session.seen = now
             return session
 
@@ -64,6 +73,7 @@ class Sessions:
         with self._lock:
             session = self._sessions.pop(key or "", None)
         if session is not None:
+            session.gone = True
             session.stop()
             session.comparison.stop()
             session.sweeping.stop()

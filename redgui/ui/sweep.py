@@ -15,6 +15,7 @@ from redgui.sweep import Grid, Sweep, Sweeping, axis, suggest, sweepable
 from redgui.ui import away_sweep, components, hosting, sweep_board, views
 from redgui.ui.actions import HZ, SECONDS_ALLOWED, WAITING, Actions
 from redgui.ui.controls import set_to
+from redgui.ui.line import in_turn
 from redgui.ui.outcome import wrong
 from redgui.ui.restore import QUIET, SPOKEN
 from redgui.ui.runs import newest
@@ -22,6 +23,7 @@ from redgui.ui.sessions import Session
 from redgui.ui.sweep_board import SweepBoard
 
 Values = Mapping[Any, Any]
+BROKE = "The sweep broke off on the server. Press Sweep to start anew."
 SIDES = ("rows", "columns")
 ABLATION = ("lr", "lam")  # of the paper, on a 3 x 3 grid
 WEIGHTINGS = ("weighting", "lam")
@@ -151,10 +153,9 @@ class SweepActions:
         """Stop all cells, within one iteration."""
         self.page(request)[1].stop()
 
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
+    def broke(self, request: gr.Request, message: str = BROKE) -> tuple[Any, ...]:
+        """The server failed, and a toast says how (or it is refused): the page must not stay locked."""
         number = self.page(request)[1].number
-        message = "The sweep broke off on the server. Press Sweep to start anew."
         return sweep_board.blank(number, "error", message), *_buttons(False)
 
     def take_to_restore(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
@@ -293,8 +294,10 @@ def _wire(s: SweepActions, tab: gr.Tab, everything: set[Any], presets: Mapping[A
     for side in SIDES:
         s.values[side].change(s.describe, inputs, s.note, **describing)  # `input` misses a text pasted over the page's own
     outcome = [s.view, s.run, s.stop]
-    running: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
-    started = s.run.click(s.get_ready, inputs, outcome, **QUIET).then(s.start, inputs, outcome, **running)
+    running: dict[str, Any] = SPOKEN | dict(outputs=[*outcome, s.actions.place], trigger_mode="once")
+    asked = dict(sessions=s.actions.sessions, asked=lambda session: session.sweeping, refused=s.broke, outputs=outcome)
+    start = in_turn(s.actions.line, s.start, **asked)
+    started = s.run.click(s.get_ready, inputs, outcome, **QUIET).then(start, inputs, **running)
     started.failure(s.broke, None, outcome, **QUIET)
     s.stop.click(s.halt, None, None, **QUIET)
     tuned = [part for group in s.actions.samplers.values() for part in group]
