@@ -2,10 +2,14 @@
 
 import os
 import threading
+from functools import partial
 from typing import Any
 
 # Before gradio is imported: no analytics and no look-up of versions, so the app works with the network cut off.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# Nor statistics of events, which gradio computes anew from the last 10,000 after each, for a monitor that is off here.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 
 from redgui.ui import hosting  # first: where GPUs are lent, its package wants to be there before CUDA is
 
@@ -68,6 +72,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         loaded = demo.load(actions.load_page, everything, page, **QUIET)
         loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
         demo.unload(actions.leave)
+        actions.sessions.forget = partial(forget, demo)
         add_endpoints(actions)
     demo.queue(max_size=32, default_concurrency_limit=8)  # runs pass it at once, and wait in a line of our own
     demo.actions = actions  # for those who look after the app: tests and the warm-up
@@ -84,6 +89,7 @@ def launch(demo: gr.Blocks, **options: Any) -> Any:
         run_history=False,
         enable_monitoring=False,
         max_file_size="40mb",
+        state_session_capacity=256,  # pages of which gradio keeps what they show; one more only loses what nobody reads
         max_threads=line.MOST + 40,  # an event that waits in line needs none, but counts as one
         show_error=True,
         quiet=True,
@@ -101,6 +107,14 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500", block_title_text_color="*neutral_700",
         block_label_text_color="*neutral_600",
     )  # fmt: skip
+
+
+def forget(demo: gr.Blocks, key: str) -> None:
+    """Gradio itself keeps all that a page has shown, a person's pictures too: a megabyte a page, with no end but a count."""
+    kept = getattr(demo, "state_holder", None)  # there once it is served
+    if kept is not None:
+        kept.session_data.pop(key, None)
+        kept.time_last_used.pop(key, None)
 
 
 def warm_up(actions: Actions) -> None:

@@ -15,12 +15,12 @@ from redgui.problem import Problem
 from redgui.record import Record
 from redgui.samplers import RedDiff, Sampler
 from redgui.ui import away, components, controls, views
-from redgui.ui.controls import Controls, Setting, one_of
+from redgui.ui.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.line import Line
 from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session, Sessions
-from redgui.ui.uploads import uploaded
+from redgui.ui.uploads import same, uploaded
 
 Values = Mapping[Any, Any]
 HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
@@ -274,6 +274,10 @@ class Actions:
         if session.run is None or session.run.last is None:
             yield (views.blank(session.runs, "error", "There is no run to go on with; press Run."), *idle())
             return
+        if not same(session.run.source, self.source(session)):
+            shown = ended(session.run, session.runs, "The picture is another one now; press Run to restore it.")
+            yield (*shown[:-1], gr.update(interactive=False))
+            return
         try:
             sampler = self.build_sampler(values)
             if type(sampler) is type(session.run.sampler):
@@ -282,7 +286,8 @@ class Actions:
                 session.run.tune(knobs.build(type(sampler), {**knobs.values(sampler), **kept}))
         except RedguiError as error:
             gr.Warning(str(error))
-        session.run.extend(int(values[self.more] or 50))
+        more = values[self.more]
+        session.run.extend(int(more) if isinstance(more, (int, float)) and 0 < more < 10**4 else 50)
         yield from self._play(session)
 
     def halt(self, request: gr.Request) -> None:
@@ -359,7 +364,10 @@ class Actions:
         """Updates of the samplers' knobs to their presets, where a person has not chosen otherwise."""
         operator = values[self.operator]
         kind = self.operators[operator].parts.get("kind")
-        sigma_y = float(values[self.setting.parts["sigma_y"]] or 0.0)
+        try:
+            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.setting.parts["sigma_y"]], Setting.name)
+        except RedguiError:
+            sigma_y = session.tuned_for[2]  # a number that is being typed
         before, session.tuned_for = session.tuned_for, (operator, kind and values[kind], sigma_y)
         updates = []
         for sampler, group in self.samplers.items():

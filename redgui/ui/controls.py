@@ -52,6 +52,21 @@ class Controls:
         ]
 
 
+class Choices(dict[str, Controls]):
+    """The controls of operators or samplers by their names, which may be any JSON. A name that is none: KnobError."""
+
+    def __init__(self, what: str):
+        super().__init__()
+        self.what = what
+
+    def __getitem__(self, name: Any) -> Controls:
+        try:
+            return super().__getitem__(name)
+        except (KeyError, TypeError):  # TypeError: a list has no hash
+            listed = ", ".join(self)
+            raise knobs.KnobError(f"there is no {self.what} {str(name)[:40]!r}. Choose one of: {listed}.") from None
+
+
 def set_to(groups: Mapping[str, Controls], thing: Any) -> dict[Component, Any]:
     """The values that make the controls of its class build `thing`."""
     return {part: getattr(thing, name) for name, part in groups[thing.name].parts.items()}

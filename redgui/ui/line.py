@@ -214,6 +214,8 @@ def in_turn(
                     news = gr.skip()
         finally:
             line.leave(place)
+            if session.gone:
+                sessions.drop(request.session_hash)  # what this event has left behind since
 
     return served
 

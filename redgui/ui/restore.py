@@ -54,7 +54,7 @@ def _problem(a: Actions) -> None:
         [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator", filterable=False
     )
     a.mask = components.mask_editor(elem_id="mask")
-    a.operators, a.operator_groups = {}, {}
+    a.operators, a.operator_groups = controls.Choices("degradation"), {}
     for cls in OPERATORS:
         with controls.group(cls.name, cls is Inpaint) as group:
             a.operators[cls.name] = Controls(cls, controls.draw(cls, cls.name, {}))
@@ -88,7 +88,7 @@ def _sampler(a: Actions) -> None:
         filterable=False,
     )  # fmt: skip
     a.weights = components.weights_plot("weights")
-    a.samplers, a.sampler_groups = {}, {}
+    a.samplers, a.sampler_groups = controls.Choices("sampler"), {}
     for cls in SAMPLERS:
         with controls.group(cls.name, cls is RedDiff) as group:
             wanted = presets.preset(cls.name, "inpaint", "box")

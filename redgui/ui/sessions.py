@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -53,6 +54,7 @@ class Sessions:
     """Sessions by the hash that gradio gives to a page."""
 
     def __init__(self) -> None:
+        self.forget: Callable[[str], None] = lambda key: None  # what others keep for a page that is gone
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -78,6 +80,7 @@ class Sessions:
             session.comparison.stop()
             session.sweeping.stop()
             session.particles.stop()
+        self.forget(key or "")
 
     def __len__(self) -> int:
         return len(self._sessions)
