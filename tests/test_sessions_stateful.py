@@ -23,7 +23,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from redgui import priors
 from redgui.errors import RedguiError
@@ -133,9 +133,9 @@ class Page:
         return self.values[self.a.live] or {}
 
     def fire(self, block: Any, event: str, data: Any = None) -> None:
-        number = self.demo._id if block is None else block._id
+        number = None if block is None else block._id
         for fn in self.demo.fns.values():
-            if (number, event) in fn.targets and callable(fn.fn):
+            if callable(fn.fn) and any(e == event and number in (None, b) for b, e in fn.targets):
                 self.call(fn, data)
 
     def call(self, fn: Any, data: Any = None) -> None:
@@ -242,6 +242,11 @@ def app() -> gr.Blocks:
     return _demo[0]
 
 
+def some(of: Callable[[Page], Any]) -> Callable[[Any], bool]:
+    """Whether something is so at one page at least."""
+    return lambda people: any(of(page) for page in people.pages)
+
+
 class People(RuleBasedStateMachine):
     """Two pages, and all that the people at them can do."""
 
@@ -261,19 +266,22 @@ class People(RuleBasedStateMachine):
         assert len(self.a.sessions) == 0
         self.loop.close()
 
+    def one(self, k: int, of: Callable[[Page], Any]) -> Page:
+        """The page k, or where something is not so there the other."""
+        return self.pages[k] if of(self.pages[k]) else self.pages[1 - k]
+
     # ---- runs
 
+    @precondition(some(lambda page: page.enabled[page.a.run]))
     @rule(k=which)
     def run(self, k: int) -> None:
-        page = self.pages[k]
-        if page.enabled[self.a.run]:
-            page.press(self.a.run)
+        page = self.one(k, lambda page: page.enabled[self.a.run])
+        page.press(self.a.run)
 
+    @precondition(some(lambda page: page.enabled[page.a.resume]))
     @rule(k=which)
     def go_on(self, k: int) -> None:
-        page = self.pages[k]
-        if not page.enabled[self.a.resume]:
-            return
+        page = self.one(k, lambda page: page.enabled[self.a.resume])
         run = page.session.run
         mine, made = same(run.source, page.session.source), run.last.i + 1
         page.press(self.a.resume)
@@ -282,18 +290,16 @@ class People(RuleBasedStateMachine):
         assert page.session.run is run
         assert mine or run.last.i + 1 == made, "it went on with the run of another picture"
 
+    @precondition(some(lambda page: page.asks))
     @rule(k=which, steps=st.integers(1, 6))
     def iterate(self, k: int, steps: int) -> None:
-        page = self.pages[k]
-        if page.asks:
-            page.let(steps)
-            self.settle()
+        self.one(k, lambda page: page.asks).let(steps)
+        self.settle()
 
+    @precondition(some(lambda page: page.enabled[page.a.stop]))
     @rule(k=which)
     def stop(self, k: int) -> None:
-        page = self.pages[k]
-        if not page.enabled[self.a.stop]:
-            return
+        page = self.one(k, lambda page: page.enabled[self.a.stop])
         before = page.gate.answered if page.playing else None
         asked = page.asks
         page.press(self.a.stop)
@@ -305,9 +311,10 @@ class People(RuleBasedStateMachine):
         assert page.live["status"] in ("stopped", "error", "idle", "done")
         self.settle()
 
+    @precondition(some(lambda page: page.busy))
     @rule(k=which)
     def to_the_end(self, k: int) -> None:
-        self.finish(self.pages[k])
+        self.finish(self.one(k, lambda page: page.busy))
 
     def finish(self, page: Page) -> None:
         others = [other for other in self.pages if other is not page]
@@ -319,17 +326,17 @@ class People(RuleBasedStateMachine):
             page.let(1000)
         self.settle()
 
+    @precondition(some(lambda page: page.asks))
     @rule(k=which)
     def the_network_breaks(self, k: int) -> None:
-        page = self.pages[k]
-        if page.asks:
-            page.gate.broken = True
-            page.let(1)
-            page.until(lambda: not page.busy, "a run whose network broke")
-            assert page.live["status"] == "error"
-            assert "left the finite numbers" in page.live["message"]
-            assert not page.enabled[self.a.resume], "Continue does nothing there"
-            self.settle()
+        page = self.one(k, lambda page: page.asks)
+        page.gate.broken = True
+        page.let(1)
+        page.until(lambda: not page.busy, "a run whose network broke")
+        assert page.live["status"] == "error"
+        assert "left the finite numbers" in page.live["message"]
+        assert not page.enabled[self.a.resume], "Continue does nothing there"
+        self.settle()
 
     # ---- knobs
 
@@ -405,10 +412,11 @@ class People(RuleBasedStateMachine):
     def open_task(self, k: int, at: int) -> None:
         page = self.pages[k]
         cards = next(block for block in self.demo.blocks.values() if block.elem_id == "tasks")
+        gate = page.gate if page.asks else None
         page.fire(cards, "select", SimpleNamespace(_data={"name": TASKS[at].name}))
         page.values[self.a.prior] = PRIORS[0]  # a task is for the bundled network
-        if page.asks:
-            page.let(1)
+        if gate is not None:
+            gate.give(1)  # the iteration in progress
         page.until(lambda: not page.busy, "a run that a task takes the place of")
         page.example(0)
         page.change(self.a.setting.parts["seed"], 1000 * k)
@@ -460,7 +468,7 @@ class People(RuleBasedStateMachine):
 
 TestPeople = People.TestCase
 TestPeople.settings = settings(
-    max_examples=12, stateful_step_count=20, derandomize=True, deadline=None, database=None, print_blob=False,
+    max_examples=8, stateful_step_count=30, derandomize=True, deadline=None, database=None, print_blob=False,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
