@@ -70,8 +70,8 @@ class Gated(Prior):
 class Page:
     """One browser's page, and what its buttons look like."""
 
-    def __init__(self, demo: gr.Blocks, number: int, loop: asyncio.AbstractEventLoop):
-        self.demo, self.a, self.number, self.loop = demo, demo.actions, number, loop
+    def __init__(self, demo: gr.Blocks, number: int, loop: asyncio.AbstractEventLoop, people: "list[Page]"):
+        self.demo, self.a, self.number, self.loop, self.people = demo, demo.actions, number, loop, people
         self.opened = 0
         self.fresh()
 
@@ -143,7 +143,7 @@ class Page:
         given = self.arguments(fn, data)
         if inspect.isasyncgenfunction(fn.fn):
             self.stream = self.loop.create_task(self.play(fn, given))
-            self.until(lambda: self.stream.done() or self.waits or self.asks, "the run to begin")
+            self.settle()
             return
         failed = False
         try:
@@ -218,9 +218,14 @@ class Page:
 
         self.loop.run_until_complete(wait())
 
+    @property
+    def settled(self) -> bool:
+        """Whether its run is over, in the middle of an iteration, or in line behind one that is."""
+        return not self.busy or self.asks or (self.waits and any(other.asks for other in self.people))
+
     def settle(self) -> None:
-        """Waits until its run is over, in line, or in the middle of an iteration."""
-        self.until(lambda: not self.busy or self.waits or self.asks, "its run to settle")
+        """Waits until nothing moves at any page."""
+        self.until(lambda: all(page.settled for page in self.people), "all pages to settle")
 
 
 _demo: list[gr.Blocks] = []
@@ -255,8 +260,10 @@ class People(RuleBasedStateMachine):
         self.demo = app()
         self.a = self.demo.actions
         self.loop = asyncio.new_event_loop()
-        self.pages = [Page(self.demo, number, self.loop) for number in (0, 1)]
-        self.checked: list[Any] = []
+        self.pages: list[Page] = []
+        for number in (0, 1):
+            self.pages.append(Page(self.demo, number, self.loop, self.pages))
+        self.checked: dict[tuple[int, int], Any] = {}  # runs by their number and step
 
     def teardown(self) -> None:
         for page in self.pages:
@@ -395,7 +402,6 @@ class People(RuleBasedStateMachine):
         if page.enabled[self.a.run]:
             page.values[part] = value
             page.press(self.a.run)
-            page.until(lambda: not page.waits or self.pages[1 - k].busy, "its turn")
             self.finish(page)
         page.change(part, before)
 
@@ -423,8 +429,7 @@ class People(RuleBasedStateMachine):
         self.settle()
 
     def settle(self) -> None:
-        for page in self.pages:
-            page.settle()
+        self.pages[0].settle()
 
     # ---- what always holds
 
@@ -457,9 +462,9 @@ class People(RuleBasedStateMachine):
     def what_is_over_replays(self) -> None:
         for page in self.pages:
             run = page.session.run
-            if run is None or run.last is None or run.playing or (run, run.last.i) in self.checked:
+            if run is None or run.last is None or run.playing or (id(run), run.last.i) in self.checked:
                 continue
-            self.checked.append((run, run.last.i))
+            self.checked[id(run), run.last.i] = run
             record = Record.from_json(run.record().to_json())
             *_, last = record.replay(run.prior.inner)
             assert record.reproduces(last)
