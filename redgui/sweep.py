@@ -278,6 +278,11 @@ class Sweeping:
     suggested: dict[str, str] = field(default_factory=dict)  # the values that the page itself has put into the boxes
     followed: str = ""  # the sampler of the Restore tab when the page last looked there
 
+    @property
+    def progress(self) -> float | None:
+        """Of the sweep in progress."""
+        return self.sweep.progress if self.sweep is not None and self.sweep.playing else None
+
     def stop(self) -> None:
         """Stops the sweep in progress, or the one that waits for its turn."""
         self.stop_wanted = True

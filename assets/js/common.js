@@ -79,6 +79,18 @@ function shortNumber(x) {
   return String(Number(x.toPrecision(3)));
 }
 
+/** Calls `show` with this component's place in line, "3rd in line, about 20 s", as it changes; with "" when it is its turn. */
+function onPlace(show) {
+  document.addEventListener("redgui-place", ({ detail }) => {
+    if (element.isConnected && element.closest(`#${CSS.escape(detail.of)}`)) show(detail.text);
+  });
+}
+
+/** The part of a place in line that is worth saying aloud: not every new guess at the seconds. */
+function where(text) {
+  return /^(You are next|\d+\w+ in line)/.exec(text)?.[0] ?? text;
+}
+
 /** Only pictures carried inside the value itself are ever shown. */
 function isPicture(source) {
   return typeof source === "string" && source.startsWith("data:image/");

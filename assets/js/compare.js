@@ -18,6 +18,7 @@ let run = null;
 /* ---- the frame ---- */
 
 const chip = el("span", { class: "rg-chip" }, STATUS.idle);
+let place = ""; // in line
 const message = el("span", { class: "rg-race-message" });
 const level = el("span", { class: "rg-zoom-level" }, "1×");
 const zoom = createZoom(({ scale, x, y }) => {
@@ -207,7 +208,7 @@ const draw = oncePerFrame(() => {
   }
   root.dataset.run = run ?? 0;
   chip.textContent = STATUS[status];
-  message.textContent = value.message || "";
+  message.textContent = (status === "waiting" && place) || value.message || "";
   for (const [name, source] of Object.entries(value.references || {})) setPicture(name, source);
   for (const { key } of order) {
     setPicture(key, value.frames?.[key]);
@@ -225,4 +226,9 @@ const draw = oncePerFrame(() => {
   if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
 });
 watch("value", draw);
+onPlace((text) => {
+  if (text && where(text) !== where(place)) spoken.textContent = where(text);
+  place = text;
+  draw();
+});
 draw();

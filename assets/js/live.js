@@ -22,6 +22,7 @@ const progress = el(
   { class: "rg-bar", role: "progressbar", "aria-label": "Progress of the run", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": "0" },
   bar,
 );
+let place = ""; // in line
 const message = el("p", { class: "rg-message" });
 const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
 
@@ -43,6 +44,8 @@ let plottedAt = 0;
 let spokenAt = 0;
 let spokenLater = null;
 
+const inLine = (value) => (value.status === "waiting" && place) || "";
+
 function timeLeft(seconds) {
   if (!Number.isFinite(seconds)) return null;
   if (seconds < 10) return `${seconds.toFixed(1)} s left`;
@@ -59,7 +62,7 @@ function factsOf(value) {
 /** A screen reader hears of a change of status at once and of progress every few seconds. */
 function speak(value, changed) {
   const done = value.n ? Math.round((100 * value.i) / value.n) : 0;
-  const text = [STATUS[value.status], value.status === "running" ? `${done} percent` : "", value.message || ""].filter(Boolean).join(", ");
+  const text = [STATUS[value.status], value.status === "running" ? `${done} percent` : "", where(inLine(value)) || value.message || ""].filter(Boolean).join(", ");
   const tell = () => {
     spokenAt = Date.now();
     if (spoken.textContent !== text) spoken.textContent = text;
@@ -83,18 +86,19 @@ function showStage(value) {
   // The shape is that of the picture within limits, and kept while there is none, so that nothing jumps.
   if (value.w > 0 && value.h > 0) stage.style.aspectRatio = String(Math.min(1.8, Math.max(0.75, value.w / value.h)));
   const waits = value.status === "running" || value.status === "waiting";
-  hintText.textContent = waits ? value.message || "Getting ready…" : "Press Run and watch the picture form";
+  hintText.textContent = waits ? inLine(value) || value.message || "Getting ready…" : "Press Run and watch the picture form";
 }
 
 function showLine(value) {
   chip.textContent = STATUS[value.status];
-  left.textContent = (value.status === "running" && timeLeft(value.left)) || "";
+  left.textContent = inLine(value) || (value.status === "running" && timeLeft(value.left)) || "";
   facts.replaceChildren(...factsOf(value).map((fact) => el("span", {}, fact)));
   const percent = value.n ? Math.min(100, (100 * value.i) / value.n) : 0;
   bar.style.width = `${percent}%`;
   progress.setAttribute("aria-valuenow", String(Math.round(percent)));
   progress.setAttribute("aria-valuetext", factsOf(value).join(", ") || STATUS[value.status]);
-  message.textContent = shown || value.status !== "waiting" ? value.message || "" : ""; // it is on the stage already
+  const said = value.status === "waiting" && (!shown || place); // on the stage already, or beside the chip
+  message.textContent = said ? "" : value.message || "";
 }
 
 /** Where the picture forms is below what was touched last on a small screen: the page goes there when a run begins or fails. */
@@ -148,4 +152,8 @@ const draw = oncePerFrame(() => {
 });
 
 watch("value", draw);
+onPlace((text) => {
+  place = text;
+  draw();
+});
 draw();

@@ -18,6 +18,7 @@ let shape = { w: 1, h: 1 };
 let shownCards = "";
 
 const chip = el("span", { class: "rg-chip" }, STATUS.idle);
+let place = ""; // in line
 const message = el("span", { class: "rg-particles-message" });
 const progress = el("span", { class: "rg-particles-progress" });
 const bar = el("div", { class: "rg-bar-fill" });
@@ -122,7 +123,7 @@ const draw = oncePerFrame(() => {
   root.dataset.run = run ?? 0;
   root.dataset.i = value.i || 0;
   chip.textContent = STATUS[status];
-  message.textContent = value.message || "";
+  message.textContent = (status === "waiting" && place) || value.message || "";
   progress.textContent = value.n ? `step ${value.i} of ${value.n}` : "";
   bar.style.width = `${value.n ? (100 * value.i) / value.n : 0}%`;
   absent.textContent = value.absent || "";
@@ -146,4 +147,9 @@ const draw = oncePerFrame(() => {
   if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
 });
 watch("value", draw);
+onPlace((text) => {
+  if (text && where(text) !== where(place)) spoken.textContent = where(text);
+  place = text;
+  draw();
+});
 draw();

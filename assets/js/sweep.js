@@ -19,6 +19,7 @@ let references = {};
 /* ---- the frame ---- */
 
 const chip = el("span", { class: "rg-chip" }, STATUS.idle);
+let place = ""; // in line
 const message = el("span", { class: "rg-sweep-message" });
 const select = el("select", { class: "rg-select", "aria-label": "Figure that colours the map", onchange: () => { wanted = select.value; paint(); } });
 const plain = el("button", { type: "button", class: "rg-text-button", "aria-pressed": "false", onclick: () => {
@@ -208,7 +209,7 @@ const draw = oncePerFrame(() => {
   }
   root.dataset.run = run ?? 0;
   chip.textContent = STATUS[status];
-  message.textContent = value.message || "";
+  message.textContent = (status === "waiting" && place) || value.message || "";
   bar.style.width = `${100 * (value.progress || 0)}%`;
   best = parse(value.best) || {};
   for (const key of cells.keys()) showCell(key, parse(value.cells?.[key]), value.frames?.[key]);
@@ -221,4 +222,9 @@ const draw = oncePerFrame(() => {
   if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
 });
 watch("value", draw);
+onPlace((text) => {
+  if (text && where(text) !== where(place)) spoken.textContent = where(text);
+  place = text;
+  draw();
+});
 draw();

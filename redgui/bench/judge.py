@@ -164,7 +164,7 @@ def _features(folder: Path, network: Network, key: str, picture: Callable[[], Te
         with part.open("wb") as file:
             np.save(file, found)
         part.replace(path)
-    return torch.from_numpy(np.load(path))
+    return torch.from_numpy(np.load(path, allow_pickle=False))
 
 
 def _seen(folder: Path) -> dict[tuple[str, str], float]:

@@ -3,10 +3,14 @@
 import os
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 # Before gradio is imported: no analytics and no look-up of versions, so the app works with the network cut off.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# Nor statistics of events, which gradio computes anew from the last 10,000 after each, for a monitor that is off here.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 
 from redgui.ui import hosting  # first: where GPUs are lent, its package wants to be there before CUDA is
 
@@ -17,7 +21,7 @@ from redgui import priors
 from redgui.ui import gallery
 from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
-from redgui.ui.components import STYLES, run_keeper
+from redgui.ui.components import STYLES, place_teller, run_keeper
 from redgui.ui.endpoints import add_endpoints
 from redgui.ui.events import QUIET
 from redgui.ui.gate import Gate, for_here_alone, guard
@@ -46,6 +50,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
         keeper = run_keeper("keeper", elem_classes="rg-off")
+        actions.place = place_teller("place", elem_classes="rg-off")
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
                 cards = gallery.task_strip()
@@ -74,10 +79,12 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         loaded = demo.load(actions.load_page, everything, page, **QUIET)
         loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
         demo.unload(actions.leave)
+        actions.sessions.forget = partial(forget, demo)
         add_endpoints(actions)
     actions.limits.show(demo.blocks.values())
     guard(demo.fns.values(), tell=not public)
-    demo.queue(max_size=actions.limits.queue, default_concurrency_limit=8, api_open=False)  # nothing goes past the queue
+    # Nothing goes past the queue; runs pass it at once, and wait in a line of our own.
+    demo.queue(max_size=actions.limits.queue, default_concurrency_limit=8, api_open=False)
     demo.actions = actions  # for those who look after the app: tests and the warm-up
     return demo
 
@@ -100,6 +107,8 @@ def launch(demo: gr.Blocks, **options: Any) -> Any:
         run_history=False,
         enable_monitoring=False,
         max_file_size=f"{limits.file_mb}mb",
+        state_session_capacity=256,  # pages of which gradio keeps what they show; one more only loses what nobody reads
+        max_threads=limits.queue + 40,  # an event that waits in line needs none, but counts as one
         show_error=not public,
         quiet=True,
     )
@@ -116,6 +125,14 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500", block_title_text_color="*neutral_700",
         block_label_text_color="*neutral_600",
     )  # fmt: skip
+
+
+def forget(demo: gr.Blocks, key: str) -> None:
+    """Gradio itself keeps all that a page has shown, a person's pictures too: a megabyte a page, with no end but a count."""
+    kept = getattr(demo, "state_holder", None)  # there once it is served
+    if kept is not None:
+        kept.session_data.pop(key, None)
+        kept.time_last_used.pop(key, None)
 
 
 def warm_up(actions: Actions) -> None:

@@ -1,7 +1,7 @@
 """What the Restore tab does on an event: from what is chosen to runs and the components' values."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -14,14 +14,15 @@ from redgui.record import Record
 from redgui.samplers import RedDiff
 from redgui.ui import away, components, controls, views
 from redgui.ui.choices import Choices, Values
-from redgui.ui.controls import Controls, one_of
+from redgui.ui.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session
-from redgui.ui.uploads import discard, uploaded
+from redgui.ui.uploads import discard, same, uploaded
 
 HZ = 6.0  # pictures a second: more costs the solver time and the eye nothing
 WAITING = "Waiting for a free place…"
+BROKE = "The run broke off on the server. Press Run to start anew."
 
 
 class Actions(Choices):
@@ -41,6 +42,8 @@ class Actions(Choices):
     result: Any
     film: Any
     outcome: list[Any]  # what a run shows itself in
+    place: Any  # passes a page's place in line on to what waits there
+    in_turn: Callable[[Any], Any]  # a handler that streams a run, as it is registered
     over: tuple[Any, ...]  # the events at the end of a run
 
     # ---- the picture and the degradation
@@ -190,6 +193,10 @@ class Actions(Choices):
         if session.run is None or session.run.last is None:
             yield (views.blank(session.runs, "error", "There is no run to go on with; press Run."), *idle())
             return
+        if not same(session.run.source, self.source(session)):
+            shown = ended(session.run, session.runs, "The picture is another one now; press Run to restore it.")
+            yield (*shown[:-1], gr.update(interactive=False))
+            return
         try:
             sampler = self.build_sampler(values)
             if type(sampler) is type(session.run.sampler):
@@ -209,10 +216,10 @@ class Actions(Choices):
         """Stop, within one iteration."""
         self.sessions.of(request.session_hash).stop()
 
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
+    def broke(self, request: gr.Request, message: str = BROKE) -> tuple[Any, ...]:
+        """The server failed, and a toast says how (or the run is refused): the page must not stay locked."""
         session = self.sessions.of(request.session_hash)
-        return (views.blank(session.runs, "error", "The run broke off on the server. Press Run to start anew."), *idle())
+        return (views.blank(session.runs, "error", message), *idle())
 
     def _play(self, session: Session) -> Iterator[tuple[Any, ...]]:
         run, number = session.run, session.runs
@@ -280,7 +287,10 @@ class Actions(Choices):
         """Updates of the samplers' knobs to their presets, where a person has not chosen otherwise."""
         operator = values[self.operator]
         kind = self.operators[operator].parts.get("kind")
-        sigma_y = float(values[self.setting.parts["sigma_y"]] or 0.0)
+        try:
+            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.setting.parts["sigma_y"]], Setting.name)
+        except RedguiError:
+            sigma_y = session.tuned_for[2]  # a number that is being typed
         before, session.tuned_for = session.tuned_for, (operator, kind and values[kind], sigma_y)
         updates = []
         for sampler, group in self.samplers.items():

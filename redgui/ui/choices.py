@@ -12,6 +12,7 @@ from redgui.samplers import Sampler
 from redgui.ui import components
 from redgui.ui.controls import Controls, Setting
 from redgui.ui.limits import limits_of
+from redgui.ui.line import Line
 from redgui.ui.sessions import Session, Sessions
 
 Values = Mapping[Any, Any]
@@ -33,7 +34,7 @@ class Choices:
     def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
         self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
         self.limits = limits_of(public)
-        self.sessions = Sessions(self.limits.pages)
+        self.sessions, self.line = Sessions(self.limits.pages), Line(self.limits.queue)
         self.examples_paths = images.folder(api.EXAMPLES)
 
     def chosen_prior(self, values: Values) -> str:

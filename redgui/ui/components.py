@@ -258,6 +258,14 @@ def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
     return _component("keeper", ("common", "records", "keeper"), elem_id, options)
 
 
+def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
+    """Passes a page's place in line on to the component that shows what waits there. It shows nothing itself.
+
+    Value: {"of": id of that component, "text": "3rd in line, about 20 s", or "" when it is its turn}.
+    """
+    return _component("place", ("common", "place"), elem_id, options)
+
+
 def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
     """The runs that the browser keeps: a gallery, and one of them at large.
 

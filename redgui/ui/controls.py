@@ -53,14 +53,18 @@ class Controls:
 
 
 class Named(dict[Any, Any]):
-    """Controls by the names of their classes; a name that there is not, as only a tampered page sends it, says so."""
+    """Controls by the names of their classes; a name that there is not, as only a tampered page sends it, is a KnobError."""
 
     def __init__(self, what: str):
         super().__init__()
         self.what = what
 
-    def __missing__(self, name: Any) -> Any:
-        raise knobs.KnobError(f"there is no {self.what} {str(name)[:40]!r}. Choose one of: {', '.join(self)}.")
+    def __getitem__(self, name: Any) -> Any:
+        try:
+            return super().__getitem__(name)
+        except (KeyError, TypeError):  # TypeError: a list has no hash
+            listed = ", ".join(self)
+            raise knobs.KnobError(f"there is no {self.what} {str(name)[:40]!r}. Choose one of: {listed}.") from None
 
 
 def set_to(groups: Mapping[str, Controls], thing: Any) -> dict[Component, Any]:

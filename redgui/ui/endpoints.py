@@ -8,10 +8,12 @@ They take the specs of the command line and give what `redgui.api` gives. A pict
 client uploads (`handle_file`), or as a `data:` URL; the server opens no path of its own and fetches no address.
 """
 
+import asyncio
 import base64
 import binascii
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import aclosing
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +27,7 @@ from redgui.ui import hosting
 from redgui.ui.actions import Actions
 from redgui.ui.controls import Setting
 from redgui.ui.limits import Limits
+from redgui.ui.line import LOOK, Line, threaded
 from redgui.ui.restoration import Restoration, clean
 from redgui.ui.uploads import CallError, discard, uploaded, written
 
@@ -127,7 +130,8 @@ def add_endpoints(actions: Actions) -> None:
         return api.listing()
 
     once = tuple[Picture, dict[str, Any], dict[str, Any] | None]  # what one yield of /restore holds
-    gr.api(streaming(restore, once), api_name="restore", concurrency_id="solver", concurrency_limit=1)
+    # Of these calls one at a time: it stands in line among the pages, the others wait in the queue, which tells clients.
+    gr.api(streaming(restore, once, actions.line), api_name="restore", concurrency_limit=1)
     gr.api(spoken(degrade), api_name="degrade", concurrency_limit=2)
     gr.api(listing, api_name="list", concurrency_limit=None)
 
@@ -145,13 +149,21 @@ def spoken(call: Callable[..., Any]) -> Callable[..., Any]:
     return told
 
 
-def streaming(call: Callable[..., Iterator[Any]], once: Any) -> Callable[..., Iterator[Any]]:
-    """The same for a generator. `once`: the type of one yield, which is what gradio takes for the type of its outputs."""
+def streaming(call: Callable[..., Generator[Any]], once: Any, line: Line) -> Callable[..., AsyncIterator[Any]]:
+    """The same for a generator, in its turn. `once`: the type of one yield, which gradio takes for the type of its outputs."""
 
     @wraps(call)
-    def told(*given: Any) -> Iterator[Any]:
+    async def told(*given: Any) -> AsyncIterator[Any]:
         try:
-            yield from call(*given)
+            place = line.join("call")
+            try:
+                while line.ahead(place):
+                    await asyncio.sleep(LOOK)
+                async with aclosing(threaded(call(*given))) as items:
+                    async for item in items:
+                        yield item
+            finally:
+                line.leave(place)
         except RedguiError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -9,8 +9,8 @@ import gradio as gr
 QUIET: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private", preprocess=False)
 # Those that may warn: a toast comes through the queue alone.
 SPOKEN: dict[str, Any] = QUIET | dict(queue=True, concurrency_limit=None)
-# Those that call a network: one after the other.
-RUNNING: dict[str, Any] = SPOKEN | dict(concurrency_id="solver", concurrency_limit=1, trigger_mode="once")
+# Those that call a network, each in its turn (`redgui.ui.line`).
+RUNNING: dict[str, Any] = SPOKEN | dict(trigger_mode="once")
 
 
 def sent(event: gr.EventData) -> dict[str, Any]:

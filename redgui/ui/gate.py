@@ -13,9 +13,10 @@
 import ipaddress
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from functools import wraps
-from inspect import isgeneratorfunction
+from inspect import isasyncgenfunction, isgeneratorfunction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -161,31 +162,45 @@ def guard(handlers: Iterable[Any], tell: bool) -> None:
 
 def guarded(call: Callable[..., Any], tell: bool = True) -> Callable[..., Any]:
     """A handler with its values looked at first, and every error as one that a page or a client is shown."""
+    if isasyncgenfunction(call):
+
+        @wraps(call)
+        async def served(*given: Any) -> AsyncIterator[Any]:
+            with _as_one_error(tell):
+                check_values(given)
+                async with aclosing(call(*given)) as items:
+                    async for item in items:
+                        yield item
+
+        return served
+
     if isgeneratorfunction(call):
 
         @wraps(call)
         def streamed(*given: Any) -> Iterator[Any]:
-            try:
+            with _as_one_error(tell):
                 check_values(given)
                 yield from call(*given)
-            except gr.Error as error:
-                raise _plain(error) from error.__cause__
-            except Exception as error:
-                raise _told(error, tell) from error
 
         return streamed
 
     @wraps(call)
     def once(*given: Any) -> Any:
-        try:
+        with _as_one_error(tell):
             check_values(given)
             return call(*given)
-        except gr.Error as error:
-            raise _plain(error) from error.__cause__
-        except Exception as error:
-            raise _told(error, tell) from error
 
     return once
+
+
+@contextmanager
+def _as_one_error(tell: bool) -> Iterator[None]:
+    try:
+        yield
+    except gr.Error as error:
+        raise _plain(error) from error.__cause__
+    except Exception as error:
+        raise _told(error, tell) from error
 
 
 def check_values(given: tuple[Any, ...]) -> None:

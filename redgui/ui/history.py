@@ -185,7 +185,7 @@ def history_tab(actions: Actions, keeper: gr.HTML, tabs: gr.Tabs, everything: se
     h.view.upload(h.inspect, None, h.view, **SPOKEN)
     h.view.select(h.open_record, everything, opened, **SPOKEN)
     readied = h.view.submit(h.open_record, everything, opened, **SPOKEN).success(a.get_ready, everything, a.outcome, **QUIET)
-    replayed = readied.then(h.start, everything, a.outcome, **RUNNING)
+    replayed = readied.then(a.in_turn(h.start), everything, [*a.outcome, a.place], **RUNNING)
     replayed.failure(a.broke, None, a.outcome, **QUIET)
     for over in (*a.over, replayed):
         over.then(h.keep, None, keeper, **SPOKEN)

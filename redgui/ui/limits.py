@@ -135,7 +135,7 @@ class Limits:
 # What the knobs, the tabs and the machine allow is the limit at home; these are the ends of the knobs.
 HOME = Limits(
     pixels=images.MAX_PIXELS, side=4096, steps=5000, cost=math.inf, particles=64, cells=25, contestants=16, together=100,
-    seconds=3600.0, queue=32, pages=2000, file_mb=40, body_mb=64, uploads_mb=math.inf,
+    seconds=3600.0, queue=64, pages=2000, file_mb=40, body_mb=64, uploads_mb=math.inf,
 )  # fmt: skip
 
 # For two cores or a GPU that is lent: the bundled prior makes 1000 steps in the time, the presets have at most 200 of cost 15.

@@ -35,6 +35,11 @@ class Particles:
     stop_wanted: bool = False
     followed: str = ""  # the sampler of the Restore tab when the page last looked there
 
+    @property
+    def progress(self) -> float | None:
+        """Of the run in progress."""
+        return self.run.progress if self.run is not None and self.run.playing else None
+
     def stop(self) -> None:
         """Stops the run in progress, or the one that waits for its turn."""
         self.stop_wanted = True

@@ -216,6 +216,11 @@ class Race:
         return next(c for c in self.contestants if c.key == key)
 
     @property
+    def progress(self) -> float:
+        """The share of all steps that has been made, 0 to 1."""
+        return sum(1.0 if c.over else c.run.progress for c in self.contestants) / len(self.contestants)
+
+    @property
     def problem(self) -> Problem:
         """The measurement that all are given."""
         return self.contestants[0].run.problem
@@ -263,6 +268,11 @@ class Comparison:
     race: Race | None = None
     number: int = 0
     stop_wanted: bool = False
+
+    @property
+    def progress(self) -> float | None:
+        """Of the race in progress."""
+        return self.race.progress if self.race is not None and self.race.playing else None
 
     def stop(self) -> None:
         """Stops the race in progress, or the one that waits for its turn."""

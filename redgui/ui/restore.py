@@ -3,6 +3,8 @@
 This file lays out and wires; what happens on an event is in `redgui.ui.actions`.
 """
 
+from functools import partial
+
 import gradio as gr
 
 from redgui import fitting, knobs, presets, priors
@@ -12,6 +14,7 @@ from redgui.ui import components, controls, hosting
 from redgui.ui.actions import Actions
 from redgui.ui.controls import SETTING, Controls, Named, Setting
 from redgui.ui.events import QUIET, RUNNING, SPOKEN
+from redgui.ui.line import in_turn
 
 
 def restore_tab(actions: Actions) -> None:
@@ -154,8 +157,10 @@ def _wire(a: Actions) -> None:
 
     # the run
     outcome = [a.live, a.result, a.film, a.run, a.stop, a.resume]
-    started = a.run.click(a.get_ready, everything, outcome, **QUIET).then(a.start, everything, outcome, **RUNNING)
-    went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.go_on, everything, outcome, **RUNNING)
+    a.in_turn = partial(in_turn, a.line, sessions=a.sessions, asked=lambda session: session, refused=a.broke, outputs=outcome)
+    told = [*outcome, a.place]
+    started = a.run.click(a.get_ready, everything, outcome, **QUIET).then(a.in_turn(a.start), everything, told, **RUNNING)
+    went_on = a.resume.click(a.get_ready_again, None, outcome, **QUIET).then(a.in_turn(a.go_on), everything, told, **RUNNING)
     for event in (started, went_on):
         event.failure(a.broke, None, outcome, **QUIET)
     a.outcome, a.over = outcome, (started, went_on)  # for who starts runs from elsewhere, or looks after them

@@ -78,14 +78,19 @@ class Run:
         return {name: list(column) for name, column in zip(SERIES, columns, strict=True)}
 
     @property
+    def progress(self) -> float:
+        """The share of the steps asked for that has been made, 0 to 1."""
+        return 0.0 if self.last is None else min(1.0, (self.last.i + 1) / self.last.n)
+
+    @property
     def finished(self) -> bool:
         """Whether all steps that were asked for have been made."""
         return self.last is not None and self.last.i + 1 >= self.last.n
 
     @property
     def complete(self) -> bool:
-        """Whether no step can follow the last one made."""
-        return self.finished and not self.sampler.endless
+        """Whether no step can follow the last one made: it was the last of all, or the stream has broken off."""
+        return (self.finished and not self.sampler.endless) or self._stream.gi_frame is None
 
     def play(self, hz: float = 10.0) -> Iterator[Measured]:
         """Runs on until the end or `stop`; yields at most `hz` Steps a second, always the first and the last."""

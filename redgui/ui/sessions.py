@@ -5,6 +5,7 @@ A page is known by the hash that gradio's page makes up for itself, its secret: 
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -40,6 +41,13 @@ class Session:
     opened: Record | None = None  # the record whose settings were taken last
     kept: tuple[Run | None, str, int] = (None, "", 0)  # the run that the browser keeps, its key there, and its steps so far
     seen: float = field(default_factory=time.monotonic)
+    gone: bool = False  # the page is closed
+
+    @property
+    def progress(self) -> float | None:
+        """The share of the run in progress that has been made; None where nothing is played."""
+        run = self.run  # which another thread may put aside
+        return run.progress if run is not None and run.playing else None
 
     def stop(self) -> None:
         """Stops the run in progress, or the one that waits for its turn."""
@@ -52,6 +60,7 @@ class Sessions:
     """Sessions by the hash that gradio gives to a page."""
 
     def __init__(self, most: int = MOST) -> None:
+        self.forget: Callable[[str], None] = lambda key: None  # what others keep for a page that is gone
         self._sessions: dict[str, Session] = {}
         self.most = most
         self._lock = threading.Lock()
@@ -75,10 +84,12 @@ class Sessions:
             if session is not None:
                 self._empty(session)
         if session is not None:
+            session.gone = True
             session.stop()
             session.comparison.stop()
             session.sweeping.stop()
             session.particles.stop()
+        self.forget(key or "")
 
     def __len__(self) -> int:
         return len(self._sessions)

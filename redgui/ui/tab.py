@@ -20,6 +20,7 @@ from redgui.ui.actions import HZ, WAITING, Actions
 from redgui.ui.choices import Values
 from redgui.ui.controls import set_to
 from redgui.ui.events import QUIET, RUNNING
+from redgui.ui.line import in_turn
 from redgui.ui.outcome import wrong
 from redgui.ui.runs import newest
 from redgui.ui.sessions import Session
@@ -102,9 +103,9 @@ class RunningTab:
         """Stop all, within one iteration."""
         self.page(request)[1].stop()
 
-    def broke(self, request: gr.Request) -> tuple[Any, ...]:
-        """The server failed, and a toast says how: the page must not stay locked."""
-        return type(self).blank(self.page(request)[1].number, "error", self.broken), *_buttons(False)
+    def broke(self, request: gr.Request, message: str = "") -> tuple[Any, ...]:
+        """The server failed, and a toast says how (or it is refused): the page must not stay locked."""
+        return type(self).blank(self.page(request)[1].number, "error", message or self.broken), *_buttons(False)
 
     def to_restore(self, sampler: Sampler | None) -> dict[Any, Any]:
         """A sampler and its knobs into the controls of the Restore tab, and the page to that tab; nothing for None."""
@@ -134,8 +135,11 @@ class RunningTab:
 
     def wire_run(self, inputs: set[Any]) -> None:
         """Run and Stop."""
-        outcome = [self.view, self.run, self.stop]
-        started = self.run.click(self.get_ready, inputs, outcome, **QUIET).then(self.start, inputs, outcome, **RUNNING)
+        outcome, a = [self.view, self.run, self.stop], self.actions
+        kept: Callable[[Session], Any] = lambda session: getattr(session, self.kept)  # noqa: E731
+        start = in_turn(a.line, self.start, sessions=a.sessions, asked=kept, refused=self.broke, outputs=outcome)
+        ready = self.run.click(self.get_ready, inputs, outcome, **QUIET)
+        started = ready.then(start, inputs, [*outcome, a.place], **RUNNING)
         started.failure(self.broke, None, outcome, **QUIET)
         self.stop.click(self.halt, None, None, **QUIET)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder, is_in_or_equal
+from PIL import Image
 
 from redgui.errors import RedguiError
 
@@ -34,3 +35,8 @@ def written(png: bytes) -> dict[str, Any]:
     """A PNG as a file in gradio's folder, which the app empties by itself, in the form that makes a client fetch it."""
     path = save_bytes_to_cache(png, "redgui.png", get_upload_folder())
     return {"path": path, "orig_name": "redgui.png", "mime_type": "image/png", "meta": {"_type": "gradio.FileData"}}
+
+
+def same(a: Image.Image | None, b: Image.Image | None) -> bool:
+    """Whether two pictures have the same pixels, such as one that was given twice."""
+    return a is b or (a is not None and b is not None and (a.size, a.mode) == (b.size, b.mode) and a.tobytes() == b.tobytes())

@@ -1,0 +1,6 @@
+// Passes this page's place in line on to the component that shows what waits there (see `onPlace`).
+
+watch("value", () => {
+  const value = objectOrNull(props.value);
+  if (value && value.of) document.dispatchEvent(new CustomEvent("redgui-place", { detail: { of: value.of, text: value.text || "" } }));
+});

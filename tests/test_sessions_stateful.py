@@ -1,0 +1,486 @@
+"""Two people at the app in any order: hypothesis plays pages that run, tune, stop, continue, reload and change everything.
+
+A page here is the app's own wiring (`Blocks.fns`) without a browser: an event calls its handlers with the values that the page
+has, and their outputs become its values. The prior answers only as often as it is let, so that "in mid-run" is a place and not
+a matter of time.
+"""
+
+import asyncio
+import inspect
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, final
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="redgui-tests-"))
+
+import gradio as gr
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from redgui import priors
+from redgui.errors import RedguiError
+from redgui.priors import Prior, PriorError
+from redgui.record import Record
+from redgui.tasks import TASKS
+from redgui.ui import build, components, line
+from redgui.ui.uploads import same
+
+PRIORS = ("gaussian:size=16", "gaussian:size=24,std=0.3")
+PICTURES = 3  # examples that belong to each of the pages
+which = st.integers(0, 1)
+PATIENCE = 60.0  # seconds; a machine that is busy must not fail the test
+
+
+@final
+class Gated(Prior):
+    """A closed-form prior of one run, which answers as often as it is let."""
+
+    def __init__(self, inner: Prior):
+        self.inner = inner
+        self.name, self.shape, self.sigmas, self.multiple = inner.name, inner.shape, inner.sigmas, inner.multiple
+        self.asked = self.let = self.answered = 0
+        self.broken = False
+        self.changed = threading.Condition()
+
+    def denoise(self, x: torch.Tensor, sigma: Any) -> torch.Tensor:
+        with self.changed:
+            self.asked += 1
+            self.changed.notify_all()
+            if not self.changed.wait_for(lambda: self.let >= self.asked, PATIENCE):
+                raise AssertionError("nobody let the prior answer")
+            self.answered += 1
+        if self.broken:
+            return x * float("nan")
+        return self.inner.denoise(x, sigma)
+
+    def give(self, answers: int) -> None:
+        with self.changed:
+            self.let += answers
+            self.changed.notify_all()
+
+
+class Page:
+    """One browser's page, and what its buttons look like."""
+
+    def __init__(self, demo: gr.Blocks, number: int, loop: asyncio.AbstractEventLoop, people: "list[Page]"):
+        self.demo, self.a, self.number, self.loop, self.people = demo, demo.actions, number, loop, people
+        self.opened = 0
+        self.fresh()
+
+    def fresh(self) -> None:
+        """The page is opened, for the first time or again."""
+        self.opened += 1
+        self.key = f"page-{self.number}-{self.opened}"
+        self.values = {block: getattr(block, "value", None) for block in self.demo.blocks.values()}
+        self.enabled = {self.a.run: True, self.a.stop: False, self.a.resume: False}
+        self.stream: asyncio.Task[None] | None = None
+        self.told: list[str] = []
+        self.fire(None, "load")
+        for part, value in ((self.a.setting.parts["seed"], 1000 * self.number), (self.a.samplers["reddiff"].parts["steps"], 8)):
+            self.change(part, value)
+        self.example(0)
+
+    def leave(self) -> None:
+        """The page is closed: the browser tells, and its stream is dropped."""
+        gate = self.gate if self.playing else None
+        self.fire(None, "unload")
+        if self.stream is not None:
+            if gate is not None:
+                gate.give(1)  # the iteration in progress
+            self.stream.cancel()
+            self.until(self.stream.done, "the stream of a page that is closed")
+
+    # ---- what a person does
+
+    def change(self, part: Any, value: Any) -> None:
+        self.values[part] = value
+        self.fire(part, "change")
+        self.fire(part, "input")
+
+    def example(self, k: int) -> None:
+        """One of the pictures that are this page's own."""
+        event = SimpleNamespace(index=PICTURES * self.number + k)
+        self.fire(self.a.examples, "select", event)
+
+    def press(self, button: Any) -> None:
+        assert self.enabled[button]
+        self.fire(button, "click")
+
+    # ---- how a page works
+
+    @property
+    def session(self) -> Any:
+        return self.a.sessions.of(self.key)
+
+    @property
+    def busy(self) -> bool:
+        return self.stream is not None and not self.stream.done()
+
+    @property
+    def playing(self) -> bool:
+        return self.busy and self.session.run is not None and self.session.run.playing
+
+    @property
+    def live(self) -> dict[str, Any]:
+        return self.values[self.a.live] or {}
+
+    def fire(self, block: Any, event: str, data: Any = None) -> None:
+        number = None if block is None else block._id
+        for fn in self.demo.fns.values():
+            if callable(fn.fn) and any(e == event and number in (None, b) for b, e in fn.targets):
+                self.call(fn, data)
+
+    def call(self, fn: Any, data: Any = None) -> None:
+        """A handler and what comes after it. A toast is no failure: that is a message in words."""
+        given = self.arguments(fn, data)
+        if inspect.isasyncgenfunction(fn.fn):
+            self.stream = self.loop.create_task(self.play(fn, given))
+            self.settle()
+            return
+        failed = False
+        try:
+            self.take(fn, fn.fn(*given))
+        except (gr.Error, RedguiError):  # a toast with its words
+            failed = True
+        for then in self.after(fn, failed):
+            self.call(then)
+
+    def after(self, fn: Any, failed: bool) -> list[Any]:
+        follow = [f for f in self.demo.fns.values() if f.trigger_after == fn._id and callable(f.fn)]
+        unwanted = "trigger_only_on_success" if failed else "trigger_only_on_failure"
+        return [f for f in follow if not getattr(f, unwanted)]
+
+    def arguments(self, fn: Any, data: Any) -> list[Any]:
+        values = {block: self.values[block] for block in fn.inputs}
+        given: list[Any] = [values] if fn.inputs_as_dict else list(values.values())
+        named = {"request": SimpleNamespace(session_hash=self.key), "event": data}
+        left = [p for p in list(inspect.signature(fn.fn).parameters)[len(given) :] if p in named]
+        return given + [named[name] for name in left]
+
+    async def play(self, fn: Any, given: list[Any]) -> None:
+        async for out in fn.fn(*given):
+            self.take(fn, out)
+        for then in self.after(fn, failed=False):
+            self.take(then, then.fn(*self.arguments(then, None)))
+
+    def take(self, fn: Any, out: Any) -> None:
+        if isinstance(out, dict) and any(block in out for block in fn.outputs):
+            pairs = list(out.items())
+        else:
+            pairs = list(zip(fn.outputs, [out] if len(fn.outputs) == 1 else out or (), strict=bool(fn.outputs)))
+        for block, value in pairs:
+            update = value if isinstance(value, dict) and value.get("__type__") == "update" else None
+            if block in self.enabled and update is not None and "interactive" in update:
+                self.enabled[block] = update["interactive"]
+            if update is None or "value" in update:
+                self.values[block] = value if update is None else update["value"]
+            if block is self.a.place and update is None and value["text"]:
+                self.told.append(value["text"])
+
+    # ---- the run
+
+    @property
+    def waits(self) -> bool:
+        """Whether its run stands in line and was told so."""
+        return self.busy and bool((self.values[self.a.place] or {}).get("text"))
+
+    @property
+    def gate(self) -> Gated | None:
+        run = self.session.run
+        return run.prior if run is not None else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether its run is in the middle of an iteration."""
+        gate = self.gate
+        return self.playing and gate is not None and gate.asked > gate.let
+
+    def let(self, answers: int) -> None:
+        if self.gate is not None:
+            self.gate.give(answers)
+
+    def until(self, true: Callable[[], Any], what: str) -> None:
+        """Has all pages go on until something is so."""
+
+        async def wait() -> None:
+            end = time.monotonic() + PATIENCE
+            while not true():
+                assert time.monotonic() < end, f"waited in vain for {what}"
+                await asyncio.sleep(0.001)
+
+        self.loop.run_until_complete(wait())
+
+    @property
+    def settled(self) -> bool:
+        """Whether its run is over, in the middle of an iteration, or in line behind one that is."""
+        return not self.busy or self.asks or (self.waits and any(other.asks for other in self.people))
+
+    def settle(self) -> None:
+        """Waits until nothing moves at any page."""
+        self.until(lambda: all(page.settled for page in self.people), "all pages to settle")
+
+
+_demo: list[gr.Blocks] = []
+
+
+def app() -> gr.Blocks:
+    """The app, built once, whose priors answer when they are let."""
+    if not _demo:
+        _demo.append(build(PRIORS[0], device="cpu"))
+        actions = _demo[0].actions
+
+        def prior_named(name: Any) -> Prior:
+            name = str(name or actions.prior_name)
+            if name not in PRIORS:
+                raise PriorError(f"there is no prior {name!r} here.")
+            return Gated(priors.load(name))
+
+        actions.prior_named = prior_named
+    return _demo[0]
+
+
+def some(of: Callable[[Page], Any]) -> Callable[[Any], bool]:
+    """Whether something is so at one page at least."""
+    return lambda people: any(of(page) for page in people.pages)
+
+
+class People(RuleBasedStateMachine):
+    """Two pages, and all that the people at them can do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.demo = app()
+        self.a = self.demo.actions
+        self.loop = asyncio.new_event_loop()
+        self.pages: list[Page] = []
+        for number in (0, 1):
+            self.pages.append(Page(self.demo, number, self.loop, self.pages))
+        self.checked: dict[tuple[int, int], Any] = {}  # runs by their number and step
+
+    def teardown(self) -> None:
+        for page in self.pages:
+            self.finish(page)
+            page.leave()
+        assert len(self.a.line) == 0
+        assert len(self.a.sessions) == 0
+        self.loop.close()
+
+    def one(self, k: int, of: Callable[[Page], Any]) -> Page:
+        """The page k, or where something is not so there the other."""
+        return self.pages[k] if of(self.pages[k]) else self.pages[1 - k]
+
+    # ---- runs
+
+    @precondition(some(lambda page: page.enabled[page.a.run]))
+    @rule(k=which)
+    def run(self, k: int) -> None:
+        page = self.one(k, lambda page: page.enabled[self.a.run])
+        page.press(self.a.run)
+
+    @precondition(some(lambda page: page.enabled[page.a.resume]))
+    @rule(k=which)
+    def go_on(self, k: int) -> None:
+        page = self.one(k, lambda page: page.enabled[self.a.resume])
+        run = page.session.run
+        mine, made = same(run.source, page.session.source), run.last.i + 1
+        page.press(self.a.resume)
+        page.let(1)
+        page.settle()
+        assert page.session.run is run
+        assert mine or run.last.i + 1 == made, "it went on with the run of another picture"
+
+    @precondition(some(lambda page: page.asks))
+    @rule(k=which, steps=st.integers(1, 6))
+    def iterate(self, k: int, steps: int) -> None:
+        self.one(k, lambda page: page.asks).let(steps)
+        self.settle()
+
+    @precondition(some(lambda page: page.enabled[page.a.stop]))
+    @rule(k=which)
+    def stop(self, k: int) -> None:
+        page = self.one(k, lambda page: page.enabled[self.a.stop])
+        before = page.gate.answered if page.playing else None
+        asked = page.asks
+        page.press(self.a.stop)
+        if asked:
+            page.let(1)  # the iteration in progress
+        page.until(lambda: not page.busy, "a run that was stopped")
+        if before is not None:
+            assert page.gate.answered <= before + 1
+        assert page.live["status"] in ("stopped", "error", "idle", "done")
+        self.settle()
+
+    @precondition(some(lambda page: page.busy))
+    @rule(k=which)
+    def to_the_end(self, k: int) -> None:
+        self.finish(self.one(k, lambda page: page.busy))
+
+    def finish(self, page: Page) -> None:
+        others = [other for other in self.pages if other is not page]
+        if page.waits:
+            for other in others:
+                self.finish(other)
+        while page.busy:
+            page.settle()
+            page.let(1000)
+        self.settle()
+
+    @precondition(some(lambda page: page.asks))
+    @rule(k=which)
+    def the_network_breaks(self, k: int) -> None:
+        page = self.one(k, lambda page: page.asks)
+        page.gate.broken = True
+        page.let(1)
+        page.until(lambda: not page.busy, "a run whose network broke")
+        assert page.live["status"] == "error"
+        assert "left the finite numbers" in page.live["message"]
+        assert not page.enabled[self.a.resume], "Continue does nothing there"
+        self.settle()
+
+    # ---- knobs
+
+    @rule(k=which, name=st.sampled_from(["lr", "lam", "weighting", "steps"]), at=st.integers(0, 2))
+    def tune(self, k: int, name: str, at: int) -> None:
+        values = {
+            "lr": (0.02, 0.1, 0.4),
+            "lam": (0.1, 0.25, 1.0),
+            "weighting": ("linear", "sqrt", "const"),
+            "steps": (3, 8, 20),
+        }
+        self.pages[k].change(self.a.samplers["reddiff"].parts[name], values[name][at])
+
+    @rule(k=which, name=st.sampled_from(["reddiff", "ddrm", "pigdm", "dps"]))
+    def choose_sampler(self, k: int, name: str) -> None:
+        self.pages[k].change(self.a.sampler, name)
+
+    @rule(k=which, name=st.sampled_from(["inpaint", "superres", "denoise", "hdr", "phase"]))
+    def choose_degradation(self, k: int, name: str) -> None:
+        self.pages[k].change(self.a.operator, name)
+
+    @rule(k=which, name=st.sampled_from(PRIORS))
+    def choose_prior(self, k: int, name: str) -> None:
+        self.pages[k].change(self.a.prior, name)
+
+    @rule(k=which, sigma_y=st.sampled_from([0.0, 0.1]), seed=st.integers(0, 9), given=st.booleans())
+    def choose_setting(self, k: int, sigma_y: float, seed: int, given: bool) -> None:
+        page = self.pages[k]
+        page.change(self.a.setting.parts["seed"], 1000 * k + seed)
+        page.change(self.a.setting.parts["sigma_y"], sigma_y)
+        page.change(self.a.given, given)
+
+    @rule(k=which, picture=st.integers(0, PICTURES - 1))
+    def choose_picture(self, k: int, picture: int) -> None:
+        self.pages[k].example(picture)
+
+    @rule(k=which, top=st.integers(0, 8))
+    def paint(self, k: int, top: int) -> None:
+        page = self.pages[k]
+        h, w = self.a.size(page.values)
+        hole = torch.zeros(h, w, dtype=torch.bool)
+        hole[top : top + 5, 2:9] = True
+        page.change(self.a.mask, components.mask_value(None, hole.numpy(), 1))
+
+    @rule(k=which, at=st.integers(0, 8))
+    def send_nonsense(self, k: int, at: int) -> None:
+        """What no control of the page sends, and then the right value again."""
+        page, parts = self.pages[k], self.a.setting.parts
+        steps = self.a.samplers["reddiff"].parts["steps"]
+        part, value = [
+            (parts["seed"], "many"), (parts["sigma_y"], "nan"), (parts["particles"], 10**9), (steps, -1), (steps, []),
+            (self.a.operator, "nothing"), (self.a.sampler, ["reddiff"]), (self.a.mask, {"w": 1}), (self.a.prior, "no-such"),
+        ][at]  # fmt: skip
+        before = page.values[part]
+        page.change(part, value)
+        if page.enabled[self.a.run]:
+            page.values[part] = value
+            page.press(self.a.run)
+            self.finish(page)
+        page.change(part, before)
+
+    # ---- pages
+
+    @rule(k=which)
+    def reload(self, k: int) -> None:
+        page = self.pages[k]
+        page.leave()
+        page.fresh()
+        self.settle()
+
+    @rule(k=which, at=st.integers(0, 2))
+    def open_task(self, k: int, at: int) -> None:
+        page = self.pages[k]
+        cards = next(block for block in self.demo.blocks.values() if block.elem_id == "tasks")
+        gate = page.gate if page.asks else None
+        page.fire(cards, "select", SimpleNamespace(_data={"name": TASKS[at].name}))
+        page.values[self.a.prior] = PRIORS[0]  # a task is for the bundled network
+        if gate is not None:
+            gate.give(1)  # the iteration in progress
+        page.until(lambda: not page.busy, "a run that a task takes the place of")
+        page.example(0)
+        page.change(self.a.setting.parts["seed"], 1000 * k)
+        self.settle()
+
+    def settle(self) -> None:
+        self.pages[0].settle()
+
+    # ---- what always holds
+
+    @invariant()
+    def one_button_or_the_other(self) -> None:
+        for page in self.pages:
+            assert page.enabled[self.a.run] != page.busy
+            assert page.enabled[self.a.stop] == page.busy
+            assert not (page.busy and page.enabled[self.a.resume])
+            assert (page.live.get("status") in ("running", "waiting")) == page.busy
+
+    @invariant()
+    def one_at_a_time(self) -> None:
+        playing = [page for page in self.pages if page.playing]
+        assert len(playing) <= 1
+        for page in self.pages:
+            assert page.playing or not page.busy or page.told[-1].startswith("You are next")
+
+    @invariant()
+    def nothing_is_shared(self) -> None:
+        first, second = (page.session for page in self.pages)
+        assert first is not second
+        assert first.run is None or first.run is not second.run
+        for page in self.pages:
+            run = page.session.run
+            if run is not None:
+                assert run.problem.seed // 1000 == page.number
+
+    @invariant()
+    def what_is_over_replays(self) -> None:
+        for page in self.pages:
+            run = page.session.run
+            if run is None or run.last is None or run.playing or (id(run), run.last.i) in self.checked:
+                continue
+            self.checked[id(run), run.last.i] = run
+            record = Record.from_json(run.record().to_json())
+            *_, last = record.replay(run.prior.inner)
+            assert record.reproduces(last)
+            assert torch.equal(last.x0_hat, run.last.x0_hat)
+
+
+TestPeople = People.TestCase
+TestPeople.settings = settings(
+    max_examples=8, stateful_step_count=30, derandomize=True, deadline=None, database=None, print_blob=False,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_line():
+    """Looks at the line often: the pages here wait for nothing else."""
+    look, line.LOOK = line.LOOK, 0.002
+    yield
+    line.LOOK = look
