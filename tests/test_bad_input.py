@@ -32,7 +32,7 @@ from redgui.ui.components import mask_bits
 from redgui.ui.entries import entry
 from redgui.ui.limits import HOME
 
-QUICK = settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 NUMBERS = st.sampled_from(["nan", "inf", "1e400", "-1", "0x10", "", "true", "9" * 400, float("nan"), -1, 2**70, 0.5])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | NUMBERS,
@@ -287,7 +287,7 @@ def test_any_json_for_a_mask_is_refused_in_a_line(value, text):
 EVERY = [(cls, k) for cls in (*SAMPLERS, *OPERATORS) for k in knobs.knobs(cls)]
 
 
-@settings(QUICK, max_examples=200)
+@settings(QUICK, max_examples=150)
 @given(st.sampled_from(EVERY), JSON)
 def test_any_json_for_a_knob_is_within_its_bounds_or_refused_in_a_line(of, value):
     cls, k = of
@@ -355,7 +355,7 @@ def test_on_the_page_a_value_that_cannot_be_is_one_error_and_the_page_goes_on(ho
     assert good.outputs["measurement"]["src"]
 
 
-@settings(QUICK, max_examples=12)
+@settings(QUICK, max_examples=8)
 @given(st.sampled_from(["operator", "fit", "seed", "sampler", "inpaint-kind", "inpaint-seed", "prior", "mask", "given"]), JSON)
 def test_any_json_for_a_control_is_an_outcome_or_an_error_in_a_line(home: Served, name, value):
     page = home.page()
@@ -407,7 +407,7 @@ def put(body: Any, at: tuple[Any, ...], value: Any) -> Any:
     return changed
 
 
-@settings(QUICK, max_examples=100)
+@settings(QUICK, max_examples=80)
 @given(st.sampled_from(places(GOOD)), JSON)
 def test_any_json_anywhere_in_a_record_is_read_or_refused_in_a_line(at, value):
     try:
@@ -519,7 +519,7 @@ def test_weights_that_cannot_be_are_one_error_by_every_way_and_run_no_code(home:
     assert not (folder / "trace").exists()
 
 
-@settings(QUICK, max_examples=30)
+@settings(QUICK, max_examples=25)
 @given(st.data(), JSON)
 def test_any_json_anywhere_in_a_configuration_is_a_prior_or_an_error_in_a_line(prior, data, value):
     file = data.draw(st.sampled_from(["unet/config.json", "scheduler/scheduler_config.json"]))

@@ -73,7 +73,7 @@ class Gate:
         origin = urlsplit(headers.get("origin", "")).netloc
         if self.local and "origin" in headers and not is_here(origin):
             return 403, f"only this app's own page may call it; got one of {origin[:80]!r}."
-        called = path.removeprefix(PREFIX) if path.startswith(PREFIX) else ""
+        called = path.partition(PREFIX)[2]  # wherever a proxy has put the app
         if called.lower().startswith(UNUSED):
             return 404, "this app has no such route."
         length = headers.get("content-length", "0")

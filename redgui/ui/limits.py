@@ -138,9 +138,9 @@ HOME = Limits(
     seconds=3600.0, queue=64, pages=2000, file_mb=40, body_mb=64, uploads_mb=math.inf,
 )  # fmt: skip
 
-# For two cores or a GPU that is lent: the bundled prior makes 1000 steps in the time, the presets have at most 200 of cost 15.
+# For two cores or a GPU that is lent. Every preset is within them, and so is a race of all samplers.
 PUBLIC = Limits(
-    pixels=16_000_000, side=512, steps=1000, cost=40, particles=8, cells=16, contestants=8, together=32,
+    pixels=16_000_000, side=512, steps=1000, cost=40, particles=8, cells=16, contestants=12, together=32,
     seconds=120.0, queue=16, pages=100, file_mb=12, body_mb=24, uploads_mb=2000,
 )  # fmt: skip
 

@@ -136,10 +136,12 @@ class SweepTab(RunningTab):
         return self.actions.samplers[cls.name].build(values)
 
     def _grid(self, values: Values) -> Grid:
-        """The grid that is chosen. Raises KnobError."""
+        """The grid that is chosen. Raises KnobError or LimitError."""
         cls = self._cls(str(values[self.sampler]))
         rows, columns = (axis(cls, str(values[self.knob[s]]), str(values[self.values[s]] or "")) for s in SIDES)
-        return Grid(self._sampler(values, cls), rows, columns)
+        grid = Grid(self._sampler(values, cls), rows, columns)
+        self.actions.limits.sweep(grid)
+        return grid
 
     def _suggested(self, values: Values, cls: type[Sampler], name: str) -> str:
         k = next((k for k in sweepable(cls) if k.name == name), None)
