@@ -288,7 +288,9 @@ class People(RuleBasedStateMachine):
     @precondition(some(lambda page: page.enabled[page.a.resume]))
     @rule(k=which)
     def go_on(self, k: int) -> None:
-        page = self.one(k, lambda page: page.enabled[self.a.resume])
+        self.press_continue(self.one(k, lambda page: page.enabled[self.a.resume]))
+
+    def press_continue(self, page: Page) -> None:
         run = page.session.run
         mine, made = same(run.source, page.session.source), run.last.i + 1
         page.press(self.a.resume)
@@ -378,7 +380,10 @@ class People(RuleBasedStateMachine):
 
     @rule(k=which, picture=st.integers(0, PICTURES - 1))
     def choose_picture(self, k: int, picture: int) -> None:
-        self.pages[k].example(picture)
+        page = self.pages[k]
+        page.example(picture)
+        if page.enabled[self.a.resume]:
+            self.press_continue(page)
 
     @rule(k=which, top=st.integers(0, 8))
     def paint(self, k: int, top: int) -> None:
