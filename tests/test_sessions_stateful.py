@@ -280,15 +280,24 @@ class People(RuleBasedStateMachine):
     # ---- runs
 
     @precondition(some(lambda page: page.enabled[page.a.run]))
-    @rule(k=which)
-    def run(self, k: int) -> None:
+    @rule(k=which, steps=st.integers(0, 3), then=st.sampled_from(["goes on", "is stopped", "breaks"]))
+    def run(self, k: int, steps: int, then: str) -> None:
         page = self.one(k, lambda page: page.enabled[self.a.run])
         page.press(self.a.run)
+        if page.asks:
+            page.let(steps)
+            page.settle()
+        if then == "is stopped" and page.busy:
+            self.press_stop(page)
+        if then == "breaks" and page.asks:
+            self.breaks(page)
 
     @precondition(some(lambda page: page.enabled[page.a.resume]))
     @rule(k=which)
     def go_on(self, k: int) -> None:
-        page = self.one(k, lambda page: page.enabled[self.a.resume])
+        self.press_continue(self.one(k, lambda page: page.enabled[self.a.resume]))
+
+    def press_continue(self, page: Page) -> None:
         run = page.session.run
         mine, made = same(run.source, page.session.source), run.last.i + 1
         page.press(self.a.resume)
@@ -306,7 +315,9 @@ class People(RuleBasedStateMachine):
     @precondition(some(lambda page: page.enabled[page.a.stop]))
     @rule(k=which)
     def stop(self, k: int) -> None:
-        page = self.one(k, lambda page: page.enabled[self.a.stop])
+        self.press_stop(self.one(k, lambda page: page.enabled[self.a.stop]))
+
+    def press_stop(self, page: Page) -> None:
         before = page.gate.answered if page.playing else None
         asked = page.asks
         page.press(self.a.stop)
@@ -336,7 +347,9 @@ class People(RuleBasedStateMachine):
     @precondition(some(lambda page: page.asks))
     @rule(k=which)
     def the_network_breaks(self, k: int) -> None:
-        page = self.one(k, lambda page: page.asks)
+        self.breaks(self.one(k, lambda page: page.asks))
+
+    def breaks(self, page: Page) -> None:
         page.gate.broken = True
         page.let(1)
         page.until(lambda: not page.busy, "a run whose network broke")
@@ -378,7 +391,10 @@ class People(RuleBasedStateMachine):
 
     @rule(k=which, picture=st.integers(0, PICTURES - 1))
     def choose_picture(self, k: int, picture: int) -> None:
-        self.pages[k].example(picture)
+        page = self.pages[k]
+        page.example(picture)
+        if page.enabled[self.a.resume]:
+            self.press_continue(page)
 
     @rule(k=which, top=st.integers(0, 8))
     def paint(self, k: int, top: int) -> None:
