@@ -21,18 +21,18 @@ from timing import bare, face, full
 
 from redgui import priors
 
-Point = dict[str, int | None]
+Point = tuple[int, int | None]  # batch, side of the picture
 
 
 def timed(prior: Any, points: list[Point], units: list[int], steps: int, rounds: int, name: str) -> list[dict[str, float]]:
     """A line per point; `units` are the pictures or pixels of each, `name` the column of time per unit."""
-    problems = [face(prior, point["side"])[1] for point in points]
-    for point, problem in zip(points, problems, strict=True):  # warm
-        bare(prior, 2, **point), full(prior, problem, 2, point["batch"])
+    problems = [face(prior, side)[1] for _, side in points]
+    for (batch, side), problem in zip(points, problems, strict=True):  # warm
+        bare(prior, 2, batch, side), full(prior, problem, 2, batch)
     taken: list[list[tuple[float, float]]] = [[] for _ in points]
     for _ in range(rounds):
-        for k, (point, problem) in enumerate(zip(points, problems, strict=True)):
-            taken[k].append((bare(prior, steps, **point) / steps, full(prior, problem, steps, point["batch"]) / steps))
+        for k, ((batch, side), problem) in enumerate(zip(points, problems, strict=True)):
+            taken[k].append((bare(prior, steps, batch, side) / steps, full(prior, problem, steps, batch) / steps))
     lines = []
     for k, unit in enumerate(units):
         network, run = (1000 * median(column) for column in zip(*taken[k], strict=True))
@@ -52,12 +52,12 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     chosen = parser.parse_args()
     small = priors.load("faces-64", chosen.device)
-    points: list[Point] = [{"batch": batch, "side": None} for batch in chosen.batches]
+    points: list[Point] = [(batch, None) for batch in chosen.batches]
     found = timed(small, points, chosen.batches, chosen.steps, chosen.rounds, "per_picture")
     batches = [{"batch": batch} | line for batch, line in zip(chosen.batches, found, strict=True)]
     for line in batches:
         print(line, flush=True)
-    points = [{"batch": 1, "side": side} for side in chosen.sides]
+    points = [(1, side) for side in chosen.sides]
     areas = [side * side for side in chosen.sides]
     found = timed(priors.load("photos", chosen.device), points, areas, chosen.steps, chosen.rounds, "per_pixel")
     sides = [{"side": side} | line for side, line in zip(chosen.sides, found, strict=True)]

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pyarrow import parquet
 
 from redgui import bench, cli, knobs, operators, perceptual, presets, priors, report
 from redgui.bench import BenchError, loop, run
@@ -187,6 +186,8 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_parquet_has_what_the_csv_has_with_types_and_records(prior, shown, tmp_path):
+    from pyarrow import parquet
+
     asked = (["denoise"], ["reddiff:steps=2", "ddrm:steps=2"])
     each = bench.finished(shown, prior, *asked, sigmas_y=[0.1], out=tmp_path)
     each[0] = {k: v for k, v in each[0].items() if k not in report.bench.rows.MEANS} | {"error": "left the finite numbers"}

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from redgui.bench.processes import Share
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = ["bench", "--prior", "gaussian:size=16", "--operators", "blur", "--sigma-y", "0.1", "--metrics", "--device", "cpu",
          "--limit", "5", "--batch", "2", "--samplers", "reddiff:steps=3", "dps:steps=2", "rsd:steps=2"]  # fmt: skip
-CUT_IN_A_LINE = """
+# The command line, up to a line of its rows: there it kills itself in the middle of writing, or waits for its end.
+CUT = """
 import os, signal, sys
 from redgui import cli
 from redgui.bench import rows
@@ -34,9 +34,13 @@ class Cut:
     def write(self, line):
         self.left -= 1
         if not self.left:
-            self.file.write(line[: len(line) // 2])
+            within = sys.argv[1] == "within a line"
+            self.file.write(line[: len(line) // 2 if within else 0])
             self.file.flush()
-            os.kill(os.getpid(), signal.SIGKILL)
+            if within:
+                os.kill(os.getpid(), signal.SIGKILL)
+            print("here", flush=True)
+            sys.stdin.read()
         self.file.write(line)
     def flush(self):
         self.file.flush()
@@ -45,16 +49,16 @@ class Cut:
 
 opened = rows.opened
 rows.opened = lambda path: Cut(opened(path))
-cli.main(sys.argv[1:])
+cli.main(sys.argv[2:])
 """
 
 
 def start(code: list[str], *words: object, **environment: object) -> subprocess.Popen[str]:
     """A process with one thread, as the tests have, so that its sums are in their order."""
-    return subprocess.Popen(
-        [sys.executable, *code, *map(str, words)], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | {k: str(v) for k, v in environment.items()},
-    )  # fmt: skip
+    own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | {name: str(value) for name, value in environment.items()}
+    command = [sys.executable, *code, *map(str, words)]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, cwd=ROOT, text=True, env=os.environ | own, **pipes)
 
 
 def compared(folder: Path) -> dict[str, dict]:
@@ -85,38 +89,23 @@ def whole(tmp_path_factory) -> Path:
     return out
 
 
-def test_a_run_killed_within_a_line_goes_on_and_counts_nothing_twice(whole, tmp_path, capsys):
-    process = start(["-c", CUT_IN_A_LINE], *ASKED, "--out", tmp_path)
+@pytest.mark.parametrize("where", ["within a line", "between two"])
+def test_a_killed_run_goes_on_and_counts_nothing_twice(where, whole, tmp_path, capsys):
+    process = start(["-c", CUT, where], *ASKED, "--out", tmp_path)
+    if where == "between two":
+        assert process.stdout.readline() == "here\n"
+        process.kill()
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
     left = (tmp_path / "rows-0.jsonl").read_bytes()
     assert left.count(b"\n") == 8
-    assert not left.endswith(b"\n")
+    assert left.endswith(b"\n") == (where == "between two")
     assert len(bench.read(tmp_path)) == 8
     assert not (tmp_path / "results.csv").exists()
     assert cli.main([*ASKED, "--out", str(tmp_path)]) == 0
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
     assert [row["n"] for row in rows] == [5, 5, 5]
     assert compared(tmp_path) == compared(whole)
-
-
-def test_a_run_killed_from_outside_goes_on(tmp_path, capsys):
-    asked = [*ASKED, "--samplers", "ddrm:steps=2", "--batch", "1", "--seeds", "20"]
-    process = start(["-m", "redgui"], *asked, "--out", tmp_path)
-    lines = tmp_path / "rows-0.jsonl"
-    until = time.monotonic() + 120
-    while not (lines.exists() and lines.stat().st_size):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.002)
-    process.kill()
-    process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGKILL
-    assert 0 < len(bench.read(tmp_path)) < 100
-    assert cli.main([*asked, "--out", str(tmp_path)]) == 0
-    (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
-    assert (row["n"], row["failed"], row["seeds"]) == (100, 0, 20)
-    assert len(compared(tmp_path)) == 100
 
 
 def test_two_processes_find_the_rows_of_one(whole, tmp_path):

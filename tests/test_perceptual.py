@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import json
 
+import PIL.Image
 import pytest
 import torch
 from torch import Tensor
@@ -182,6 +183,23 @@ def test_a_bench_with_networks(prior, shown, tmp_path):
     other = Judges(Network("mean difference 2.0", distance), judges.kid)
     assert bench.bench(shown, prior, judges=other, **asked)[0]["lpips_network"] == "mean difference 2.0"
     assert len(calls) == asked_before + 20 + 1, "another version of a network is another network"
+
+
+def test_a_picture_that_was_half_written_when_the_run_was_killed_is_made_again(prior, shown, tmp_path, monkeypatch):
+    asked = dict(operator_specs=["denoise"], sampler_specs=["ddrm:steps=2"], sigmas_y=[0.2], out=tmp_path)
+    bench.bench(shown, prior, **asked)
+    judges = Judges(Network("l", lambda a, b: (a - b).abs().mean((1, 2, 3))))
+
+    def killed(picture, path, *_):
+        path.write_bytes(b"half a picture")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PIL.Image.Image, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            bench.bench(shown, prior, judges=judges, **asked)
+    (row,) = bench.bench(shown, prior, judges=judges, **asked)
+    assert row["lpips"] > 0
 
 
 def test_two_processes_judge_as_one(prior, shown, tmp_path, monkeypatch):

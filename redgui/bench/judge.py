@@ -81,6 +81,13 @@ def restored(folder: Path, key: str) -> Path:
     return folder / "restored" / f"{key}.png"
 
 
+def keep(folder: Path, key: str, estimate: Tensor) -> None:
+    """Keeps a restored picture (1, 3, h, w); a killed run leaves none that is half written under its name."""
+    part = restored(folder, key).with_suffix(".part")
+    images.to_pil(estimate).save(part, "PNG")
+    part.replace(restored(folder, key))
+
+
 def features_of(folder: Path, network: Network, key: str) -> Path:
     """Where the features of a restored picture, or of `truth-<digest>`, are kept."""
     return folder / "features" / hashlib.sha256(network.name.encode()).hexdigest()[:12] / f"{key}.npy"
@@ -160,7 +167,7 @@ def _features(folder: Path, network: Network, key: str, picture: Callable[[], Te
     if picture is not None and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         found = network.call(picture())[0].float().cpu().numpy()
-        part = path.with_suffix(".part")  # a killed run leaves no half of a file under the name
+        part = path.with_suffix(".part")  # as in `keep`
         with part.open("wb") as file:
             np.save(file, found)
         part.replace(path)

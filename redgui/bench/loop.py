@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redgui import images, knobs, metrics
+from redgui import knobs, metrics
 from redgui.bench import judge, plan
 from redgui.bench import rows as kept
 from redgui.bench.judge import Judges
@@ -127,7 +127,7 @@ def finished(
             watch(count, total, what)
             for key, (row, estimate) in zip(keys, run(prior, part), strict=True):
                 if key in absent and (judges.any or wanted[key].index < plan.SHOWN):
-                    images.to_pil(estimate).save(judge.restored(folder, key))
+                    judge.keep(folder, key, estimate)
                 if key not in rows:
                     lines.write(kept.as_line(row))
             lines.flush()

@@ -56,7 +56,11 @@ def missing(column: str, problem: Problem) -> str:
         return "n/a: there is no original to compare with"
     if column == "lpips":
         small = min(problem.start().shape[-2:]) < metrics.LPIPS_SIDE
-        return f"n/a: pictures below {metrics.LPIPS_SIDE} pixels" if small else f"n/a: {metrics.lpips_missing()}"
+        return (
+            f"n/a: pictures below {metrics.LPIPS_SIDE} pixels"
+            if small
+            else f"n/a: {metrics.lpips_missing() or 'its weights cannot be read'}"
+        )
     if column == "ratio":
         return "n/a: the measurement has no noise"
     return ON_CPU if column == "memory" else ""
