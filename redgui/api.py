@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import fitting, images, knobs, operators, presets, priors
+from redgui.divergence import Diverged
 from redgui.knobs import KnobError
 from redgui.operators import Operator, masks
 from redgui.operators.base import OperatorError
@@ -103,7 +104,7 @@ def restore(
         watch: called after every step.
 
     Raises:
-        RedguiError: anything that the caller can mend.
+        RedguiError: anything that the caller can mend. Diverged, one of them, holds as `result` what the last sound step gave.
     """
     loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
     if particles is not None and not 1 <= particles <= 64:
@@ -127,10 +128,20 @@ def restore(
     counted = Counted(loaded)
     many = particles or presets.particles(chosen, H)
     steps = measured(solve(problem, counted, chosen, many), problem, counted)
-    result = finish(picture, problem, loaded, chosen, *watched(steps, watch), fit=fitted.how)
-    if fitted.original == loaded.picture_shape[-2:]:
-        return result
-    return replace(result, full=fitting.full_size(fitted, source, result.restored, H, drawn))
+
+    def finished(last: Measured, film: list[Tensor]) -> Result:
+        result = finish(picture, problem, loaded, chosen, last, film, fit=fitted.how)
+        if fitted.original == loaded.picture_shape[-2:]:
+            return result
+        return replace(result, full=fitting.full_size(fitted, source, result.restored, H, drawn))
+
+    try:
+        return finished(*watched(steps, watch))
+    except Diverged as error:
+        if error.last is not None:
+            error.result = finished(error.last, error.film)
+            error.result.figures["error"] = str(error)
+        raise
 
 
 def replay(record: str | Path | Record, *, device: str | None = None, watch: Watcher | None = None) -> tuple[Result, bool]:
@@ -147,16 +158,21 @@ def replay(record: str | Path | Record, *, device: str | None = None, watch: Wat
 
 
 def watched(stream: Any, watch: Watcher | None) -> tuple[Measured, list[Tensor]]:
-    """Runs a stream to its end: the last Step, and a few pictures along the way."""
+    """Runs a stream to its end: the last Step, and a few pictures along the way; those of a run that diverges are its film."""
     film: list[Tensor] = []
     last = None
-    for step in stream:
-        last = step
-        stride = max(1, step.n // FILM)
-        if step.i % stride == 0 and step.i + 1 < step.n:
-            film.append(step.estimate)
-        if watch:
-            watch(step)
+    try:
+        for step in stream:
+            last = step
+            stride = max(1, step.n // FILM)
+            if step.i % stride == 0 and step.i + 1 < step.n:
+                film.append(step.estimate)
+            if watch:
+                watch(step)
+    except Diverged as error:
+        if error.last is not None:
+            error.film = [*film, error.last.estimate]
+        raise
     if last is None:
         raise OperatorError("the sampler made no step; ask for at least one.")
     return last, [*film, last.estimate]

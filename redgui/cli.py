@@ -154,15 +154,26 @@ def run_list(chosen: argparse.Namespace) -> None:
 
 def run_restore(chosen: argparse.Namespace) -> None:
     from redgui import api
+    from redgui.divergence import Diverged
 
     options = {key: value for key, value in vars(chosen).items() if key not in ("command", "run", "image", "out")}
     Path(chosen.out).mkdir(parents=True, exist_ok=True)  # fails now, not after the run
-    with Bar() as bar:
-        result = api.restore(chosen.image, **options, watch=bar)
+    broken = None
+    try:
+        with Bar() as bar:
+            result = api.restore(chosen.image, **options, watch=bar)
+    except Diverged as error:  # its last sound step is written, and the status is that of an error all the same
+        if error.result is None:
+            raise
+        result, broken = error.result, error
     result.save(chosen.out)
     whole = "" if result.full is None else ", restored-full.png"
-    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more")
+    of = "" if broken is None else f" of step {result.figures['steps']}, the last sound one"
+    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}")
     print(api.figures_json(result.figures))
+    if broken is not None:
+        sys.stdout.flush()
+        raise broken
 
 
 def run_replay(chosen: argparse.Namespace) -> None:

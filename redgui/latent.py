@@ -66,7 +66,9 @@ def decoded(steps: Steps, prior: Prior) -> Generator[Step, Any, None]:
         step = next(steps, None)
         while step is not None:
             with torch.no_grad():
-                picture = prior.decode(step.x0_hat).clamp(-1, 1)
+                picture = prior.decode(step.x0_hat)
+                finite = (step.x0_hat.isfinite().flatten(1).all(1) & picture.isfinite().flatten(1).all(1)).view(-1, 1, 1, 1)
+                picture = torch.where(finite, picture.clamp(-1, 1), torch.nan)  # the clamp makes a picture of an inf
             tuned = yield replace(step, x0_hat=picture)
             try:
                 step = steps.send(tuned)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from redgui import metrics
+from redgui.divergence import Diverged, explained, sound
 from redgui.errors import out_of_memory
 from redgui.latent import Decoded, decoded
 from redgui.operators.base import Operator, OperatorError
@@ -46,6 +47,10 @@ class Problem:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma_y) and 0 <= self.sigma_y <= 2):
             raise OperatorError(f"sigma_y lies in 0 to 2 (images span -1 to 1); got {self.sigma_y:g}.")
+        for what, held in (("original", self.x_true), ("measurement", self.y)):
+            if held is not None and not bool(held.isfinite().all()):
+                bad = f"{int((~held.isfinite()).sum())} of {held.numel()} numbers that are not finite"
+                raise OperatorError(f"the {what} holds {bad}; nothing can be fitted to those.")
 
     @classmethod
     def simulate(cls, x_true: Tensor, H: Operator, sigma_y: float = 0.0, seed: int = 0) -> "Problem":
@@ -53,7 +58,7 @@ class Problem:
         H.check_size(*x_true.shape[-2:])
         y = H(x_true)
         if sigma_y > 0:
-            y = y + sigma_y * H.on_support(Generators.of_run(seed, len(y), "cpu", MEASUREMENT).randn_like(y.cpu()).to(y))
+            y = y + sigma_y * H.on_support(Generators.of_run(seed, len(y), MEASUREMENT).randn_like(y))
         return cls(y, H, sigma_y, seed, x_true)
 
     @classmethod
@@ -118,7 +123,7 @@ def solve(problem: Problem, prior: Prior, sampler: Sampler, particles: int = 1) 
     """
     problem = problem.to(prior.device)
     y = problem.y.expand(particles, *problem.y.shape[1:]).contiguous()
-    generator = Generators.of_run(problem.seed, particles, prior.device)
+    generator = Generators.of_run(problem.seed, particles)
     return stream(prior, problem.H, y, problem.sigma_y, sampler, generator)
 
 
@@ -136,9 +141,13 @@ def seen_by(prior: Prior, H: Operator) -> Operator:
 
 
 def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> Generator[Measured, Sampler | None, None]:
-    """Adds metrics, seconds and network calls to a stream; what is sent to it is passed on to the sampler."""
+    """Adds metrics, seconds and network calls to a stream; what is sent to it is passed on to the sampler.
+
+    Raises Diverged, which holds the step before, at the first one that is not sound.
+    """
     x_true = problem.x_true
     tuned: Sampler | None = None
+    last: Measured | None = None
     spent, done = 0.0, 0
     first = True
     try:
@@ -156,6 +165,8 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
                     "Use fewer particles, a smaller size, or a sampler without gradients through the network."
                 ) from None
             first, done = False, done + 1
+            if not bool(sound(step, counted).all()):
+                raise Diverged(explained(step, counted), last)
             y = problem.y.to(step.x0_hat.device)
             best = int(metrics.residual(step.x0_hat, y, problem.H).argmin()) if problem.H.ambiguous else None
             seen = Measured(step.i, step.n, step.sigma, step.x0_hat, step.scalars, best=best)
@@ -163,15 +174,13 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             residual = _mean(step.scalars.get("residual"))
             if residual is None:
                 residual = float(metrics.residual(step.x0_hat, y, problem.H).mean())
-            if not (math.isfinite(residual) and bool(step.x0_hat.isfinite().all())):
-                raise SamplerError(
-                    f"the run left the finite numbers at step {step.i + 1} of {step.n}; "
-                    "lower the learning rate or the weight of the prior."
-                )
+            if not math.isfinite(residual):
+                raise Diverged(explained(step, counted), last)
             spent += time.perf_counter() - began
             calls = (counted.forwards, counted.backwards) if counted else (0, 0)
             figures = dict(psnr=psnr, residual=residual, seconds=spent, nfe=calls[0], backward=calls[1])
-            tuned = yield replace(seen, **figures)
+            last = replace(seen, **figures)
+            tuned = yield last
     finally:
         steps.close()
 

@@ -1,7 +1,8 @@
 """Randomness that is explicit and per image.
 
 Every image of a batch has a generator of its own, so that a picture alone and the same picture within a
-batch get the same numbers, and nothing touches torch's global generator.
+batch get the same numbers, and nothing touches torch's global generator. Numbers are drawn on the CPU,
+wherever they are used: CPU and CUDA draw different ones from the same seed, and a seed means the same everywhere.
 """
 
 from collections.abc import Sequence
@@ -21,35 +22,34 @@ def stream_seed(seed: int, stream: int, index: int = 0) -> int:
 
 
 class Generators:
-    """One `torch.Generator` per image of a batch, on the device where the numbers are used.
+    """One `torch.Generator` per image of a batch.
 
     Args:
         seeds: one integer per image.
-        device: where the numbers are drawn. CPU and CUDA draw different numbers from the same seed.
     """
 
-    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu"):
-        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    def __init__(self, seeds: Sequence[int]):
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     @classmethod
-    def of_run(cls, seed: int, n: int, device: torch.device | str = "cpu", stream: int = SAMPLER) -> "Generators":
+    def of_run(cls, seed: int, n: int, stream: int = SAMPLER) -> "Generators":
         """Generators for n particles (or pictures) of a run; the first is the same for every n."""
-        return cls([stream_seed(seed, stream, k) for k in range(n)], device)
+        return cls([stream_seed(seed, stream, k) for k in range(n)])
 
     def __len__(self) -> int:
         return len(self.generators)
 
     def randn(self, *shape: int) -> Tensor:
-        """Standard normal numbers of shape (b, *shape), float32, row k from the k-th generator."""
-        rows = [torch.randn(1, *shape, generator=g, device=g.device) for g in self.generators]
+        """Standard normal numbers of shape (b, *shape), float32 on the CPU, row k from the k-th generator."""
+        rows = [torch.randn(1, *shape, generator=g) for g in self.generators]
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 
     def randn_like(self, x: Tensor) -> Tensor:
-        """Standard normal numbers of the shape and dtype of x (b ...), row k from the k-th generator."""
+        """Standard normal numbers of the shape, dtype and device of x (b ...), row k from the k-th generator."""
         if len(x) != len(self.generators):
             raise ValueError(f"{len(self.generators)} generators cannot serve a batch of {len(x)}; give one seed per image.")
         return self.randn(*x.shape[1:]).to(x)
 
     def randperm(self, n: int) -> Tensor:
         """A random order of 0..n-1 per image, shape (b, n), int64 on the CPU."""
-        return torch.stack([torch.randperm(n, generator=g, device=g.device).cpu() for g in self.generators])
+        return torch.stack([torch.randperm(n, generator=g) for g in self.generators])

@@ -83,6 +83,8 @@ def test_sizes_that_do_not_fit_are_told_apart():
         build("blur:size=9").check_size(64, 8)
     with pytest.raises(OperatorError, match="at most 7"):
         build("blur:size=9")(torch.zeros(1, 3, 64, 8))
+    with pytest.raises(OperatorError, match="at most 7"):
+        build("blur:size=9").check_size(7, 64)
     with pytest.raises(OperatorError, match="Use 7 or 9"):
         build("blur:size=8")
     with pytest.raises(OperatorError, match="3 channels"):

@@ -289,6 +289,25 @@ def test_levels_are_spaced_and_cut_off_as_asked_for(gaussian, x_true):
             assert [step.sigma for step in run(sampler, gaussian, BOX, y)] == wanted.tolist()
 
 
+def test_levels_are_cut_off_below_as_asked_for(gaussian, x_true):
+    y, high = BOX(x_true), float(gaussian.sigmas[-1])
+    for end in (0.05, 2.0):
+        part = gaussian.sigmas[gaussian.sigmas >= end]
+        for spacing, wanted in (("uniform", schedule.uniform(part, 9)), ("karras", schedule.karras(9, float(part[0]), high))):
+            sampler = RedDiff(steps=9, spacing=spacing, sigma_end=end)
+            assert [step.sigma for step in run(sampler, gaussian, BOX, y)] == wanted.tolist()
+
+
+@pytest.mark.parametrize(("start", "end", "nearest"), [(0.11, 9.0, 1), (0.14, 0.14, 1), (0.16, 9.0, 2), (5.0, 2.0, 3)])
+@pytest.mark.parametrize("order", ["descending", "random"])
+def test_knobs_that_leave_no_level_visit_the_one_nearest_to_the_first(start, end, nearest, order):
+    """Where they cross, or lie between two levels of the grid."""
+    prior = White(0.25, [0.01, 0.1, 0.2, 1.0, 160.0])
+    sampler = RedDiff(steps=3, sigma_start=start, sigma_end=end, order=order)
+    steps = run(sampler, prior, build("denoise"), torch.zeros(1, 3, 4, 4))
+    assert [step.sigma for step in steps] == [float(prior.sigmas[nearest])] * 3
+
+
 def test_compat_has_the_public_codes_levels_whatever_the_spacing(gaussian, x_true):
     sampler = RedDiff(steps=10, compat=True, spacing="karras", sigma_start=1.0)
     assert [step.sigma for step in run(sampler, gaussian, BOX, BOX(x_true))] == gaussian.sigmas[::100].flip(0).tolist()

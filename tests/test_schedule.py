@@ -81,6 +81,7 @@ def test_karras_is_even_in_the_root():
     steps = (levels ** (1 / 7)).diff()
     torch.testing.assert_close(steps, steps[0].expand(4))
     torch.testing.assert_close(schedule.karras(3, 1.0, 3.0, rho=1), torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
+    assert torch.equal(schedule.karras(5, 0.01, 80.0), levels)  # the paper's rho is the default
 
 
 # ---- the pairs of a descent ----

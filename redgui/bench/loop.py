@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from redgui.bench.judge import Judges
 from redgui.bench.plan import BenchError, Job, Picture
 from redgui.bench.processes import Share, wait_for
 from redgui.bench.rows import Row
+from redgui.divergence import explained, sound
 from redgui.errors import RedguiError
 from redgui.priors import Counted, Prior
 from redgui.problem import Measured, Problem, seen_by, stream, summary
 from redgui.randomness import SAMPLER, Generators, stream_seed
 from redgui.record import Record
-from redgui.samplers import Sampler
+from redgui.samplers import Sampler, Step
 
 Watch = Callable[[int, int, str], None]
 
@@ -29,20 +31,27 @@ Watch = Callable[[int, int, str], None]
 def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
     """Solves jobs of one setting together: a row and the estimate (1, 3, h, w) of each.
 
-    A run that diverges gives a row with `error` instead of figures.
+    A picture whose run diverges gives a row with `error` instead of figures, and the estimate of its last sound step (the
+    picture to start from where there was none); the others of its batch go on.
     """
     H, sampler, sigma_y, n = batch[0].H, batch[0].sampler, batch[0].sigma_y, batch[0].particles
     problems = [Problem.simulate(job.picture.x, H, sigma_y, job.seed).to(prior.device) for job in batch]
+    good: list[Step | None] = [None] * len(batch)  # of each picture the newest Step, or the last that was sound
+    failed: list[str | None] = [None] * len(batch)
     y = torch.cat([problem.y.expand(n, *problem.y.shape[1:]) for problem in problems])
-    generator = Generators([stream_seed(job.seed, SAMPLER, k) for job in batch for k in range(n)], prior.device)
+    generator = Generators([stream_seed(job.seed, SAMPLER, k) for job in batch for k in range(n)])
     counted = Counted(prior)
     began = time.perf_counter()
-    step = error = None
     try:
-        for step in stream(counted, H, y, sigma_y, sampler, generator):  # noqa: B007
-            pass
+        for step in stream(counted, H, y, sigma_y, sampler, generator):
+            for k, fine in enumerate(sound(step, counted).view(-1, n).all(1).tolist()):
+                if failed[k] is None:
+                    good[k] = step if fine else good[k]
+                    failed[k] = None if fine else explained(replace(step, x0_hat=step.x0_hat[k * n : (k + 1) * n]), counted)
+            if all(failed):
+                break
     except RedguiError as raised:
-        error = str(raised)
+        failed = [error or str(raised) for error in failed]
     seconds = (time.perf_counter() - began) / len(batch)
     rows = []
     for k, (job, problem) in enumerate(zip(batch, problems, strict=True)):
@@ -59,11 +68,13 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
             "device": prior.device.type,
             "precision": prior.precision,
         }
+        step = good[k]
         x0_hat = step.x0_hat[k * n : (k + 1) * n] if step else problem.start()
-        if step is None or error or not bool(x0_hat.isfinite().all()):
-            rows.append((row | {"error": error or "left the finite numbers"}, problem.start()))
-            continue
         best = int(metrics.residual(x0_hat, problem.y, H).argmin()) if H.ambiguous else None
+        if step is None or failed[k]:
+            shown = x0_hat.mean(0, keepdim=True) if best is None else x0_hat[best : best + 1]
+            rows.append((row | {"error": failed[k] or "the sampler made no step"}, problem.aligned(shown)))
+            continue
         last = Measured(
             step.i, step.n, step.sigma, x0_hat, seconds=seconds, nfe=counted.forwards, backward=counted.backwards, best=best
         )

@@ -86,16 +86,23 @@ class Counted(Wrapped):
     """A prior that counts how often it is asked: `forwards`, and `backwards` through it.
 
     A call on a whole batch counts once, so both are numbers per picture.
+
+    Attributes:
+        finite: whether all answers so far were finite for each picture of the batch, (b,); None before the first.
     """
 
     def __init__(self, prior: Prior):
         super().__init__(prior)
         self.forwards = 0
         self.backwards = 0
+        self.finite: Tensor | None = None
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         self.forwards += 1
         x0_hat = self.inner.denoise(x, sigma)
+        finite = x0_hat.detach().isfinite().flatten(1).all(1)  # on its device: looked at once a step, not here
+        same = self.finite is not None and self.finite.shape == finite.shape
+        self.finite = self.finite & finite if same else finite
         if x0_hat.requires_grad:
             x0_hat.register_hook(self._count_backward)
         return x0_hat

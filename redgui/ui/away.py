@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from redgui import priors
+from redgui.divergence import Diverged
+from redgui.errors import RedguiError
 from redgui.priors import Prior
 from redgui.priors.base import PriorError, Sigma
 from redgui.problem import Measured, Problem
@@ -151,8 +153,12 @@ class RunJob:
         run.heard, tell, began = between, Teller(run, self.made, self.frame), time.perf_counter()
         while True:
             at = len(run.rows)
-            for _ in run.play(HZ):
-                yield tell()  # None while the steps are repeated: a worker is told to end at a yield only
+            try:
+                for _ in run.play(HZ):
+                    yield tell()  # None while the steps are repeated: a worker is told to end at a yield only
+            except RedguiError:
+                yield tell()  # what was made since the news before
+                raise
             # The end of the steps that were asked for at first is no end where more were made.
             late = run.stopping or time.perf_counter() - began > self.allowed
             if late or len(run.rows) > self.made or len(run.rows) == at:
@@ -191,6 +197,9 @@ def _play(run: Run) -> Generator[Measured, None, None]:
                     yield news.last
                 if told > PATIENCE:
                     return
+    except Diverged:
+        run.broken = True
+        raise
     finally:
         run.playing = False
         run.elapsed += time.perf_counter() - began

@@ -86,7 +86,7 @@ class LearnActions:
                 sampler,
                 mu,
                 sigma,
-                generator=Generators.of_run(seed, 1, prior.device),
+                generator=Generators.of_run(seed, 1),
             )
         except RedguiError as error:
             return gr.skip(), {"message": str(error)}

@@ -57,6 +57,7 @@ class Run:
     rows: list[tuple[Any, ...]] = field(default_factory=list)  # a row of SERIES for every step
     last: Measured | None = None
     playing: bool = False
+    broken: bool = False  # an error ended it; what was made before it stays
     elapsed: float = 0.0  # seconds of play so far, what watching costs included
 
     def __post_init__(self) -> None:
@@ -89,8 +90,8 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether no step can follow the last one made: it was the last of all, or the stream has broken off."""
-        return (self.finished and not self.sampler.endless) or self._stream.gi_frame is None
+        """Whether no step can follow the last one made: it was the last of all, or the stream has broken off or was closed."""
+        return self.broken or (self.finished and not self.sampler.endless) or self._stream.gi_frame is None
 
     def play(self, hz: float = 10.0) -> Iterator[Measured]:
         """Runs on until the end or `stop`; yields at most `hz` Steps a second, always the first and the last."""
@@ -100,6 +101,9 @@ class Run:
             # The knobs in force are sent again: whoever left the last `play` may have kept them from the sampler.
             first = (self._take(self.last.i) or self.now) if self.last else None
             yield from throttle(self._stream, hz, self._control, first=first, close=False)
+        except Exception:  # whatever it is, the stream is over
+            self.broken = True
+            raise
         finally:
             self.playing = False
             self.elapsed += time.perf_counter() - self._began
