@@ -34,6 +34,7 @@ from redgui.ui import build, components, line
 from redgui.ui.uploads import same
 
 PRIORS = ("gaussian:size=16", "gaussian:size=24,std=0.3")
+ENDS = ("goes on", "is stopped", "is stopped and gone on with", "is stopped, and another picture chosen", "breaks")
 PICTURES = 3  # examples that belong to each of the pages
 which = st.integers(0, 1)
 PATIENCE = 60.0  # seconds; a machine that is busy must not fail the test
@@ -280,15 +281,19 @@ class People(RuleBasedStateMachine):
     # ---- runs
 
     @precondition(some(lambda page: page.enabled[page.a.run]))
-    @rule(k=which, steps=st.integers(0, 3), then=st.sampled_from(["goes on", "is stopped", "breaks"]))
+    @rule(k=which, steps=st.integers(0, 3), then=st.sampled_from(ENDS))
     def run(self, k: int, steps: int, then: str) -> None:
         page = self.one(k, lambda page: page.enabled[self.a.run])
         page.press(self.a.run)
         if page.asks:
             page.let(steps)
             page.settle()
-        if then == "is stopped" and page.busy:
+        if then in ENDS[1:4] and page.busy:
             self.press_stop(page)
+        if then == "is stopped, and another picture chosen":
+            page.example((page.opened + steps) % PICTURES)
+        if then in ENDS[2:4] and page.enabled[self.a.resume]:
+            self.press_continue(page)
         if then == "breaks" and page.asks:
             self.breaks(page)
 
