@@ -338,6 +338,36 @@ def test_raw_calls_meet_the_limits_on_every_tab_and_endpoint(public: Served, mon
         assert most in (opened.error or ""), change
 
 
+def test_the_other_door_to_the_endpoints_has_the_same_limits(public: Served):
+    data = ["example:face-06", "blur", "reddiff:steps=5000", 0.0, 0, None, None, None, False, "crop", None, False]
+    called = public.http.post("/gradio_api/call/restore", json={"data": data}).json()["event_id"]
+    answer = public.http.get(f"/gradio_api/call/restore/{called}").text
+    assert "event: error" in answer
+    assert "at most 1000 steps; got 5000" in answer
+
+
+def test_any_event_with_any_values_is_an_answer_and_the_app_goes_on(public: Served):
+    page, seen = public.page(), set()
+    good = page.call("preview", shows="measurement").outputs
+    for number, about in public.events.items():
+        name = getattr(public.demo.fns[number].fn, "__qualname__", "")
+        if about["backend_fn"] and name not in seen:
+            seen.add(name)
+            for value in ("x", {"a": [float("nan")]}):
+                event = {"index": value, "key": value, "sigma": value}
+                found = page.numbered(number, [value] * len(about["inputs"]), event)
+                told = str(found.error or "")
+                assert "\n" not in told, name
+                assert str(ROOT) not in told, name
+                assert len(told) < 600, name
+    assert len(seen) > 40
+    for number in (-1, 10**6, 10**30, "0", None, [1], float("nan")):
+        for path in ("queue/join", "run/predict"):
+            answer = page.post(path, {"data": [], "fn_index": number, "session_hash": page.key})
+            assert str(ROOT) not in answer.text
+    assert page.call("preview", shows="measurement").outputs["measurement"]["src"] == good["measurement"]["src"]
+
+
 def test_the_time_of_a_run_ends_it(public: Served, monkeypatch):
     short = dataclasses.replace(PUBLIC, seconds=0.0)
     monkeypatch.setattr(public.actions, "limits", short)

@@ -66,19 +66,25 @@ class Wire:
         if data is None:
             props = [self.served.components[i] for i in about["inputs"]]
             data = [values.get(str(p.get("elem_id")), p.get("value")) for p in props]
+        return self.numbered(number, data, event)
+
+    def numbered(self, number: int, data: list[Any], event: Any = None) -> Outcome:
+        """An event by its number, with the values of its inputs in their order."""
+        about = self.served.events[number]
         body = {"data": data, "fn_index": number, "session_hash": self.key, "event_data": event}
         if not about["queue"]:
-            answer = self._post("run/predict", body)
+            answer = self.post("run/predict", body)
             content = answer.json()
             if answer.status_code != 200:
                 return Outcome(error=content.get("error") or content.get("detail") or "")
             return Outcome(self._named(about, content["data"]))
-        joined = self._post("queue/join", body)
+        joined = self.post("queue/join", body)
         if joined.status_code != 200:
             return Outcome(error=joined.text)
         return self._followed(about, joined.json()["event_id"])
 
-    def _post(self, path: str, body: Any) -> httpx.Response:
+    def post(self, path: str, body: Any) -> httpx.Response:
+        """The answer to any JSON."""
         # NaN is no JSON, but Python's reader takes it, and so would a server.
         headers = {"content-type": "application/json"}
         return self.served.http.post(f"/gradio_api/{path}", content=json.dumps(body), headers=headers)

@@ -12,6 +12,7 @@
 
 import ipaddress
 import json
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
@@ -31,6 +32,7 @@ PREFIX = "/gradio_api/"
 UNUSED = ("proxy=", "process_recording", "deep_link", "stream/", "component_server", "custom_component/", "vibe", "undo-vibe",
           "dev/", "run-history/", "file=http:", "file=https:")  # fmt: skip
 HOSTS = "REDGUI_HOSTS"  # further names under which the app may be called, separated by commas
+log = logging.getLogger(__name__)
 LONGEST_TEXT, LONGEST_NUMBER = 10_000, 40  # characters of a box on the page
 
 
@@ -59,9 +61,12 @@ class Gate:
         counted = Counter(receive, send, self.body)
         try:
             await self.app(scope, counted.receive, counted.send)
-        except Exception:
-            if not counted.over:
+        except Exception as error:
+            if counted.begun:
                 raise
+            if not counted.over:  # gradio's own, for an event that there is not
+                log.exception("%s %s", scope["type"], scope["path"])
+                await _answer(send, 500, f"the server could not do this ({type(error).__name__}). Reload the page.")
         if counted.over and not counted.begun:
             await _answer(send, *self._too_large())
 
