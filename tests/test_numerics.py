@@ -447,11 +447,12 @@ def test_bf16_is_near_fp32(sampler):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @every_sampler
-def test_cuda_is_near_the_cpu_and_the_same_to_the_bit_each_time(sampler):
+def test_cuda_is_near_the_cpu_and_without_gradients_the_same_to_the_bit_each_time(sampler):
     alpha_bar = 1 / (1 + linear_beta() ** 2)
-    prior = DiffusersPrior(Net(), alpha_bar, "epsilon", (3, 16, 16), name="tiny", device="cuda")
+    prior = Counted(DiffusersPrior(Net(), alpha_bar, "epsilon", (3, 16, 16), name="tiny", device="cuda"))
     first, second = (list(solve(problem(), prior, sampler))[-1].x0_hat for _ in range(2))
-    assert torch.equal(first, second)
+    assert prior.backwards or torch.equal(first, second)  # cuDNN may add up a gradient in another order each time
+    torch.testing.assert_close(first, second, rtol=0, atol=1e-3)
     here = list(solve(problem(), network(), sampler))[-1].x0_hat
     torch.testing.assert_close(first.cpu(), here, rtol=0, atol=2e-2)
 

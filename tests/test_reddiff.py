@@ -233,6 +233,15 @@ def test_more_steps_asked_for_at_the_last_step_go_on_from_there(gaussian, x_true
     assert float((steps[14].x0_hat - steps[9].x0_hat).abs().max()) > 0
 
 
+@pytest.mark.parametrize("compat", [False, True])
+def test_fewer_steps_asked_for_at_the_last_step_end_the_run(gaussian, x_true, compat):
+    sampler = dataclasses.replace(PLAIN, compat=compat)
+    stream = sampler(gaussian, BOX, BOX(x_true), 0.0, generator=Generators([0]))
+    assert [step.i for step in itertools.islice(stream, 10)] == list(range(10))
+    with pytest.raises(StopIteration):
+        stream.send(dataclasses.replace(sampler, steps=5))
+
+
 @pytest.mark.parametrize("order", ["descending", "ascending"])
 def test_more_steps_in_mid_run_are_spread_over_the_levels_not_yet_visited(gaussian, x_true, order):
     sampler = dataclasses.replace(PLAIN, order=order)

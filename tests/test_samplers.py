@@ -161,6 +161,34 @@ def test_sending_the_same_knobs_changes_nothing(cls, H):
         assert (step.i, step.n) == (same.i, same.n)
 
 
+# Knobs of the samplers whose own tests do not turn them in mid-run, with what makes them act.
+LIVE = [
+    ("vml-map:use_jacobian=true,inner=2", "step", 0.5), ("vml-map", "inner", 3), ("vml-map", "objective", "map-ga"),
+    ("vml-map", "preconditioner", "plain"), ("vml-map", "use_jacobian", True), ("vml-map", "transition", "renoise"),
+    ("vml-map:use_jacobian=true", "clip", 0.01),
+    ("vml-map", "sigma_y_min", 0.4),
+    ("sitcom", "inner", 2), ("sitcom", "lr", 0.2), ("sitcom", "proximity", 5.0), ("sitcom:lr=0.2,inner=20", "stop", 3.0),
+    ("daps", "ode_steps", 5), ("daps", "inner", "langevin"), ("daps:inner=langevin", "langevin_steps", 3),
+    ("daps:inner=langevin", "lr", 1.0), ("daps", "texture", 100.0), ("daps", "prior_std", 0.05), ("daps", "sigma_y_min", 0.4),
+    ("diffpir", "lam", 10.0), ("diffpir", "zeta", 0.9), ("diffpir", "sigma_y_min", 0.4),
+    ("rsd", "lr", 0.5), ("rsd", "lam", 2.0), ("rsd", "gamma", 5.0), ("rsd:gamma=5", "where", "pixels"),
+    ("rsd", "noise_aware", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "knob", "value"), LIVE, ids=[f"{spec.partition(':')[0]}-{knob}" for spec, knob, _ in LIVE])
+def test_a_knob_that_is_turned_acts_on_the_iterations_to_come_and_on_none_before(spec, knob, value):
+    sampler = dataclasses.replace(samplers.build(spec), steps=6)
+    H, seeds = build("inpaint"), [0, 1]
+    y = measurement(H, 2)
+    plain = [step.x0_hat for step in sampler(PRIOR, H, y, SIGMA_Y, generator=Generators(seeds))]
+    told = sampler(PRIOR, H, y, SIGMA_Y, generator=Generators(seeds))
+    seen = [next(told), told.send(None), told.send(None), told.send(dataclasses.replace(sampler, **{knob: value})), *told]
+    same = [torch.equal(step.x0_hat, picture) for step, picture in zip(seen, plain, strict=True)]
+    assert same[:3] == [True] * 3
+    assert not all(same[3:5])  # what is drawn between two levels shows in the one after the next
+
+
 @every_pair
 def test_sixty_four_particles_start_with_the_single_one(cls, H):
     problem = Problem.simulate(PRIOR.sample(1, torch.Generator().manual_seed(1)), H, SIGMA_Y, seed=4)
