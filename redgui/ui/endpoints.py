@@ -12,7 +12,7 @@ import asyncio
 import base64
 import binascii
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from functools import wraps
 from pathlib import Path
@@ -149,7 +149,7 @@ def spoken(call: Callable[..., Any]) -> Callable[..., Any]:
     return told
 
 
-def streaming(call: Callable[..., Generator[Any]], once: Any, line: Line) -> Callable[..., AsyncIterator[Any]]:
+def streaming(call: Callable[..., Iterator[Any]], once: Any, line: Line) -> Callable[..., AsyncIterator[Any]]:
     """The same for a generator, in its turn. `once`: the type of one yield, which gradio takes for the type of its outputs."""
 
     @wraps(call)

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ TELL = 2.0  # seconds between estimates, as long as the line does not move
 RECENT = 8  # turns of a kind whose mean is what the next one is expected to take
 
 Values = Mapping[Any, Any]
-Start = Callable[[Values, gr.Request], Generator[tuple[Any, ...], None, None]]
+Start = Callable[[Values, gr.Request], Iterator[tuple[Any, ...]]]
 
 
 class LineError(RedguiError):
@@ -154,7 +154,7 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds)) if seconds < 10 else 5 * round(seconds / 5)} s"
 
 
-async def threaded(steps: Generator[Any, None, None]) -> AsyncIterator[Any]:
+async def threaded(steps: Iterator[Any]) -> AsyncGenerator[Any, None]:
     """A generator whose items are made in threads, the one that closes it included, which waits for its step in progress."""
     try:
         async for item in SyncToAsyncIterator(steps, None):
@@ -162,7 +162,7 @@ async def threaded(steps: Generator[Any, None, None]) -> AsyncIterator[Any]:
     finally:
         while True:
             try:
-                await anyio.to_thread.run_sync(steps.close)
+                await anyio.to_thread.run_sync(steps.close)  # type: ignore[attr-defined]
                 break
             except ValueError as error:  # who waited for its step in progress was cancelled, and its thread goes on
                 if "already executing" not in str(error):

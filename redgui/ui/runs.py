@@ -2,6 +2,7 @@
 
 import contextvars
 import dataclasses
+import inspect
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -91,7 +92,8 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether no step can follow the last one made: it was the last of all, or the stream has broken off or was closed."""
-        return self.broken or (self.finished and not self.sampler.endless) or self._stream.gi_frame is None
+        closed = inspect.getgeneratorstate(self._stream) == inspect.GEN_CLOSED
+        return self.broken or closed or (self.finished and not self.sampler.endless)
 
     def play(self, hz: float = 10.0) -> Iterator[Measured]:
         """Runs on until the end or `stop`; yields at most `hz` Steps a second, always the first and the last."""
