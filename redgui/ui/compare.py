@@ -1,6 +1,6 @@
 """The Compare tab: samplers side by side on the measurement of the Restore tab, live."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -93,7 +93,7 @@ class CompareTab(RunningTab):
         names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(kept, values, problem)]
         return names, self._budget(values)
 
-    def play(self, session: Session, kept: Comparison, values: Values) -> Iterator[dict[str, Any]]:
+    def play(self, session: Session, kept: Comparison, values: Values) -> Generator[dict[str, Any], None, None]:
         """The race."""
         number = kept.number
         picture, problem, fitted = self.actions.build_problem(session, values)

@@ -1,6 +1,6 @@
 """The Particles tab: many answers of one sampler to the measurement of the Restore tab, and what they say together."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -75,7 +75,7 @@ class ParticlesTab(RunningTab):
         """How many particles."""
         return (self._count(values),)
 
-    def play(self, session: Session, kept: Particles, values: Values) -> Iterator[dict[str, Any]]:
+    def play(self, session: Session, kept: Particles, values: Values) -> Generator[dict[str, Any], None, None]:
         """The run."""
         picture, problem, fitted = self.actions.build_problem(session, values)
         sampler = self.actions.samplers[str(values[self.sampler])].build(values)

@@ -1,7 +1,7 @@
 """The Sweep tab: two knobs of a sampler on a grid, on the measurement of the Restore tab, live."""
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -104,7 +104,7 @@ class SweepTab(RunningTab):
         """The grid."""
         return (self._grid(values),)
 
-    def play(self, session: Session, kept: Sweeping, values: Values) -> Iterator[dict[str, Any]]:
+    def play(self, session: Session, kept: Sweeping, values: Values) -> Generator[dict[str, Any], None, None]:
         """The sweep."""
         picture, problem, fitted = self.actions.build_problem(session, values)
         particles = self.actions.build_setting(values).particles

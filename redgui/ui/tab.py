@@ -6,7 +6,7 @@ to its end.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, ClassVar
 
@@ -66,7 +66,7 @@ class RunningTab:
         """What `blank` needs to have everything in its place, besides the problem. Raises RedguiError."""
         raise NotImplementedError
 
-    def play(self, session: Session, kept: Any, values: Values) -> Iterator[dict[str, Any]]:
+    def play(self, session: Session, kept: Any, values: Values) -> Generator[dict[str, Any], None, None]:
         """The run: values of the view, the last with a status other than "waiting" and "running". Raises RedguiError."""
         raise NotImplementedError
 
@@ -84,7 +84,7 @@ class RunningTab:
             return type(self).blank(kept.number, "error", str(error)), *_buttons(False)
         return type(self).blank(kept.number, "waiting", WAITING, problem, *planned), *_buttons(True)
 
-    def start(self, values: Values, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def start(self, values: Values, request: gr.Request) -> Generator[tuple[Any, ...], None, None]:
         """The run, streamed."""
         session, kept = self.page(request)
         number = kept.number
@@ -144,7 +144,7 @@ class RunningTab:
         self.stop.click(self.halt, None, None, **QUIET)
 
 
-def watched(stream: Iterator[Any], stop: Callable[[], None]) -> Iterator[None]:
+def watched(stream: Iterator[Any], stop: Callable[[], None]) -> Generator[None, None, None]:
     """Runs a stream in a thread of its own and yields at most HZ times a second, when there is news of it.
 
     Closing this (the page is gone) stops the stream: nobody goes on computing for it.
