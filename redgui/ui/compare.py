@@ -295,9 +295,7 @@ def _wire(c: CompareActions, tab: gr.Tab, everything: set[Any]) -> None:
     c.chosen.delete(c.remove_setting, inputs, c.chosen, **QUIET)
     outcome = [c.race, c.run, c.stop]
     running: dict[str, Any] = SPOKEN | dict(outputs=[*outcome, c.actions.place], trigger_mode="once")
-    asked: dict[str, Any] = dict(
-        sessions=c.actions.sessions, asked=lambda session: session.comparison, refused=c.broke, outputs=outcome
-    )
+    asked: dict[str, Any] = dict(asked=lambda session: session.comparison, refused=c.broke, outputs=outcome)
     start = in_turn(c.actions.line, c.start, sessions=c.actions.sessions, **asked)
     started = c.run.click(c.get_ready, inputs, outcome, **QUIET).then(start, inputs, **running)
     started.failure(c.broke, None, outcome, **QUIET)

@@ -173,9 +173,7 @@ def particles_tab(actions: Actions, tab: gr.Tab, everything: set[Any]) -> Partic
     p.sampler.input(p.describe, p.sampler, p.note, **QUIET)
     outcome = [p.view, p.run, p.stop]
     running: dict[str, Any] = SPOKEN | dict(outputs=[*outcome, actions.place], trigger_mode="once")
-    asked: dict[str, Any] = dict(
-        sessions=actions.sessions, asked=lambda session: session.particles, refused=p.broke, outputs=outcome
-    )
+    asked: dict[str, Any] = dict(asked=lambda session: session.particles, refused=p.broke, outputs=outcome)
     start = in_turn(actions.line, p.start, sessions=actions.sessions, **asked)
     started = p.run.click(p.get_ready, inputs, outcome, **QUIET).then(start, inputs, **running)
     started.failure(p.broke, None, outcome, **QUIET)

@@ -295,9 +295,7 @@ def _wire(s: SweepActions, tab: gr.Tab, everything: set[Any], presets: Mapping[A
         s.values[side].change(s.describe, inputs, s.note, **describing)  # `input` misses a text pasted over the page's own
     outcome = [s.view, s.run, s.stop]
     running: dict[str, Any] = SPOKEN | dict(outputs=[*outcome, s.actions.place], trigger_mode="once")
-    asked: dict[str, Any] = dict(
-        sessions=s.actions.sessions, asked=lambda session: session.sweeping, refused=s.broke, outputs=outcome
-    )
+    asked: dict[str, Any] = dict(asked=lambda session: session.sweeping, refused=s.broke, outputs=outcome)
     start = in_turn(s.actions.line, s.start, sessions=s.actions.sessions, **asked)
     started = s.run.click(s.get_ready, inputs, outcome, **QUIET).then(start, inputs, **running)
     started.failure(s.broke, None, outcome, **QUIET)
