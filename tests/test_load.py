@@ -255,9 +255,10 @@ def test_who_leaves_the_line_is_passed_over(served):
             await until(lambda: len(served.actions.line) == 1, "the first to begin")
             running = asyncio.create_task(visitor.press())
             await until(lambda: visitor.places, "the place in line")
-            running.cancel()
-            await visitor.leave()
+            visitor._alive.cancel()  # what tells that the page is there; who still listens is told no more
             await until(lambda: len(served.actions.line) == 1, "the one who left to be gone")
+            await running
+            assert visitor.key not in served.actions.sessions._sessions
             served.pace.free.set()
 
         first, left = await asyncio.gather(visit(served, 0, Visitor.press), visit(served, 1, leaves))

@@ -217,7 +217,7 @@ def in_turn(
             if session.gone:
                 sessions.drop(request.session_hash)  # what this event has left behind since
 
-    served.__name__ = start.__name__
+    served.__name__ = getattr(start, "__name__", served.__name__)  # as gradio and its log call it
     return served
 
 
