@@ -316,6 +316,8 @@ def test_raw_calls_meet_the_limits_on_every_tab_and_endpoint(public: Served, mon
     for shows in ("live", "sweep", "ensemble"):
         found = page.call("start", shows=shows, **{"reddiff-steps": 4000})
         assert most in (found.error or found.outputs[shows]["message"]), shows
+    early = page.call("get_ready", shows="sweep", **{"reddiff-steps": 4000})  # before it waits for its turn
+    assert most in early.outputs["sweep"]["message"]
     found = page.call("start", shows="live", particles=16)
     assert "this host takes at most 8 particles; got 16" in found.outputs["live"]["message"]
     found = page.call("start", shows="ensemble", **{"particles-count": 16})
