@@ -66,6 +66,7 @@ def test_bicubic_is_keys_kernel():
     t = (np.arange(16) - 8 + 0.5) / 4  # distances as in the specification
     expected = keys(t) / keys(t).sum()
     np.testing.assert_allclose(A[5, 5 * 4 + 2 - 8 : 5 * 4 + 2 + 8], expected, atol=1e-15)
+    np.testing.assert_allclose(keys(np.array([0, 0.5, 1, -1.5, 2])), [1, 0.5625, 0, -0.0625, 0], atol=1e-15)  # a = -1/2
     np.testing.assert_allclose(A.sum(1), 1)
     np.testing.assert_allclose(A[:, ::-1], A[::-1], atol=1e-15)  # no shift
     s = np.linalg.svd(bicubic(256, 4), compute_uv=False)

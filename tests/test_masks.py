@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from redgui import images
-from redgui.operators import OperatorError, masks
+from redgui.operators import Inpaint, OperatorError, masks
 
 SIZES = [(64, 64), (256, 256), (33, 50), (7, 5), (2, 2), (1, 1)]
 KINDS = ["box", "half", "outpaint", "random", "stripes", "freeform", "text"]
@@ -102,6 +102,13 @@ def test_text_is_thin_and_everywhere():
     assert not np.array_equal(hole, masks.lettering(64, 64, "other"))
     with pytest.raises(OperatorError, match="nothing to write"):
         masks.lettering(64, 64, " \n")
+
+
+def test_an_empty_text_is_refused_where_it_is_to_be_written_and_nowhere_else():
+    with pytest.raises(OperatorError, match="give `text` some letters"):
+        Inpaint(kind="text", text=" ")
+    for kind in ("box", "half", "outpaint", "random", "stripes", "freeform"):
+        assert Inpaint(kind=kind, text=" ").hole(16, 16).any()
 
 
 def test_unknown_kind():
