@@ -76,7 +76,7 @@ def test_a_call_with_gradients_is_not_split_and_says_what_to_do():
 
 
 def test_another_error_is_no_lack_of_memory():
-    with torch.no_grad(), pytest.raises(RuntimeError, match="shapes"):
+    with torch.no_grad(), pytest.raises(PriorError, match="shapes"):
         prior(1, RuntimeError("shapes do not match")).denoise(noise(2, 3, 16, 16), 1.0)
     assert not out_of_memory(ValueError("out of memory"))
 

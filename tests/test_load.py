@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,12 @@ SIDE = 16
 PRIOR = f"gaussian:size={SIDE}"
 BROKEN, FULL, CRASHING = (f"{PRIOR},mean={mean}" for mean in (0.1, 0.2, 0.3))  # what their networks do is in `served`
 LONG = 1000
+
+
+def in_a_loop(main: Awaitable[Any]) -> Any:
+    """asyncio.run, in a thread of its own: the one of the tests may have the loop of a browser."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, main).result()
 
 
 class Pace:
@@ -171,7 +178,7 @@ def test_everybody_gets_their_own_in_turn_and_is_told_where_they_stand(served):
         people = [visit(served, number, Visitor.press) for number in range(6)]
         return (await asyncio.gather(*people, free()))[:6]
 
-    visitors = asyncio.run(crowd())
+    visitors = in_a_loop(crowd())
     for number, visitor in enumerate(visitors):
         assert state(visitor)["status"] == "done"
         assert Person(number, SIDE, 8).crossed(visitor.shown, priors.load(PRIOR)) == []
@@ -198,7 +205,7 @@ def test_who_finds_the_line_full_is_told_so_and_can_press_again(served, monkeypa
 
         await asyncio.gather(visit(served, 0, Visitor.press), visit(served, 1, late))
 
-    asyncio.run(both())
+    in_a_loop(both())
 
 
 def test_stop_frees_who_waits_at_once_and_the_run_goes_on(served):
@@ -218,7 +225,7 @@ def test_stop_frees_who_waits_at_once_and_the_run_goes_on(served):
         first, _ = await asyncio.gather(visit(served, 0, Visitor.press), visit(served, 1, waits))
         assert state(first)["status"] == "done"
 
-    asyncio.run(both())
+    in_a_loop(both())
 
 
 @pytest.mark.parametrize(("how", "more"), [("closed", 1), ("dropped", 2)])
@@ -244,7 +251,7 @@ def test_a_run_whose_page_is_gone_ends_with_the_iteration_in_progress(served, mo
         assert made <= run.last.i <= made + more
         assert not run.playing
 
-    asyncio.run(visit(served, 0, goes, steps=LONG))
+    in_a_loop(visit(served, 0, goes, steps=LONG))
 
 
 def test_who_leaves_the_line_is_passed_over(served):
@@ -265,7 +272,7 @@ def test_who_leaves_the_line_is_passed_over(served):
         assert state(first)["status"] == "done"
         assert state(left)["status"] == "waiting"
 
-    asyncio.run(three())
+    in_a_loop(three())
 
 
 def test_one_persons_trouble_is_not_another_s(served):
@@ -290,7 +297,7 @@ def test_one_persons_trouble_is_not_another_s(served):
             visit(served, 6, Visitor.press),
         )
 
-    visitors = asyncio.run(all_of_them())
+    visitors = in_a_loop(all_of_them())
     for number in (0, 2, 6):
         assert Person(number, SIDE, 8).crossed(visitors[number].shown, priors.load(PRIOR)) == []
     assert "left the finite numbers at step 1" in state(visitors[1])["message"]
@@ -324,7 +331,7 @@ def test_pages_that_are_gone_leave_nothing_behind(served):
         kept = served.demo.state_holder.session_data  # of gradio itself
         await until(lambda: not set(keys) & set(kept), "what gradio keeps of them to go")
 
-    asyncio.run(all_of_them())
+    in_a_loop(all_of_them())
     gc.collect()
     assert len(runs) == 4
     assert [run() for run in runs] == [None] * 4
