@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,8 +76,14 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", refuse)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `pytest -n 2 --dist loadgroup`: all browser tests on one process, each other file whole on one."""
-    for item in items:
-        path = Path(item.path)
-        item.add_marker(pytest.mark.xdist_group("browser" if path.parent.name == "browser" else path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For `pytest -n 2`: all browser tests on one process, so that one page at a time is looked at; other files whole."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class BrowserApart(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "browser" if "/browser/" in nodeid else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # the browser's take longest, and are the first that are collected
+    return BrowserApart(config, log)
