@@ -191,6 +191,15 @@ def test_a_page_that_closes_takes_its_uploads_along_and_leaves_those_of_others(h
     assert files_in(kept) == before
 
 
+def test_an_example_that_somebody_uploads_stays_for_everybody(home: Served):
+    page, example = home.page(), home.actions.examples_paths[2]
+    path = page.upload(example.name, example.read_bytes()).json()[0]
+    assert page.call("open_picture", picture={"path": path}).toasts == []
+    home.actions.sessions.drop(page.key)
+    assert Path(path).read_bytes() == example.read_bytes()  # the gallery shows this very file
+    assert home.http.get(f"/gradio_api/file={path}").status_code == 200
+
+
 def test_the_page_tells_the_server_that_it_closed(home: Served):
     page = home.page()
     page.call("preview")

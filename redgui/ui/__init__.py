@@ -80,6 +80,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
         demo.unload(actions.leave)
         actions.sessions.forget = partial(forget, demo)
+        actions.sessions.own = {path for block in demo.blocks.values() for path in block.keep_in_cache}
         add_endpoints(actions)
     actions.limits.show(demo.blocks.values())
     guard(demo.fns.values(), tell=not public)

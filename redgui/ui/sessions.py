@@ -61,6 +61,7 @@ class Sessions:
 
     def __init__(self, most: int = MOST) -> None:
         self.forget: Callable[[str], None] = lambda key: None  # what others keep for a page that is gone
+        self.own: set[str] = set()  # files that the app itself shows: an example that somebody uploads is the same file
         self._sessions: dict[str, Session] = {}
         self.most = most
         self._lock = threading.Lock()
@@ -105,5 +106,5 @@ class Sessions:
     def _empty(self, session: Session) -> None:
         """Deletes the uploads of a page that is gone; the same file uploaded by two pages is one file on the disk."""
         elsewhere = {path for other in self._sessions.values() for path in other.files}
-        for path in session.files - elsewhere:
+        for path in session.files - elsewhere - self.own:
             discard(path)
