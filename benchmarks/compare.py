@@ -24,7 +24,7 @@ from redgui import presets, priors
 from redgui.priors import Counted
 from redgui.problem import Problem, measured, solve
 from redgui.samplers import build as sampler
-from redgui.ui.compare import HZ
+from redgui.ui.actions import HZ
 from redgui.ui.race import Contestant, Race
 from redgui.ui.runs import Run, newest
 from redgui.ui.scoreboard import Scoreboard
