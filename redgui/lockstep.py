@@ -41,20 +41,31 @@ class _Asking(Wrapped):
 
 
 class _Run:
-    """A run in its thread, and where it stands: working, asking, stepped or over."""
+    """A run in its thread, and where it stands: asking, stepped or over.
 
-    def __init__(self, prior: Prior, start: Start, changed: threading.Condition):
-        self.prior, self.start, self.changed = prior, start, changed
-        self.standing = "working"
+    One thread works at a time, the one that was told to go on: they would only wait for each other's turn at the interpreter,
+    and be woken for nothing by each other's news.
+    """
+
+    def __init__(self, prior: Prior, start: Start):
+        self.prior, self.start = prior, start
+        self.standing = "over"
         self.item: Any = None  # what it yielded last, or the error that ended it
         self.x: Tensor
         self.sigma: Sigma
         self.answer: Any = None
         self.left = False
+        self.go, self.back = threading.Semaphore(0), threading.Semaphore(0)
         self.thread = threading.Thread(target=self.work, daemon=True, name="lockstep")
+
+    def go_on(self) -> None:
+        """Lets it work until it asks, has stepped or is over."""
+        self.go.release()
+        self.back.acquire()
 
     def work(self) -> None:
         try:
+            self.proceed()
             stream = self.start(_Asking(self.prior, self))
             try:
                 for item in stream:
@@ -68,9 +79,8 @@ class _Run:
             self.item = None
         except Exception as error:
             self.item = error
-        with self.changed:
-            self.standing = "over"
-            self.changed.notify_all()
+        self.standing = "over"
+        self.back.release()
 
     def ask(self, x: Tensor, sigma: Sigma) -> Tensor:
         self.x, self.sigma = x, sigma
@@ -81,13 +91,15 @@ class _Run:
         return answer
 
     def wait(self, standing: str) -> None:
-        """Tells the others and waits until one has set this run to work again."""
-        with self.changed:
-            self.standing = standing
-            self.changed.notify_all()
-            self.changed.wait_for(lambda: self.standing == "working" or self.left)
-            if self.left:
-                raise _Left
+        """Tells who runs them all, and waits until it may go on."""
+        self.standing = standing
+        self.back.release()
+        self.proceed()
+
+    def proceed(self) -> None:
+        self.go.acquire()
+        if self.left:
+            raise _Left
 
 
 def lockstep(prior: Prior, starts: Sequence[Start]) -> Generator[list[tuple[int, Any]], None, None]:
@@ -95,15 +107,15 @@ def lockstep(prior: Prior, starts: Sequence[Start]) -> Generator[list[tuple[int,
 
     Closing it, or leaving it by an error, ends all runs within their iterations in progress.
     """
-    changed = threading.Condition()
-    runs = [_Run(prior, start, changed) for start in starts]
+    runs = [_Run(prior, start) for start in starts]
     for run in runs:
         run.thread.start()
     told: set[int] = set()
+    working = runs
     try:
         while True:
-            with changed:
-                changed.wait_for(lambda: all(run.standing != "working" for run in runs))
+            for run in working:
+                run.go_on()
             over = [k for k, run in enumerate(runs) if run.standing == "over" and k not in told]
             stepped = [k for k, run in enumerate(runs) if run.standing == "stepped"]
             told.update(over)
@@ -111,27 +123,18 @@ def lockstep(prior: Prior, starts: Sequence[Start]) -> Generator[list[tuple[int,
             if news:
                 yield news
             if stepped:  # they go on to their next question before any is answered
-                _release(changed, [runs[k] for k in stepped])
+                working = [runs[k] for k in stepped]
                 continue
-            asking = [run for run in runs if run.standing == "asking"]
-            if not asking:
+            working = [run for run in runs if run.standing == "asking"]
+            if not working:
                 return
-            _answer(prior, asking)
-            _release(changed, asking)
+            _answer(prior, working)
     finally:
-        with changed:
-            for run in runs:
-                run.left = True
-            changed.notify_all()
+        for run in runs:
+            run.left = True
+            run.go.release()
         for run in runs:
             run.thread.join()
-
-
-def _release(changed: threading.Condition, runs: Sequence[_Run]) -> None:
-    with changed:
-        for run in runs:
-            run.standing = "working"
-        changed.notify_all()
 
 
 def _answer(prior: Prior, asking: Sequence[_Run]) -> None:
