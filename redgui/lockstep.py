@@ -3,20 +3,21 @@
     for news in lockstep(prior, [start_a, start_b, ...]):   # each start(prior) is an iterator, such as measured(solve(...))
         for index, item in news: ...
 
-A sampler is written for itself and calls the prior where it likes, so each run has a thread, and its prior asks instead of
-answering. When every run that is not over asks, their pictures go through the network in one batch, each at its own noise
-level; so runs may differ in any knob, in their number of steps, and even in their sampler. All arithmetic but the network's is
-that of a run alone, and its results are those of a run alone up to the rounding of a batched convolution.
+A sampler is written for itself and calls the prior where it likes, so each run is a greenlet (all of them in the thread that
+iterates), and its prior asks instead of answering. When every run that is not over asks, their pictures go through the network
+in one batch, each at its own noise level; so runs may differ in any knob, in their number of steps, and even in their sampler.
+All arithmetic but the network's is that of a run alone, and its results are those of a run alone up to the rounding of a
+batched convolution.
 
 Calls that need a gradient through the network are made one by one, since each run goes backward through its own.
 """
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, final
 
 import torch
+from greenlet import greenlet
 from torch import Tensor
 
 from redgui.priors.base import Prior, Sigma, Wrapped
@@ -41,10 +42,10 @@ class _Asking(Wrapped):
 
 
 class _Run:
-    """A run in its thread, and where it stands: asking, stepped or over.
+    """A run as a greenlet, and where it stands: asking, stepped or over.
 
-    One thread works at a time, the one that was told to go on: they would only wait for each other's turn at the interpreter,
-    and be woken for nothing by each other's news.
+    Not a thread: each thread has a team of OpenMP's for its operations, and with more of these than cores all wait asleep
+    instead of at the barrier, so that the network itself is a third slower.
     """
 
     def __init__(self, prior: Prior, start: Start):
@@ -55,17 +56,21 @@ class _Run:
         self.sigma: Sigma
         self.answer: Any = None
         self.left = False
-        self.go, self.back = threading.Semaphore(0), threading.Semaphore(0)
-        self.thread = threading.Thread(target=self.work, daemon=True, name="lockstep")
+        self.grad = True  # its grad mode, which belongs to the thread
+        self.greenlet = greenlet(self.work)
 
     def go_on(self) -> None:
         """Lets it work until it asks, has stepped or is over."""
-        self.go.release()
-        self.back.acquire()
+        ours = torch.is_grad_enabled()
+        torch.set_grad_enabled(self.grad)
+        try:
+            self.greenlet.switch()
+        finally:
+            self.grad = torch.is_grad_enabled()
+            torch.set_grad_enabled(ours)
 
     def work(self) -> None:
         try:
-            self.proceed()
             stream = self.start(_Asking(self.prior, self))
             try:
                 for item in stream:
@@ -80,7 +85,6 @@ class _Run:
         except Exception as error:
             self.item = error
         self.standing = "over"
-        self.back.release()
 
     def ask(self, x: Tensor, sigma: Sigma) -> Tensor:
         self.x, self.sigma = x, sigma
@@ -91,15 +95,17 @@ class _Run:
         return answer
 
     def wait(self, standing: str) -> None:
-        """Tells who runs them all, and waits until it may go on."""
+        """Back to who runs them all, until it may go on."""
         self.standing = standing
-        self.back.release()
-        self.proceed()
-
-    def proceed(self) -> None:
-        self.go.acquire()
+        self.greenlet.parent.switch()
         if self.left:
             raise _Left
+
+    def leave(self) -> None:
+        """Ends it where it stands."""
+        self.left = True
+        if self.greenlet and not self.greenlet.dead:
+            self.go_on()
 
 
 def lockstep(prior: Prior, starts: Sequence[Start]) -> Generator[list[tuple[int, Any]], None, None]:
@@ -108,8 +114,6 @@ def lockstep(prior: Prior, starts: Sequence[Start]) -> Generator[list[tuple[int,
     Closing it, or leaving it by an error, ends all runs within their iterations in progress.
     """
     runs = [_Run(prior, start) for start in starts]
-    for run in runs:
-        run.thread.start()
     told: set[int] = set()
     working = runs
     try:
@@ -131,10 +135,7 @@ def lockstep(prior: Prior, starts: Sequence[Start]) -> Generator[list[tuple[int,
             _answer(prior, working)
     finally:
         for run in runs:
-            run.left = True
-            run.go.release()
-        for run in runs:
-            run.thread.join()
+            run.leave()
 
 
 def _answer(prior: Prior, asking: Sequence[_Run]) -> None:
