@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from statistics import median
 
@@ -24,10 +23,10 @@ from redgui import presets, priors
 from redgui.priors import Counted
 from redgui.problem import Problem, measured, solve
 from redgui.samplers import build as sampler
-from redgui.ui.actions import HZ
 from redgui.ui.race import Contestant, Race
-from redgui.ui.runs import Run, newest
+from redgui.ui.runs import Run
 from redgui.ui.scoreboard import Scoreboard
+from redgui.ui.tab import watched
 
 FIVE = {"reddiff": 40, "vml-map": 20, "ddrm": 20, "diffpir": 30, "dps": 20}  # and their steps
 
@@ -47,13 +46,10 @@ def together(prior: priors.Prior, problem: Problem, picture) -> tuple[float, int
     chosen = [sampler(f"{name}:steps={steps}") for name, steps in FIVE.items()]
     race = Race([Contestant(s.name, s.label, Run(picture, problem, prior, s)) for s in chosen])
     board, previews, before = Scoreboard(race, 1), 0, {}
-    with closing(newest(race.play(), race.stop)) as turns:
-        for _ in turns:
-            shown = time.perf_counter()
-            now = board.value("running")["frames"]
-            previews += sum(now[key] != before.get(key) for key in now)
-            before = now
-            time.sleep(max(0.0, shown + 1 / HZ - time.perf_counter()))
+    for _ in watched(race.play(), race.stop):
+        now = board.value("running")["frames"]
+        previews += sum(now[key] != before.get(key) for key in now)
+        before = now
     return race.elapsed, previews
 
 

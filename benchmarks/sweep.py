@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from statistics import median
 
@@ -25,8 +24,7 @@ from redgui.priors import Counted
 from redgui.problem import Problem, measured, solve
 from redgui.samplers import RedDiff
 from redgui.sweep import Grid, Sweep, axis
-from redgui.ui.actions import HZ
-from redgui.ui.runs import newest
+from redgui.ui import tab
 from redgui.ui.sweep_board import SweepBoard
 
 LR, LAM = "0.03, 0.1, 0.3", "0.03, 0.1, 0.25"
@@ -82,11 +80,8 @@ def main() -> None:
     def watched(counted: priors.Prior) -> None:
         one = sweep(counted)
         board = SweepBoard(one, 1)
-        with closing(newest(one.play(), one.stop)) as news:
-            for _ in news:
-                shown = time.perf_counter()
-                board.value("running")
-                time.sleep(max(0.0, shown + 1 / HZ - time.perf_counter()))
+        for _ in tab.watched(one.play(), one.stop):
+            board.value("running")
 
     ways: dict[str, Callable[[priors.Prior], object]] = {
         "batch": lambda counted: exhaust(solve(problem, counted, sampler, 9)),

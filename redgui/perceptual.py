@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from redgui import images
-from redgui.errors import RedguiError
+from redgui.errors import RedguiError, in_short
 
 PIP = 'pip install "torchmetrics[image]>=1.8,<2"'
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names the file that it fetches
@@ -90,7 +90,7 @@ def _had(what: str, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     try:
         return make()
     except Exception as error:  # no network, a damaged file, packages that do not fit each other
-        raise Missing(f"{what} cannot be had: {type(error).__name__}: {' '.join(str(error).split())[:160]}") from None
+        raise Missing(f"{what} cannot be had: {type(error).__name__}: {in_short(error, 160)}") from None
 
 
 def packages_missing(metric: str, *packages: str) -> str | None:
@@ -101,7 +101,7 @@ def packages_missing(metric: str, *packages: str) -> str | None:
     try:
         import torchvision.models  # noqa: F401  to see whether it can be
     except (ImportError, RuntimeError) as error:  # one that was built for another torch
-        return f"{metric} needs a torchvision that fits torch {torch.__version__}: {str(error)[:120]}"
+        return f"{metric} needs a torchvision that fits torch {torch.__version__}: {in_short(error, 120)}"
     return None
 
 

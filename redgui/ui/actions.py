@@ -13,8 +13,9 @@ from redgui.operators import Inpaint
 from redgui.record import Record
 from redgui.samplers import RedDiff
 from redgui.ui import away, components, controls, views
-from redgui.ui.choices import Choices, Values
+from redgui.ui.choices import Choices
 from redgui.ui.controls import SETTING, Controls, Setting, one_of
+from redgui.ui.events import Values
 from redgui.ui.outcome import busy, buttons, ended, idle, wrong
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session

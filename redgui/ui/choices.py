@@ -1,6 +1,5 @@
 """What a person has chosen in the Restore tab: from a handler's values to pictures, problems, samplers and priors."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,11 +10,10 @@ from redgui.problem import Problem
 from redgui.samplers import Sampler
 from redgui.ui import components
 from redgui.ui.controls import Controls, Setting
+from redgui.ui.events import Values
 from redgui.ui.limits import limits_of
 from redgui.ui.line import Line
 from redgui.ui.sessions import Session, Sessions
-
-Values = Mapping[Any, Any]
 
 
 class Choices:

@@ -15,8 +15,7 @@ from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui import away, components, scoreboard
 from redgui.ui.actions import Actions
-from redgui.ui.choices import Values
-from redgui.ui.events import QUIET, SPOKEN, sent_text
+from redgui.ui.events import QUIET, SPOKEN, Values, sent_text
 from redgui.ui.race import Comparison, Contestant, Race, within
 from redgui.ui.runs import Run
 from redgui.ui.scoreboard import Scoreboard

@@ -1,8 +1,11 @@
 """How the handlers of events are registered, and what a handler may read of an event."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+
+Values = Mapping[Any, Any]  # what a handler is given: the value of each component
 
 # Events that only look after the page. Values come as the browser sent them: gradio's own checks of numbers and pictures
 # fail unseen outside of its queue, those of `knobs` and `images` say what is wrong.

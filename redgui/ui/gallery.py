@@ -1,6 +1,5 @@
 """The cards above the Restore tab: a click sets everything to a task and shows its finished result at once."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -11,10 +10,9 @@ from redgui.operators import Inpaint
 from redgui.tasks import Task, TaskError
 from redgui.ui import components, views
 from redgui.ui.actions import Actions
-from redgui.ui.events import QUIET, sent_text
+from redgui.ui.events import QUIET, Values, sent_text
 from redgui.ui.outcome import idle
 
-Values = Mapping[Any, Any]
 FINISHED = "A finished example, made with these very settings. Press Run to watch it form."
 UNFINISHED = "Press Run: these settings have no finished result yet."
 

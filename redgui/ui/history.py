@@ -6,7 +6,7 @@ when a person opens it.
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -21,10 +21,9 @@ from redgui.ui import components
 from redgui.ui.actions import Actions
 from redgui.ui.controls import Setting
 from redgui.ui.entries import entry
-from redgui.ui.events import QUIET, RUNNING, SPOKEN, sent, sent_text
+from redgui.ui.events import QUIET, RUNNING, SPOKEN, Values, sent, sent_text
 from redgui.ui.sessions import Session
 
-Values = Mapping[Any, Any]
 PICTURE_MISSING = "The link does not carry the picture that it was made with, nor does this browser know it: give the picture."
 PIXELS_DIFFER = "The pixels differ from the record's: another device, another precision or another version."
 

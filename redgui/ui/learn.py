@@ -1,7 +1,6 @@
 """The Learn tab: what RED-diff does, on the person's own picture of the Restore tab."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -17,10 +16,9 @@ from redgui.samplers import RedDiff
 from redgui.ui import components, texts, views
 from redgui.ui.actions import Actions
 from redgui.ui.controls import SETTING, seed_box
-from redgui.ui.events import QUIET, sent
+from redgui.ui.events import QUIET, Values, sent
 from redgui.ui.sessions import Session
 
-Values = Mapping[Any, Any]
 SIGMA = 0.01, 1.0, 160.0  # least, first and most of the slider; the prior's nearest level is taken
 SHOWN = (0.05, 0.2, 0.5, 1.0, 2.5, 6.0, 25.0, 150.0)  # levels at which the picture is shown drowning
 STARTS = (

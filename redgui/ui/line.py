@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ import gradio as gr
 from gradio.utils import SyncToAsyncIterator
 
 from redgui.errors import RedguiError
+from redgui.ui.events import Values
 from redgui.ui.sessions import Session, Sessions
 
 MOST = 64  # who wait; more are asked to come again
@@ -27,7 +28,6 @@ LOOK = 0.1  # seconds until somebody who waits looks whether it is their turn
 TELL = 2.0  # seconds between estimates, as long as the line does not move
 RECENT = 8  # turns of a kind whose mean is what the next one is expected to take
 
-Values = Mapping[Any, Any]
 Start = Callable[[Values, gr.Request], Iterator[tuple[Any, ...]]]
 
 

@@ -12,8 +12,7 @@ from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui import away, components, particle_board
 from redgui.ui.actions import Actions
-from redgui.ui.choices import Values
-from redgui.ui.events import QUIET
+from redgui.ui.events import QUIET, Values
 from redgui.ui.particle_board import ParticleBoard, Particles
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session

@@ -47,7 +47,8 @@ class Restoration:
     @property
     def seconds(self) -> float:
         """Wrong specs are told here, before a GPU is asked for."""
-        _, (sampler, many) = self.longest, self.asked()
+        sampler, many = self.asked()
+        self.limits.run(sampler, many)
         prior = priors.load(self.prior, *hosting.device_here(self.device, self.precision))
         return START + gpu_seconds(sampler, self.wanted["sigma_y"], many, prior)
 

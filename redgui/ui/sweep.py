@@ -14,8 +14,7 @@ from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.sweep import Grid, Sweep, Sweeping, axis, suggest, sweepable
 from redgui.ui import away_sweep, components, sweep_board
 from redgui.ui.actions import Actions
-from redgui.ui.choices import Values
-from redgui.ui.events import QUIET, sent_text
+from redgui.ui.events import QUIET, Values, sent_text
 from redgui.ui.sessions import Session
 from redgui.ui.sweep_board import SweepBoard
 from redgui.ui.tab import RunningTab, tally, watched

@@ -4,6 +4,7 @@ Compare, Sweep and Particles: buttons and measurement at the left, the outcome a
 to its end.
 """
 
+import abc
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -17,16 +18,15 @@ from redgui.problem import Problem
 from redgui.samplers import Sampler
 from redgui.ui import components, hosting, views
 from redgui.ui.actions import HZ, WAITING, Actions
-from redgui.ui.choices import Values
 from redgui.ui.controls import set_to
-from redgui.ui.events import QUIET, RUNNING
+from redgui.ui.events import QUIET, RUNNING, Values
 from redgui.ui.line import in_turn
 from redgui.ui.outcome import wrong
 from redgui.ui.runs import newest
 from redgui.ui.sessions import Session
 
 
-class RunningTab:
+class RunningTab(abc.ABC):
     """The handlers of such a tab. The components are attributes, set by the layout."""
 
     name: ClassVar[str]  # in the ids of the components
@@ -62,13 +62,13 @@ class RunningTab:
 
     # ---- for a tab to say
 
+    @abc.abstractmethod
     def planned(self, kept: Any, values: Values, problem: Problem) -> tuple[Any, ...]:
         """What `blank` needs to have everything in its place, besides the problem. Raises RedguiError."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def play(self, session: Session, kept: Any, values: Values) -> Generator[dict[str, Any], None, None]:
         """The run: values of the view, the last with a status other than "waiting" and "running". Raises RedguiError."""
-        raise NotImplementedError
 
     # ---- the run
 
@@ -81,15 +81,15 @@ class RunningTab:
             _, problem, _ = self.actions.build_problem(session, values)
             planned = self.planned(kept, values, problem)
         except RedguiError as error:
-            return type(self).blank(kept.number, "error", str(error)), *_buttons(False)
-        return type(self).blank(kept.number, "waiting", WAITING, problem, *planned), *_buttons(True)
+            return self.blank(kept.number, "error", str(error)), *_buttons(False)
+        return self.blank(kept.number, "waiting", WAITING, problem, *planned), *_buttons(True)
 
     def start(self, values: Values, request: gr.Request) -> Generator[tuple[Any, ...], None, None]:
         """The run, streamed."""
         session, kept = self.page(request)
         number = kept.number
         if kept.stop_wanted:
-            yield type(self).blank(number, "stopped", "Stopped before it began."), *_buttons(False)
+            yield self.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
             return
         try:
             with closing(self.play(session, kept, values)) as shown:
@@ -97,7 +97,7 @@ class RunningTab:
                     goes_on = value["status"] in ("waiting", "running")
                     yield value, *((gr.skip(), gr.skip()) if goes_on else _buttons(False))
         except RedguiError as error:
-            yield type(self).blank(number, "error", str(error)), *_buttons(False)
+            yield self.blank(number, "error", str(error)), *_buttons(False)
 
     def halt(self, request: gr.Request) -> None:
         """Stop all, within one iteration."""
@@ -105,7 +105,7 @@ class RunningTab:
 
     def broke(self, request: gr.Request, message: str = "") -> tuple[Any, ...]:
         """The server failed, and a toast says how (or it is refused): the page must not stay locked."""
-        return type(self).blank(self.page(request)[1].number, "error", message or self.broken), *_buttons(False)
+        return self.blank(self.page(request)[1].number, "error", message or self.broken), *_buttons(False)
 
     def to_restore(self, sampler: Sampler | None) -> dict[Any, Any]:
         """A sampler and its knobs into the controls of the Restore tab, and the page to that tab; nothing for None."""
