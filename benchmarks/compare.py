@@ -27,6 +27,7 @@ from redgui.ui.race import Contestant, Race
 from redgui.ui.runs import Run
 from redgui.ui.scoreboard import Scoreboard
 from redgui.ui.tab import watched
+from redgui.ui.teams import with_team, work_alone
 
 FIVE = {"reddiff": 40, "vml-map": 20, "ddrm": 20, "diffpir": 30, "dps": 20}  # and their steps
 
@@ -86,13 +87,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--browser", action="store_true")
     chosen = parser.parse_args()
+    work_alone()  # as whoever looks on: a run is made in a thread of its own, alone or in a race
     prior = priors.load("faces-64", device="cpu")
     picture, problem = face(prior)
-    alone(prior, problem)  # warm
+    with_team(alone, prior, problem)  # warm
     watched = open_compare() if chosen.browser else None
     ratios, rates, page_ratios, page_rates = [], [], [], []
     for _ in range(chosen.rounds):
-        solo = alone(prior, problem)
+        solo = with_team(alone, prior, problem)
         seconds, previews = together(prior, problem, picture)
         ratios.append(seconds / solo)
         rates.append(previews / seconds)

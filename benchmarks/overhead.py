@@ -19,6 +19,7 @@ from timing import bare, face, full
 from watched import Watched
 
 from redgui import priors
+from redgui.ui.teams import with_team, work_alone
 
 
 def open_at(steps: int) -> Watched:
@@ -49,14 +50,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--browser", action="store_true")
     chosen = parser.parse_args()
+    work_alone()  # as whoever looks on: a run is made in a thread of its own
     prior = priors.load("faces-64", device="cpu")
     _, problem = face(prior)
-    bare(prior, 20), full(prior, problem, 20)
+    with_team(bare, prior, 20), with_team(full, prior, problem, 20)
     watched = open_at(chosen.steps) if chosen.browser else None
     runs, views, firsts = [], [], []
     for _ in range(chosen.rounds):
-        network = bare(prior, chosen.steps)
-        runs.append(full(prior, problem, chosen.steps) / network)
+        network = with_team(bare, prior, chosen.steps)
+        runs.append(with_team(full, prior, problem, chosen.steps) / network)
         if watched:
             shown, first = seconds(watched)
             views.append(shown / network)

@@ -26,6 +26,7 @@ from redgui.samplers import RedDiff
 from redgui.sweep import Grid, Sweep, axis
 from redgui.ui import tab
 from redgui.ui.sweep_board import SweepBoard
+from redgui.ui.teams import with_team, work_alone
 
 LR, LAM = "0.03, 0.1, 0.3", "0.03, 0.1, 0.25"
 
@@ -68,6 +69,7 @@ def main() -> None:
         "--pause", type=float, default=0.0, help="seconds of rest before each timing, for a laptop that heats up"
     )
     chosen = parser.parse_args()
+    work_alone()  # as whoever looks on: a run is made in a thread of its own
     prior = priors.load(chosen.prior)
     picture = images.load(api.resolve("example:face-06"), *prior.picture_shape[-2:])
     problem = Problem.simulate(picture, build(chosen.operator))
@@ -84,9 +86,9 @@ def main() -> None:
             board.value("running")
 
     ways: dict[str, Callable[[priors.Prior], object]] = {
-        "batch": lambda counted: exhaust(solve(problem, counted, sampler, 9)),
-        "measured": lambda counted: exhaust(measured(solve(problem, counted, sampler, 9), problem, None)),
-        "sweep": lambda counted: exhaust(sweep(counted).play()),
+        "batch": lambda counted: with_team(exhaust, solve(problem, counted, sampler, 9)),
+        "measured": lambda counted: with_team(exhaust, measured(solve(problem, counted, sampler, 9), problem, None)),
+        "sweep": lambda counted: with_team(exhaust, sweep(counted).play()),
         "watched": watched,
     }
     for way in ways.values():  # warm

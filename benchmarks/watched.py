@@ -47,7 +47,9 @@ class Watched:
 
     def wait(self, board: str) -> None:
         """Returns when the page shows that the run is over."""
-        self.page.wait_for_function(f"document.querySelector('{board}').dataset.status === 'done'", timeout=300_000)
+        self.page.wait_for_function(
+            f"document.querySelector('{board}').dataset.status === 'done'", timeout=300_000, polling=100
+        )
 
     def close(self) -> None:
         self.browser.close()

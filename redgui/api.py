@@ -26,6 +26,7 @@ from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior
 from redgui.problem import Measured, Problem, measured, solve
 from redgui.record import Record
+from redgui.threads import limited
 
 FILM = 8  # pictures in a filmstrip
 EXAMPLES = priors.ASSETS / "examples"
@@ -87,6 +88,7 @@ def restore(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    threads: int | None = None,
     watch: Watcher | None = None,
 ) -> Result:
     """Degrades a picture and restores it; with operator `given` the picture is the measurement itself.
@@ -101,58 +103,61 @@ def restore(
         sampler: `NAME:knob=value,...`; knobs that are not named come from the presets.
         sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
+        threads: of the CPU; None: as many as torch has. With another number the last bits are others.
         watch: called after every step.
 
     Raises:
         RedguiError: anything that the caller can mend. Diverged, one of them, holds as `result` what the last sound step gave.
     """
-    loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
-    if particles is not None and not 1 <= particles <= 64:
-        raise KnobError(f"particles lie in 1 to 64; got {particles}.")
-    if not 0 <= seed < 2**63:
-        raise KnobError(f"the seed lies in 0 to 2^63 - 1; got {seed}.")
-    if mask is not None and isinstance(operator, Operator):
-        raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
-    source = None if mask is None else opened(image)
-    painted, drawn = None, None
-    if source is not None and mask is not None:
-        painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, loaded, fit, size))
-    H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
-    source = opened(image) if source is None else source
-    fitted = fitting.for_prior(source, loaded, fit, size, H, given)
-    H.check_size(*fitted.solved)
-    picture = images.to_tensor(fitted.apply(source))
-    problem = (Problem.given if given else Problem.simulate)(picture, H, sigma_y, seed)
-    chosen = presets.sampler_for(sampler, H, sigma_y)
+    with limited(threads):
+        loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
+        if particles is not None and not 1 <= particles <= 64:
+            raise KnobError(f"particles lie in 1 to 64; got {particles}.")
+        if not 0 <= seed < 2**63:
+            raise KnobError(f"the seed lies in 0 to 2^63 - 1; got {seed}.")
+        if mask is not None and isinstance(operator, Operator):
+            raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
+        source = None if mask is None else opened(image)
+        painted, drawn = None, None
+        if source is not None and mask is not None:
+            painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, loaded, fit, size))
+        H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
+        source = opened(image) if source is None else source
+        fitted = fitting.for_prior(source, loaded, fit, size, H, given)
+        H.check_size(*fitted.solved)
+        picture = images.to_tensor(fitted.apply(source))
+        problem = (Problem.given if given else Problem.simulate)(picture, H, sigma_y, seed)
+        chosen = presets.sampler_for(sampler, H, sigma_y)
 
-    counted = Counted(loaded)
-    many = particles or presets.particles(chosen, H)
-    steps = measured(solve(problem, counted, chosen, many), problem, counted)
+        counted = Counted(loaded)
+        many = particles or presets.particles(chosen, H)
+        steps = measured(solve(problem, counted, chosen, many), problem, counted)
 
-    def finished(last: Measured, film: list[Tensor]) -> Result:
-        result = finish(picture, problem, loaded, chosen, last, film, fit=fitted.how)
-        if fitted.original == loaded.picture_shape[-2:]:
-            return result
-        return replace(result, full=fitting.full_size(fitted, source, result.restored, H, drawn))
+        def finished(last: Measured, film: list[Tensor]) -> Result:
+            result = finish(picture, problem, loaded, chosen, last, film, fit=fitted.how)
+            if fitted.original == loaded.picture_shape[-2:]:
+                return result
+            return replace(result, full=fitting.full_size(fitted, source, result.restored, H, drawn))
 
-    try:
-        return finished(*watched(steps, watch))
-    except Diverged as error:
-        if error.last is not None:
-            error.result = finished(error.last, error.film)
-            error.result.figures["error"] = str(error)
-        raise
+        try:
+            return finished(*watched(steps, watch))
+        except Diverged as error:
+            if error.last is not None:
+                error.result = finished(error.last, error.film)
+                error.result.figures["error"] = str(error)
+            raise
 
 
 def replay(record: str | Path | Record, *, device: str | None = None, watch: Watcher | None = None) -> tuple[Result, bool]:
-    """Runs a record again, on its own device and precision unless told otherwise.
+    """Runs a record again, on its own device (and as many threads) and precision unless told otherwise.
 
     Returns the result and whether its pixels are those of the record.
     """
     wanted = record if isinstance(record, Record) else Record.read(record)
     prior = priors.load(wanted.prior, device or wanted.device, wanted.precision)
     sampler = wanted.build_sampler()
-    last, film = watched(wanted.replay(prior), watch)
+    with limited(wanted.threads if prior.device.type == "cpu" else None):
+        last, film = watched(wanted.replay(prior), watch)
     result = finish(wanted.picture(), wanted.problem(), prior, sampler, last, film, wanted.changes, wanted.fit)
     return result, wanted.reproduces(last)
 

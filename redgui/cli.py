@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     restore.add_argument("--seed", type=int, default=0)
     restore.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     restore.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    restore.add_argument("--threads", type=int, metavar="N", help="of the CPU (all); the last bits depend on it")
     restore.add_argument("--out", default="out", metavar="DIR")
     restore.set_defaults(run=run_restore)
 

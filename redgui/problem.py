@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redgui import metrics
+from redgui import metrics, threads
 from redgui.divergence import Diverged, explained, sound
 from redgui.errors import out_of_memory
 from redgui.latent import Decoded, decoded
@@ -90,6 +90,7 @@ class Measured(Step):
         seconds: since the first iteration began, without the time that the consumer took.
         nfe, backward: forwards of the network so far, and backward passes through it, per picture.
         best: of an ambiguous operator, the particle with the least residual (the truth has no say in it).
+        threads: of the CPU, where the steps are made there: the last bits depend on it.
     """
 
     psnr: float | None = None
@@ -98,6 +99,7 @@ class Measured(Step):
     nfe: int = 0
     backward: int = 0
     best: int | None = None
+    threads: int | None = None
 
     @property
     def estimate(self) -> Tensor:
@@ -179,6 +181,7 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             spent += time.perf_counter() - began
             calls = (counted.forwards, counted.backwards) if counted else (0, 0)
             figures = dict(psnr=psnr, residual=residual, seconds=spent, nfe=calls[0], backward=calls[1])
+            figures["threads"] = threads.number() if step.x0_hat.device.type == "cpu" else None
             last = replace(seen, **figures)
             tuned = yield last
     finally:

@@ -12,13 +12,14 @@ import platform
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import redgui
-from redgui import images, knobs, operators, samplers
+from redgui import images, knobs, operators, samplers, threads
 from redgui.errors import RedguiError
 from redgui.fitting import WAYS
 from redgui.operators import Operator
@@ -48,6 +49,7 @@ class Record:
     """A run. `image` is a PNG in base64: the ground truth, or the measurement itself where `given` is true.
 
     `fit` says how a person's picture became it (`redgui.fitting`); a replay does not need it, and older records lack it.
+    `threads` are those of the CPU, where the run was made there, on which the last bits depend; older records lack it, too.
     """
 
     image: str
@@ -63,6 +65,7 @@ class Record:
     precision: str
     changes: tuple[Change, ...] = ()
     fit: str = "crop"
+    threads: int | None = None
     result: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
 
@@ -94,6 +97,7 @@ class Record:
             precision=prior.precision,
             changes=changes,
             fit=fit,
+            threads=last.threads,
             result=result,
             made_with={"redgui": redgui.__version__, "torch": torch.__version__, "python": platform.python_version()},
         )
@@ -123,8 +127,8 @@ class Record:
             if name not in known:
                 raise RecordError(f"the record has a field {name!r} that this redgui does not know. Update redgui.")
         types = dict(image=str, prior=str, operator=dict, sampler=dict, sigma_y=(int, float), seed=int, particles=int,
-                     steps=int, given=bool, device=str, precision=str, changes=list, fit=str, result=dict,
-                     made_with=dict)  # fmt: skip
+                     steps=int, given=bool, device=str, precision=str, changes=list, fit=str,
+                     threads=(int, NoneType), result=dict, made_with=dict)  # fmt: skip
         for name, kind in types.items():
             required = known[name].default is dataclasses.MISSING and known[name].default_factory is dataclasses.MISSING
             if name not in body and required:
@@ -142,6 +146,8 @@ class Record:
         record = cls(**{**body, "changes": tuple(changes)})
         if not (1 <= record.particles <= 64 and 1 <= record.steps <= 100_000 and 0 <= record.seed < 2**63):
             raise RecordError("the record's particles, steps or seed are out of range (1 to 64, 1 to 100000, 0 to 2^63).")
+        if record.threads is not None and not 1 <= record.threads <= threads.MOST:
+            raise RecordError(f"the record's threads lie in 1 to {threads.MOST}; got {record.threads}.")
         if record.fit not in WAYS:
             raise RecordError(f"the record's fit is one of {', '.join(WAYS)}; got {record.fit[:20]!r}. Update redgui.")
         if not 0 <= record.sigma_y <= 2:

@@ -230,7 +230,8 @@ def _options(record: "Record") -> dict[str, Any]:
     said["prior"] = s.prior
     if s.fit == "native" or s.example:
         said |= _fit(record, s)
-    return said | {"device": record.device, "precision": record.precision}
+    said |= {"device": record.device, "precision": record.precision}
+    return said if record.threads is None else said | {"threads": record.threads}
 
 
 def _fit(record: "Record", s: Settings) -> dict[str, Any]:

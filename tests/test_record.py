@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from redgui import api, images
+from redgui import api, images, threads
 from redgui.errors import RedguiError
 from redgui.knobs import KnobError
 from redgui.operators import build
@@ -60,10 +60,22 @@ def test_json_and_back_is_the_same_record():
     assert record.build_operator() == build("inpaint")
 
 
-def test_a_record_from_before_fits_is_read():
+def test_a_record_from_before_fits_and_threads_is_read():
     body = json.loads(made()[0].to_json())
     assert body.pop("fit") == "crop"
-    assert Record.from_json(json.dumps(body)).fit == "crop"
+    assert body.pop("threads") == 1
+    assert (Record.from_json(json.dumps(body)).fit, Record.from_json(json.dumps(body)).threads) == ("crop", None)
+
+
+def test_a_replay_takes_as_many_threads_as_the_run_and_leaves_the_rest_alone():
+    with threads.limited(3):
+        record = made()[0]
+    assert record.threads == 3
+    seen = []
+    result, _ = api.replay(record, watch=lambda step: seen.append(threads.number()))
+    assert set(seen) == {3}
+    assert result.record.threads == 3
+    assert threads.number() == 1
 
 
 def test_the_picture_in_a_record_is_exact():
@@ -185,6 +197,8 @@ def test_what_is_no_record_is_one_clear_error(text, told):
         (dict(seed=-1), "out of range"),
         (dict(fit="zoom"), "fit is one of crop, pad, stretch, native; got 'zoom'"),
         (dict(fit=None), "'fit' has the wrong type"),
+        (dict(threads=0), "threads lie in 1 to 1024; got 0"),
+        (dict(threads=True), "'threads' has the wrong type: bool"),
         (dict(operator="inpaint"), "'operator'"),
         (dict(changes={}), "'changes'"),
         (dict(changes=[3]), "a change in a record"),

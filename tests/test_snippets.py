@@ -101,7 +101,7 @@ def test_they_are_short_and_name_what_differs_from_the_presets(recorded):
     record = recorded("example:face-11", sampler="reddiff:steps=3")
     assert snippets.command(record) == (
         "python -m redgui restore example:face-11 --operator inpaint --sampler reddiff:steps=3 "
-        "--prior gaussian:size=16,std=0.4 --device cpu --precision fp32"
+        "--prior gaussian:size=16,std=0.4 --device cpu --precision fp32 --threads 1"
     )
     assert snippets.files(record).keys() == {"record.json"}
     kept = recorded("photo", mask="drawn", sampler="reddiff:steps=3")

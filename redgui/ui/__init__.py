@@ -23,13 +23,14 @@ from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES, place_teller, run_keeper
 from redgui.ui.endpoints import add_endpoints
-from redgui.ui.events import QUIET
+from redgui.ui.events import QUIET, show_no_progress
 from redgui.ui.gate import Gate, for_here_alone, guard
 from redgui.ui.history import history_tab
 from redgui.ui.learn import learn_tab
 from redgui.ui.particles import particles_tab
 from redgui.ui.restore import restore_tab
 from redgui.ui.sweep import sweep_tab
+from redgui.ui.teams import leave_cores, onlookers, take_team
 
 HEADER = """<div class="rg-header"><h1>redgui</h1>
 <p>Watch diffusion models solve inverse problems: paint a mask or pick a degradation, press Run, tune while it runs.
@@ -46,6 +47,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         prior: the diffusion model that is chosen at the start.
         public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.limits.PUBLIC`.
     """
+    leave_cores(0 if public else 1)  # strangers bring the machines that their browsers run on
     actions = Actions(prior, *hosting.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
@@ -84,6 +86,8 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         add_endpoints(actions)
     actions.limits.show(demo.blocks.values())
     guard(demo.fns.values(), tell=not public)
+    onlookers(demo.fns.values())
+    show_no_progress(demo.fns.values())
     # Nothing goes past the queue; runs pass it at once, and wait in a line of our own.
     demo.queue(max_size=actions.limits.queue, default_concurrency_limit=8, api_open=False)
     demo.actions = actions  # for those who look after the app: tests and the warm-up
@@ -140,6 +144,7 @@ def warm_up(actions: Actions) -> None:
     """Loads the prior and calls it once, so that the first click does not pay for it."""
     import torch
 
+    take_team()
     prior = priors.load(actions.prior_name, actions.device, actions.precision)
     with torch.no_grad():
         prior.denoise(torch.zeros(1, *prior.shape, device=prior.device), 1.0)

@@ -14,6 +14,7 @@ from redgui.ui.events import Values
 from redgui.ui.limits import limits_of
 from redgui.ui.line import Line
 from redgui.ui.sessions import Session, Sessions
+from redgui.ui.teams import with_team
 
 
 class Choices:
@@ -95,7 +96,7 @@ class Choices:
         setting = self.build_setting(values)
         picture = images.to_tensor(fitted.apply(self.source(session)))
         make = Problem.given if values[self.given] else Problem.simulate
-        return picture, make(picture, H, setting.sigma_y, setting.seed), fitted
+        return picture, with_team(make, picture, H, setting.sigma_y, setting.seed), fitted
 
     def source(self, session: Session) -> Any:
         """The person's picture, or the first example on a page that has not chosen."""

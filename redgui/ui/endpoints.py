@@ -29,6 +29,7 @@ from redgui.ui.controls import Setting
 from redgui.ui.limits import Limits
 from redgui.ui.line import LOOK, Line, threaded
 from redgui.ui.restoration import Restoration, clean
+from redgui.ui.teams import with_team
 from redgui.ui.uploads import CallError, discard, uploaded, written
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
@@ -119,7 +120,7 @@ def add_endpoints(actions: Actions) -> None:
         fitted = fitting.for_prior(source, loaded, how, longest, H, is_given)
         H.check_size(*fitted.solved)
         pose = Problem.given if is_given else Problem.simulate
-        problem = pose(images.to_tensor(fitted.apply(source)), H, setting.sigma_y, setting.seed)
+        problem = with_team(pose, images.to_tensor(fitted.apply(source)), H, setting.sigma_y, setting.seed)
         found, truth = images.encode(H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
         figures = {"psnr_measurement": psnr, "operator": knobs.spec(H), "sigma_y": problem.sigma_y, "seed": problem.seed}

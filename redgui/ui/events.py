@@ -1,6 +1,6 @@
 """How the handlers of events are registered, and what a handler may read of an event."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -14,6 +14,16 @@ QUIET: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility
 SPOKEN: dict[str, Any] = QUIET | dict(queue=True, concurrency_limit=None)
 # Those that call a network, each in its turn (`redgui.ui.line`).
 RUNNING: dict[str, Any] = SPOKEN | dict(trigger_mode="once")
+
+
+def show_no_progress(handlers: Iterable[Any]) -> None:
+    """Has the events of a page (`demo.fns.values()`) show no progress of Gradio's on any component.
+
+    "hidden" alone leaves the work: at each news of a stream the page then walks through all components that any event so far
+    has had as outputs, which takes longer than drawing what is new, on the cores that the solver needs.
+    """
+    for event in handlers:
+        event.show_progress_on = []
 
 
 def sent(event: gr.EventData) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from redgui.ui.actions import Actions
 from redgui.ui.controls import SETTING, seed_box
 from redgui.ui.events import QUIET, Values, sent
 from redgui.ui.sessions import Session
+from redgui.ui.teams import with_team
 
 SIGMA = 0.01, 1.0, 160.0  # least, first and most of the slider; the prior's nearest level is taken
 SHOWN = (0.05, 0.2, 0.5, 1.0, 2.5, 6.0, 25.0, 150.0)  # levels at which the picture is shown drowning
@@ -76,7 +77,8 @@ class LearnActions:
             sampler, prior = self._sampler(values), self.actions.load_prior(values)
             sigma, seed = _level(prior, values[self.sigma]), _seed(values[self.seed])
             problem, mu, sampler = self._begin(session, values, prior, sampler)
-            found = anatomy.dissect(
+            found = with_team(
+                anatomy.dissect,
                 prior,
                 problem.H,
                 problem.y,

@@ -22,6 +22,7 @@ from gradio.utils import SyncToAsyncIterator
 from redgui.errors import RedguiError
 from redgui.ui.events import Values
 from redgui.ui.sessions import Session, Sessions
+from redgui.ui.teams import each_alone
 
 MOST = 64  # who wait; more are asked to come again
 LOOK = 0.1  # seconds until somebody who waits looks whether it is their turn
@@ -157,7 +158,7 @@ def duration(seconds: float) -> str:
 async def threaded(steps: Iterator[Any]) -> AsyncGenerator[Any, None]:
     """A generator whose items are made in threads, the one that closes it included, which waits for its step in progress."""
     try:
-        async for item in SyncToAsyncIterator(steps, None):
+        async for item in SyncToAsyncIterator(each_alone(steps), None):
             yield item
     finally:
         while True:

@@ -16,6 +16,7 @@ from redgui.ui import hosting
 from redgui.ui.away import HZ, START, gpu_seconds
 from redgui.ui.hosting import Heard, HostError
 from redgui.ui.limits import Limits
+from redgui.ui.teams import take_team
 
 
 class _Left(Exception):
@@ -73,6 +74,7 @@ class Restoration:
 
         def work() -> None:
             try:
+                take_team()
                 found.put(
                     api.restore(**self.wanted, prior=self.prior, device=self.device, precision=self.precision, watch=watch)
                 )

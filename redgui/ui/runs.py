@@ -18,6 +18,7 @@ from redgui.priors import Counted, Prior
 from redgui.problem import Measured, Problem, Stop, measured, solve, throttle
 from redgui.record import Change, Record, Tuner
 from redgui.samplers import Sampler
+from redgui.ui.teams import take_team
 
 FRAMES = 48  # iterates kept for the filmstrip
 SERIES = ("i", "sigma", "data", "prior", "psnr", "residual")
@@ -211,6 +212,7 @@ def newest(stream: Iterator[Measured], stop: Callable[[], None]) -> Generator[Me
 
     def work() -> None:
         try:
+            take_team()
             for step in stream:
                 latest[:] = [step]
                 news.set()

@@ -17,13 +17,15 @@ from redgui.errors import RedguiError
 from redgui.problem import Problem
 from redgui.samplers import Sampler
 from redgui.ui import components, hosting, views
-from redgui.ui.actions import HZ, WAITING, Actions
+from redgui.ui.actions import WAITING, Actions
 from redgui.ui.controls import set_to
 from redgui.ui.events import QUIET, RUNNING, Values
 from redgui.ui.line import in_turn
 from redgui.ui.outcome import wrong
 from redgui.ui.runs import newest
 from redgui.ui.sessions import Session
+
+HZ = 3.0  # news a second, each of many pictures: what a page has to do for one costs the browser as long as several steps take
 
 
 class RunningTab(abc.ABC):
