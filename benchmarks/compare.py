@@ -19,33 +19,36 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from timing import face
 from watched import Watched
 
-from redgui import presets, priors
+from redgui import knobs, presets, priors
 from redgui.priors import Counted
 from redgui.problem import Problem, measured, solve
-from redgui.samplers import build as sampler
+from redgui.samplers import Sampler
 from redgui.ui.race import Contestant, Race
 from redgui.ui.runs import Run
 from redgui.ui.scoreboard import Scoreboard
 from redgui.ui.tab import watched
 from redgui.ui.teams import with_team, work_alone
 
-FIVE = {"reddiff": 40, "vml-map": 20, "ddrm": 20, "diffpir": 30, "dps": 20}  # and their steps
+FIVE = ("reddiff", "vml-map", "ddrm", "diffpir", "dps")  # with their presets
+
+
+def five(problem: Problem) -> list[Sampler]:
+    return [presets.sampler_for(name, problem.H) for name in FIVE]
 
 
 def alone(prior: priors.Prior, problem: Problem) -> float:
     """Seconds of the five, one after the other, with nobody watching."""
     began = time.perf_counter()
-    for name, steps in FIVE.items():
+    for sampler in five(problem):
         counted = Counted(prior)
-        for _ in measured(solve(problem, counted, sampler(f"{name}:steps={steps}")), problem, counted):
+        for _ in measured(solve(problem, counted, sampler), problem, counted):
             pass
     return time.perf_counter() - began
 
 
 def together(prior: priors.Prior, problem: Problem, picture) -> tuple[float, int]:
     """Seconds of the race and how many pictures were encoded for the page meanwhile."""
-    chosen = [sampler(f"{name}:steps={steps}") for name, steps in FIVE.items()]
-    race = Race([Contestant(s.name, s.label, Run(picture, problem, prior, s)) for s in chosen])
+    race = Race([Contestant(s.name, s.label, Run(picture, problem, prior, s)) for s in five(problem)])
     board, previews, before = Scoreboard(race, 1), 0, {}
     for _ in watched(race.play(), race.stop):
         now = board.value("running")["frames"]
@@ -55,9 +58,7 @@ def together(prior: priors.Prior, problem: Problem, picture) -> tuple[float, int
 
 
 def open_compare() -> Watched:
-    """The Compare tab, set to short runs, as the solo ones."""
-    for name, steps in FIVE.items():
-        presets.PRESETS[name, "inpaint"] = {"steps": steps}
+    """The Compare tab as it opens."""
 
     def prepare(page) -> None:
         page.get_by_role("tab", name="Compare").click()
@@ -76,9 +77,8 @@ def seconds_and_previews(watched: Watched) -> tuple[float, int]:
         "[...document.querySelectorAll('.rg-tile:not(.rg-reference)')].reduce((n, t) => n + +t.dataset.frames, 0)"
     )
     watched.page.wait_for_timeout(300)
-    steps = {c.key: c.run.last.i + 1 for c in race.contestants}
-    if steps != FIVE:
-        raise SystemExit(f"the page ran {steps} instead of {FIVE}")
+    if {c.run.sampler for c in race.contestants} != set(five(race.problem)):
+        raise SystemExit(f"the page ran {[c.run.sampler for c in race.contestants]}")
     return race.elapsed, shown
 
 
@@ -107,7 +107,12 @@ def main() -> None:
         print(line)
     if watched:
         watched.close()
-    found = {"samplers": FIVE, "rounds": chosen.rounds, "solo_seconds": solo, "race_over_solo": median(ratios)}
+    found = {
+        "samplers": [knobs.spec(one) for one in five(problem)],
+        "rounds": chosen.rounds,
+        "solo_seconds": solo,
+        "race_over_solo": median(ratios),
+    }
     found["previews_per_second"] = median(rates)
     if watched:
         found |= {"browser_over_solo": median(page_ratios), "browser_previews_per_second": median(page_rates)}

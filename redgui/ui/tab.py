@@ -25,7 +25,7 @@ from redgui.ui.outcome import wrong
 from redgui.ui.runs import newest
 from redgui.ui.sessions import Session
 
-HZ = 3.0  # news a second, each of many pictures: what a page has to do for one costs the browser as long as several steps take
+HZ = 2.5  # news a second, each of many pictures: what a page has to do for one costs the browser as long as several steps take
 
 
 class RunningTab(abc.ABC):
