@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -266,25 +266,3 @@ class Sweep:
         for cell in self.cells:
             if not cell.over:
                 cell.status, cell.message = status, message
-
-
-@dataclass
-class Sweeping:
-    """What a page has on its Sweep tab."""
-
-    sweep: Sweep | None = None
-    number: int = 0
-    stop_wanted: bool = False
-    suggested: dict[str, str] = field(default_factory=dict)  # the values that the page itself has put into the boxes
-    followed: str = ""  # the sampler of the Restore tab when the page last looked there
-
-    @property
-    def progress(self) -> float | None:
-        """Of the sweep in progress."""
-        return self.sweep.progress if self.sweep is not None and self.sweep.playing else None
-
-    def stop(self) -> None:
-        """Stops the sweep in progress, or the one that waits for its turn."""
-        self.stop_wanted = True
-        if self.sweep is not None:
-            self.sweep.stop()

@@ -19,7 +19,8 @@ from redgui.record import Record
 from redgui.samplers import SAMPLERS
 from redgui.samplers import build as sampler
 from redgui.ui.actions import Actions
-from redgui.ui.particle_board import NO_TRUTH, STOPS, TOPS, ParticleBoard, Particles, blank, coloured, marked
+from redgui.ui.kept import Particles
+from redgui.ui.particle_board import NO_TRUTH, STOPS, TOPS, ParticleBoard, blank, coloured, marked
 from redgui.ui.particles import KINDS, ParticlesTab, kind
 from redgui.ui.runs import Run
 from redgui.ui.sessions import Sessions

@@ -20,7 +20,8 @@ from redgui.samplers import SAMPLERS, SITCOM, Sampler, SamplerError
 from redgui.samplers import build as sampler
 from redgui.ui import compare, scoreboard
 from redgui.ui.actions import Actions
-from redgui.ui.race import Comparison, Contestant, Race, spent, within
+from redgui.ui.kept import Comparison
+from redgui.ui.race import Contestant, Race, spent, within
 from redgui.ui.runs import Run, newest
 from redgui.ui.scoreboard import COLUMNS, Scoreboard
 from redgui.ui.sessions import Sessions

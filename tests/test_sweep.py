@@ -18,7 +18,8 @@ from redgui.priors import Counted, GaussianPrior
 from redgui.problem import Problem, measured, solve
 from redgui.record import Record
 from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff, SamplerError, Step
-from redgui.sweep import MOST_CELLS, MOST_PICTURES, Grid, Sweep, Sweeping, axis, suggest, sweepable
+from redgui.sweep import MOST_CELLS, MOST_PICTURES, Grid, Sweep, axis, suggest, sweepable
+from redgui.ui.kept import Sweeping
 from redgui.ui.sessions import Sessions
 from redgui.ui.sweep import ABLATION, WEIGHTINGS, usual
 from redgui.ui.sweep_board import FIGURES, SweepBoard, best, blank, offered

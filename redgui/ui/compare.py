@@ -16,7 +16,8 @@ from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui import away, components, scoreboard
 from redgui.ui.actions import Actions
 from redgui.ui.events import QUIET, SPOKEN, Values, sent_text
-from redgui.ui.race import Comparison, Contestant, Race, within
+from redgui.ui.kept import Comparison
+from redgui.ui.race import Contestant, Race, within
 from redgui.ui.runs import Run
 from redgui.ui.scoreboard import Scoreboard
 from redgui.ui.sessions import Session

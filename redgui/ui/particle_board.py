@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,27 +23,6 @@ NO_TRUTH = (
     "There is no coverage: your picture is itself the measurement, so the truth is not known. The spread says how sure the "
     "sampler is, and nothing here says whether it is right to be."
 )
-
-
-@dataclass
-class Particles:
-    """What a page has on its Particles tab."""
-
-    run: Run | None = None
-    number: int = 0
-    stop_wanted: bool = False
-    followed: str = ""  # the sampler of the Restore tab when the page last looked there
-
-    @property
-    def progress(self) -> float | None:
-        """Of the run in progress."""
-        return self.run.progress if self.run is not None and self.run.playing else None
-
-    def stop(self) -> None:
-        """Stops the run in progress, or the one that waits for its turn."""
-        self.stop_wanted = True
-        if self.run is not None:
-            self.run.stop()
 
 
 class ParticleBoard:

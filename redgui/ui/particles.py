@@ -13,7 +13,8 @@ from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui import away, components, particle_board
 from redgui.ui.actions import Actions
 from redgui.ui.events import QUIET, Values
-from redgui.ui.particle_board import ParticleBoard, Particles
+from redgui.ui.kept import Particles
+from redgui.ui.particle_board import ParticleBoard
 from redgui.ui.runs import Run, newest
 from redgui.ui.sessions import Session
 from redgui.ui.tab import RunningTab

@@ -258,24 +258,3 @@ class Race:
                     c.end("stopped")
             self.elapsed += self.clock() - began
             self.playing = False
-
-
-@dataclass
-class Comparison:
-    """What a page has on its Compare tab."""
-
-    extras: list[tuple[str, Sampler]] = field(default_factory=list)  # settings that were added, with their keys
-    race: Race | None = None
-    number: int = 0
-    stop_wanted: bool = False
-
-    @property
-    def progress(self) -> float | None:
-        """Of the race in progress."""
-        return self.race.progress if self.race is not None and self.race.playing else None
-
-    def stop(self) -> None:
-        """Stops the race in progress, or the one that waits for its turn."""
-        self.stop_wanted = True
-        if self.race is not None:
-            self.race.stop()

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from redgui.record import Record
-from redgui.sweep import Sweeping
-from redgui.ui.particle_board import Particles
-from redgui.ui.race import Comparison
+from redgui.ui.kept import Comparison, Particles, Playing, Sweeping
 from redgui.ui.runs import Run
 from redgui.ui.uploads import discard
 
@@ -22,14 +20,13 @@ MOST = 2000
 
 
 @dataclass
-class Session:
-    """One open page."""
+class Session(Playing):
+    """One open page; what it plays is the run of its Restore tab."""
 
     source: Image.Image | None = None  # the person's picture, upright RGB
     file: tuple[str, Image.Image] | None = None  # the file that the page shows, and what was read from it
     files: set[str] = field(default_factory=set)  # all that were uploaded and read
     run: Run | None = None
-    stop_wanted: bool = False
     task: str | None = None  # whose finished result has taken the place of a run
     version: int = 0  # of the picture in the mask editor
     runs: int = 0
@@ -44,16 +41,8 @@ class Session:
     gone: bool = False  # the page is closed
 
     @property
-    def progress(self) -> float | None:
-        """The share of the run in progress that has been made; None where nothing is played."""
-        run = self.run  # which another thread may put aside
-        return run.progress if run is not None and run.playing else None
-
-    def stop(self) -> None:
-        """Stops the run in progress, or the one that waits for its turn."""
-        self.stop_wanted = True
-        if self.run is not None:
-            self.run.stop()
+    def played(self) -> Run | None:
+        return self.run
 
 
 class Sessions:

@@ -11,10 +11,11 @@ from redgui import knobs
 from redgui.errors import RedguiError
 from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
-from redgui.sweep import Grid, Sweep, Sweeping, axis, suggest, sweepable
+from redgui.sweep import Grid, Sweep, axis, suggest, sweepable
 from redgui.ui import away_sweep, components, sweep_board
 from redgui.ui.actions import Actions
 from redgui.ui.events import QUIET, Values, sent_text
+from redgui.ui.kept import Sweeping
 from redgui.ui.sessions import Session
 from redgui.ui.sweep_board import SweepBoard
 from redgui.ui.tab import RunningTab, tally, watched

@@ -21,7 +21,7 @@ from redgui.operators import Inpaint
 from redgui.priors import load
 from redgui.record import Record
 from redgui.samplers import SAMPLERS, DiffPIR
-from redgui.ui.race import Comparison
+from redgui.ui.kept import Comparison
 
 PRIOR = "gaussian:size=32"
 SECONDS_PER_CALL = 0.2
