@@ -21,10 +21,10 @@ from gradio.utils import SyncToAsyncIterator
 
 from redgui.errors import RedguiError
 from redgui.ui.events import Values
+from redgui.ui.limits import HOME
 from redgui.ui.sessions import Session, Sessions
 from redgui.ui.teams import each_alone
 
-MOST = 64  # who wait; more are asked to come again
 LOOK = 0.1  # seconds until somebody who waits looks whether it is their turn
 TELL = 2.0  # seconds between estimates, as long as the line does not move
 RECENT = 8  # turns of a kind whose mean is what the next one is expected to take
@@ -67,7 +67,7 @@ class Place:
 class Line:
     """First come, first served, one at a time. From any thread."""
 
-    def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, most: int = HOME.queue, clock: Callable[[], float] = time.monotonic):
         self.most, self.clock = most, clock
         self._places: list[Place] = []
         self._took: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))

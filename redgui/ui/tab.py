@@ -17,11 +17,12 @@ from redgui.errors import RedguiError
 from redgui.problem import Problem
 from redgui.samplers import Sampler
 from redgui.ui import components, hosting, views
-from redgui.ui.actions import WAITING, Actions
+from redgui.ui.actions import Actions
 from redgui.ui.controls import set_to
 from redgui.ui.events import QUIET, RUNNING, Values
 from redgui.ui.line import in_turn
 from redgui.ui.outcome import wrong
+from redgui.ui.player import WAITING
 from redgui.ui.runs import newest
 from redgui.ui.sessions import Session
 
