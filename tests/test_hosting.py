@@ -22,7 +22,7 @@ from redgui.problem import Problem
 from redgui.record import Change, Record
 from redgui.samplers import DDRM, DPS, RedDiff
 from redgui.sweep import Grid, Sweep, axis
-from redgui.ui import away, away_sweep, hosting
+from redgui.ui import away, away_race, away_sweep, hosting
 from redgui.ui.limits import HOME
 from redgui.ui.race import Contestant, Race
 from redgui.ui.restoration import Restoration
@@ -249,7 +249,7 @@ def racers(**samplers) -> Race:
 def test_a_race_in_the_worker_has_the_pictures_of_runs_at_home(zero_gpu):
     entries = dict(a=SAMPLER, b=DDRM(steps=10), c=dataclasses.replace(LONG, lr=0.05))
     race = racers(**entries)
-    for turn in away.race(race):
+    for turn in away_race.race(race):
         assert turn.key in entries
         if race["a"].over and race["b"].over:
             race.stop("c")
@@ -269,7 +269,7 @@ def test_a_race_in_the_worker_has_the_pictures_of_runs_at_home(zero_gpu):
 def test_a_race_is_stopped_as_a_whole(zero_gpu):
     race = racers(a=LONG, b=dataclasses.replace(LONG, lr=0.05))
     threading.Timer(0.5, race.stop).start()
-    list(away.race(race))
+    list(away_race.race(race))
     assert {c.status for c in race.contestants} == {"stopped"}
 
 

@@ -13,7 +13,7 @@ from redgui.fitting import Fitting
 from redgui.operators import Operator
 from redgui.problem import Problem
 from redgui.samplers import SAMPLERS, Sampler
-from redgui.ui import away, components, scoreboard
+from redgui.ui import away_race, components, scoreboard
 from redgui.ui.actions import Actions
 from redgui.ui.events import QUIET, SPOKEN, Values, sent_text
 from redgui.ui.kept import Comparison
@@ -101,7 +101,7 @@ class CompareTab(RunningTab):
             yield scoreboard.blank(number, "waiting", COUNTING, problem, names, budget)
         kept.race = race = self._race(kept, values, picture, problem, fitted)
         board = Scoreboard(race, number)
-        with closing(watched(away.race(race), race.stop)) as news:
+        with closing(watched(away_race.race(race), race.stop)) as news:
             for _ in news:
                 if not all(c.over for c in race.contestants):
                     yield board.value("running")
