@@ -253,6 +253,7 @@ def test_fine_tuning_begins_at_the_prior(trained, folder, tmp_path):
     old, new = (DiffusersPrior.from_folder(p, name="p") for p in (out, tmp_path / "next"))
     x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(old.denoise(x, 1.0), new.denoise(x, 1.0), atol=2e-3, rtol=0)
+    assert str(tmp_path) not in (tmp_path / "next" / "unet" / "config.json").read_text()  # nor where the first one lay
 
 
 # ---- the command line ----

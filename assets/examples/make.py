@@ -2,6 +2,8 @@
 
     python assets/examples/make.py SEED [SEED ...]      writes face-SEED.png beside this file
 
+Those that are here are of its first weights, from before it was trained further: its own samples would be too easy for it.
+
 Deterministic DDIM (arXiv 2010.02502) over 250 levels from pure noise: x <- D + (s / sigma)(x - D).
 """
 

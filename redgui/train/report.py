@@ -47,6 +47,7 @@ def export(
     fresh = folder / "unet.tmp"
     shutil.rmtree(fresh, ignore_errors=True)
     copy.deepcopy(net).half().to("cpu").save_pretrained(fresh, max_shard_size="15MB", safe_serialization=True)
+    _without_paths(fresh / "config.json")
     shutil.rmtree(folder / "unet", ignore_errors=True)
     fresh.rename(folder / "unet")
     known = {key: value for key, value in schedule_config.items() if not key.startswith("_")}
@@ -57,6 +58,12 @@ def export(
     prior = DiffusersPrior.from_folder(folder, name=folder.name, device=next(net.parameters()).device)
     write_card(folder, prior, recipe, figures, pictures, paths, watched, drawn=())
     return prior
+
+
+def _without_paths(config: Path) -> None:
+    """Takes out where the weights that a training started from lay: nobody's business but the machine's."""
+    kept = {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"}
+    config.write_text(json.dumps(kept, indent=2) + "\n")
 
 
 def report(

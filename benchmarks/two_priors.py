@@ -1,0 +1,64 @@
+"""What two priors are worth to the samplers: PSNR on the same measurements, with the presets; last line one JSON object.
+
+    python benchmarks/two_priors.py faces-64.zip --priors OLD_FOLDER faces-64 [--pictures 8]
+
+The pictures are the first of the zip's `val/`, all of a problem in one batch.
+"""
+
+import argparse
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from PIL import Image
+
+from redgui import images, metrics, presets, priors
+from redgui.operators import build
+from redgui.problem import stream
+from redgui.randomness import Generators
+
+PROBLEMS = [("inpaint", 0.0), ("inpaint", 0.1), ("superres", 0.0), ("superres", 0.1), ("blur", 0.1), ("denoise", 0.1),
+            ("inpaint:kind=random", 0.1)]  # fmt: skip
+FOUR = ("reddiff", "vml-map", "ddrm", "diffpir")
+
+
+def held_out(path: Path, n: int) -> torch.Tensor:
+    """The first n pictures of `val/`, (n, 3, h, w)."""
+    with zipfile.ZipFile(path) as z:
+        names = sorted(name for name in z.namelist() if name.startswith("val/") and name.endswith(".jpg"))[:n]
+        return torch.cat([images.to_tensor(Image.open(io.BytesIO(z.read(name)))) for name in names])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--priors", nargs=2, required=True, metavar="PRIOR")
+    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    chosen = parser.parse_args()
+    x = held_out(chosen.data, chosen.pictures)
+    pair = [priors.load(name, chosen.device) for name in chosen.priors]
+    rows = []
+    for spec, sigma_y in PROBLEMS:
+        H = build(spec)
+        y = H(x)
+        y = y + sigma_y * torch.randn(y.shape, generator=torch.Generator().manual_seed(5))
+        for name in FOUR:
+            found = []
+            for prior in pair:
+                at = prior.device
+                steps = stream(prior, H, y.to(at), sigma_y, presets.sampler_for(name, H, sigma_y), Generators.of_run(0, len(x)))
+                *_, last = steps
+                found.append(round(float(metrics.psnr(last.x0_hat, x.to(at)).mean()), 2))
+            rows.append({"operator": spec, "sigma_y": sigma_y, "sampler": name, "psnr": found})
+            print(f"{spec} {sigma_y:g} {name}: {found[0]:.2f}, {found[1]:.2f} dB ({found[1] - found[0]:+.2f})", flush=True)
+    print(json.dumps({"priors": chosen.priors, "pictures": len(x), "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
