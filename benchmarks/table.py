@@ -28,7 +28,7 @@ LIMIT_S = 400
 RUNS: dict[str, tuple[str, str]] = {
     "speed": ("speed.py --steps 60 --rounds 5", "speed.py --steps 20 --rounds 3"),
     "overhead": ("overhead.py --steps 60 --rounds 5 --browser", "overhead.py --steps 30 --rounds 3 --browser"),
-    "compare": ("compare.py --rounds 2 --browser", "compare.py --rounds 1 --browser"),
+    "compare": ("compare.py --rounds 2 --browser", "compare.py --rounds 2 --browser"),
     "sweep": ("sweep.py --steps 12 --rounds 3", "sweep.py --steps 10 --rounds 2"),
     "cold_start": ("cold_start.py --rounds 3", "cold_start.py --rounds 1"),
     "first_paint": ("first_paint.py --rounds 5", "first_paint.py --rounds 2"),
