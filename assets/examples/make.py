@@ -20,9 +20,9 @@ from redgui.randomness import Generators
 
 
 @torch.no_grad()
-def draw(seeds: list[int], steps: int = 250) -> torch.Tensor:
-    """Samples of the bundled face prior, one per seed."""
-    prior = priors.load("faces-64", device="cpu")
+def draw(seeds: list[int], steps: int = 250, name: str = "faces-64") -> torch.Tensor:
+    """Samples of a prior of faces, one per seed."""
+    prior = priors.load(name, device="cpu")
     levels = [*schedule.uniform(prior.sigmas, steps).tolist(), 0.0]
     x = levels[0] * Generators(seeds).randn(*prior.shape)
     for sigma, s in itertools.pairwise(levels):
