@@ -112,8 +112,8 @@ def main() -> None:
         "rounds": chosen.rounds,
         "solo_seconds": solo,
         "race_over_solo": median(ratios),
+        "previews_per_second": median(rates),
     }
-    found["previews_per_second"] = median(rates)
     if watched:
         found |= {"browser_over_solo": median(page_ratios), "browser_previews_per_second": median(page_rates)}
     print(json.dumps(found))

@@ -7,10 +7,8 @@ faces do. The last line is one JSON object.
 """
 
 import argparse
-import io
 import json
 import sys
-import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,35 +16,27 @@ sys.path[:0] = [str(ROOT), str(ROOT / "assets" / "examples")]
 
 import torch
 from make import draw
-from PIL import Image
-from torch import Tensor
 
-from redgui import images
-
-
-def pictures(path: Path, folder: str, most: int | None = None) -> Tensor:
-    """Those of a folder of the zip, (n, pixels)."""
-    with zipfile.ZipFile(path) as z:
-        names = sorted(name for name in z.namelist() if name.startswith(folder) and name.endswith(".jpg"))[:most]
-        return torch.cat([images.to_tensor(Image.open(io.BytesIO(z.read(name)))) for name in names]).flatten(1)
+from redgui import bench
+from redgui.train import data
+from redgui.train.report import neighbours
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data")
     parser.add_argument("--prior", default="faces-64")
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--steps", type=int, default=100)
     chosen = parser.parse_args()
-    train = pictures(chosen.data, "train/")
-    looked_at = {
-        "samples": draw(list(range(chosen.pictures)), chosen.steps, chosen.prior).clamp(-1, 1).flatten(1),
-        "held_out": pictures(chosen.data, "val/", chosen.pictures),
-    }
+    drawn = draw(list(range(chosen.pictures)), chosen.steps, chosen.prior).clamp(-1, 1)
+    side = drawn.shape[-1]
+    train, _ = data.find([chosen.data], side, scales=1.0, memory=2**30, held_out=0.0, seed=0)
+    unseen = torch.cat([picture.x for picture in bench.pictures(chosen.data, side, side, chosen.pictures)])
     found = {"prior": chosen.prior, "pictures": chosen.pictures, "training_pictures": len(train)}
-    for name, x in looked_at.items():
-        nearest = torch.cdist(x, train).amin(1) / x.shape[1] ** 0.5
-        found[name] = {"median": round(float(nearest.median()), 4), "least": round(float(nearest.min()), 4)}
+    for name, x in {"samples": drawn, "held_out": unseen}.items():
+        away = (x - neighbours(x, train)).square().flatten(1).mean(1).sqrt()
+        found[name] = {"median": round(float(away.median()), 4), "least": round(float(away.min()), 4)}
     print(json.dumps(found))
 
 

@@ -6,18 +6,15 @@ The pictures are the first of the zip's `val/`, all of a problem in one batch.
 """
 
 import argparse
-import io
 import json
 import sys
-import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from PIL import Image
 
-from redgui import images, metrics, presets, priors
+from redgui import bench, metrics, presets, priors
 from redgui.operators import build
 from redgui.problem import stream
 from redgui.randomness import Generators
@@ -27,13 +24,6 @@ PROBLEMS = [("inpaint", 0.0), ("inpaint", 0.1), ("superres", 0.0), ("superres", 
 FOUR = ("reddiff", "vml-map", "ddrm", "diffpir")
 
 
-def held_out(path: Path, n: int) -> torch.Tensor:
-    """The first n pictures of `val/`, (n, 3, h, w)."""
-    with zipfile.ZipFile(path) as z:
-        names = sorted(name for name in z.namelist() if name.startswith("val/") and name.endswith(".jpg"))[:n]
-        return torch.cat([images.to_tensor(Image.open(io.BytesIO(z.read(name)))) for name in names])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -41,8 +31,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=8)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     chosen = parser.parse_args()
-    x = held_out(chosen.data, chosen.pictures)
     pair = [priors.load(name, chosen.device) for name in chosen.priors]
+    x = torch.cat([picture.x for picture in bench.pictures(chosen.data, *pair[0].picture_shape[-2:], chosen.pictures)])
     rows = []
     for spec, sigma_y in PROBLEMS:
         H = build(spec)

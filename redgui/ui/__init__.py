@@ -23,7 +23,7 @@ from redgui.ui.actions import Actions
 from redgui.ui.compare import compare_tab
 from redgui.ui.components import STYLES, place_teller, run_keeper
 from redgui.ui.endpoints import add_endpoints
-from redgui.ui.events import QUIET, show_no_progress
+from redgui.ui.events import QUIET
 from redgui.ui.gate import Gate, for_here_alone, guard
 from redgui.ui.history import history_tab
 from redgui.ui.learn import learn_tab
@@ -87,7 +87,6 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
     actions.limits.show(demo.blocks.values())
     guard(demo.fns.values(), tell=not public)
     onlookers(demo.fns.values())
-    show_no_progress(demo.fns.values())
     # Nothing goes past the queue; runs pass it at once, and wait in a line of our own.
     demo.queue(max_size=actions.limits.queue, default_concurrency_limit=8, api_open=False)
     demo.actions = actions  # for those who look after the app: tests and the warm-up

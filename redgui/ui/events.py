@@ -1,6 +1,6 @@
 """How the handlers of events are registered, and what a handler may read of an event."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -8,22 +8,16 @@ import gradio as gr
 Values = Mapping[Any, Any]  # what a handler is given: the value of each component
 
 # Events that only look after the page. Values come as the browser sent them: gradio's own checks of numbers and pictures
-# fail unseen outside of its queue, those of `knobs` and `images` say what is wrong.
-QUIET: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private", preprocess=False)
+# fail unseen outside of its queue, those of `knobs` and `images` say what is wrong. Progress is shown on no component: "hidden"
+# alone leaves the work, and at each news of a stream the page would walk through all outputs of all events so far, on the cores
+# that the solver needs.
+QUIET: dict[str, Any] = dict(
+    queue=False, show_progress="hidden", show_progress_on=[], api_visibility="private", preprocess=False
+)
 # Those that may warn: a toast comes through the queue alone.
 SPOKEN: dict[str, Any] = QUIET | dict(queue=True, concurrency_limit=None)
 # Those that call a network, each in its turn (`redgui.ui.line`).
 RUNNING: dict[str, Any] = SPOKEN | dict(trigger_mode="once")
-
-
-def show_no_progress(handlers: Iterable[Any]) -> None:
-    """Has the events of a page (`demo.fns.values()`) show no progress of Gradio's on any component.
-
-    "hidden" alone leaves the work: at each news of a stream the page then walks through all components that any event so far
-    has had as outputs, which takes longer than drawing what is new, on the cores that the solver needs.
-    """
-    for event in handlers:
-        event.show_progress_on = []
 
 
 def sent(event: gr.EventData) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a page keeps on the server for each tab that runs something. No gradio here."""
 
+import abc
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,7 +26,7 @@ class Playable(Protocol):
 
 
 @dataclass
-class Playing:
+class Playing(abc.ABC):
     """Something that is played, now or when its turn comes.
 
     Attributes:
@@ -35,9 +36,9 @@ class Playing:
     stop_wanted: bool = False
 
     @property
+    @abc.abstractmethod
     def played(self) -> Playable | None:
         """What was played last, or is being played; other threads put it aside."""
-        raise NotImplementedError
 
     @property
     def progress(self) -> float | None:
