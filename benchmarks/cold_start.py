@@ -31,7 +31,8 @@ def child(only_torch: bool) -> None:
         sys.path.insert(0, str(ROOT))
         from redgui import api, images, presets, priors
         from redgui.operators import build
-        from redgui.problem import Problem, measured, solve
+        from redgui.runs.problem import Problem
+        from redgui.runs.stream import measured, solve
 
         times["imported"] = time.monotonic() - began
         prior = priors.load("faces-64")

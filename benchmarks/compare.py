@@ -21,13 +21,14 @@ from watched import Watched
 
 from redgui import knobs, presets, priors
 from redgui.priors import Counted
-from redgui.problem import Problem, measured, solve
+from redgui.runs.problem import Problem
+from redgui.runs.race import Contestant, Race
+from redgui.runs.run import Run
+from redgui.runs.stream import measured, solve
+from redgui.runs.teams import with_team, work_alone
 from redgui.samplers import Sampler
-from redgui.ui.race import Contestant, Race
-from redgui.ui.runs import Run
-from redgui.ui.scoreboard import Scoreboard
-from redgui.ui.tab import watched
-from redgui.ui.teams import with_team, work_alone
+from redgui.ui.compare.board import Scoreboard
+from redgui.ui.parts.running_tab import watched
 
 FIVE = ("reddiff", "vml-map", "ddrm", "diffpir", "dps")  # with their presets
 

@@ -16,10 +16,11 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redgui import api, images, presets, priors
-from redgui.lockstep import lockstep
 from redgui.operators import build
 from redgui.priors import Counted
-from redgui.problem import Problem, measured, solve
+from redgui.runs.lockstep import lockstep
+from redgui.runs.problem import Problem
+from redgui.runs.stream import measured, solve
 
 
 def main() -> None:

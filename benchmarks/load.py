@@ -42,8 +42,9 @@ from visitor import RefusedError, Visitor
 from redgui import images, priors
 from redgui.operators import Inpaint, masks
 from redgui.priors import Prior
-from redgui.problem import Problem, measured, solve
-from redgui.record import Record
+from redgui.runs.problem import Problem
+from redgui.runs.record import Record
+from redgui.runs.stream import measured, solve
 from redgui.samplers import RedDiff
 
 PACE = 0.2  # seconds of an iteration whose page goes away

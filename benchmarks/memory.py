@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redgui import api, images, presets, priors
 from redgui.operators import build
-from redgui.problem import Problem, measured, solve
+from redgui.runs.problem import Problem
+from redgui.runs.stream import measured, solve
 
 WHAT = ("loaded", "forward", "run")
 

@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redgui import bench, knobs, metrics, operators, presets, priors
 from redgui.priors import Prior
-from redgui.problem import Problem, stream
 from redgui.randomness import Generators
+from redgui.runs.problem import Problem
+from redgui.runs.stream import stream
 from redgui.samplers import SAMPLERS, Sampler
 
 SIGMA_Y = 0.1

@@ -19,7 +19,7 @@ from timing import bare, face, full
 from watched import Watched
 
 from redgui import priors
-from redgui.ui.teams import with_team, work_alone
+from redgui.runs.teams import with_team, work_alone
 
 
 def open_at(steps: int) -> Watched:

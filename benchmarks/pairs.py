@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from tune import FAMILIES
 
-from redgui import bench, knobs, operators, priors, report
+from redgui import bench, knobs, operators, priors
+from redgui.bench import report
 from redgui.samplers import SAMPLERS
 
 PROBLEMS = [(spec, sigma_y) for spec in FAMILIES for sigma_y in (0.0, 0.1) if (spec, sigma_y) != ("denoise", 0.0)]

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from redgui import api, images, presets, priors
 from redgui.operators import build
 from redgui.priors import Counted
-from redgui.problem import Problem, measured, solve
+from redgui.runs.problem import Problem
+from redgui.runs.stream import measured, solve
 
 
 def rate(prior: priors.Prior, picture: torch.Tensor, steps: int) -> tuple[float, float]:

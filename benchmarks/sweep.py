@@ -21,12 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from redgui import api, images, presets, priors
 from redgui.operators import build
 from redgui.priors import Counted
-from redgui.problem import Problem, measured, solve
+from redgui.runs.problem import Problem
+from redgui.runs.stream import measured, solve
+from redgui.runs.sweep import Grid, Sweep, axis
+from redgui.runs.teams import with_team, work_alone
 from redgui.samplers import RedDiff
-from redgui.sweep import Grid, Sweep, axis
-from redgui.ui import tab
-from redgui.ui.sweep_board import SweepBoard
-from redgui.ui.teams import with_team, work_alone
+from redgui.ui.parts import running_tab
+from redgui.ui.sweep.board import SweepBoard
 
 LR, LAM = "0.03, 0.1, 0.3", "0.03, 0.1, 0.25"
 
@@ -82,7 +83,7 @@ def main() -> None:
     def watched(counted: priors.Prior) -> None:
         one = sweep(counted)
         board = SweepBoard(one, 1)
-        for _ in tab.watched(one.play(), one.stop):
+        for _ in running_tab.watched(one.play(), one.stop):
             board.value("running")
 
     ways: dict[str, Callable[[priors.Prior], object]] = {

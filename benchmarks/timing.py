@@ -8,7 +8,8 @@ import torch
 from redgui import api, images, presets, priors
 from redgui.operators import build
 from redgui.priors import Counted
-from redgui.problem import Problem, measured, solve
+from redgui.runs.problem import Problem
+from redgui.runs.stream import measured, solve
 
 
 def face(prior: priors.Prior, side: int | None = None) -> tuple[torch.Tensor, Problem]:

@@ -16,8 +16,8 @@ import torch
 
 from redgui import bench, metrics, presets, priors
 from redgui.operators import build
-from redgui.problem import stream
 from redgui.randomness import Generators
+from redgui.runs.stream import stream
 
 PROBLEMS = [("inpaint", 0.0), ("inpaint", 0.1), ("superres", 0.0), ("superres", 0.1), ("blur", 0.1), ("denoise", 0.1),
             ("inpaint:kind=random", 0.1)]  # fmt: skip

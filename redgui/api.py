@@ -18,18 +18,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import fitting, images, knobs, operators, presets, priors
-from redgui.divergence import Diverged
+from redgui import bundled, fitting, images, knobs, operators, presets, priors
 from redgui.knobs import KnobError
 from redgui.operators import Operator, masks
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior
-from redgui.problem import Measured, Problem, measured, solve
-from redgui.record import Record
-from redgui.threads import limited
+from redgui.runs.cores import limited
+from redgui.runs.divergence import Diverged
+from redgui.runs.problem import Problem
+from redgui.runs.record import Record
+from redgui.runs.stream import Measured, measured, solve
 
 FILM = 8  # pictures in a filmstrip
-EXAMPLES = priors.ASSETS / "examples"
 
 Watcher = Callable[[Measured], None]
 
@@ -228,7 +228,7 @@ def resolve(image: str | Path) -> Path:
     text = str(image)
     if not text.startswith("example:"):
         return Path(image)
-    found = {p.stem: p for p in images.folder(EXAMPLES)}
+    found = {p.stem: p for p in images.folder(bundled.EXAMPLES)}
     name = text.removeprefix("example:")
     if name not in found:
         raise KnobError(f"there is no example {name!r}. Choose one of: {', '.join(found)}.")
@@ -255,7 +255,7 @@ def listing() -> dict[str, Any]:
         "operators": [card(o) for o in operators.OPERATORS]
         + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
         "priors": [vars(p) for p in priors.PRIORS],
-        "examples": [p.stem for p in images.folder(EXAMPLES)],
+        "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
     }
 
 

@@ -155,7 +155,7 @@ def run_list(chosen: argparse.Namespace) -> None:
 
 def run_restore(chosen: argparse.Namespace) -> None:
     from redgui import api
-    from redgui.divergence import Diverged
+    from redgui.runs.divergence import Diverged
 
     options = {key: value for key, value in vars(chosen).items() if key not in ("command", "run", "image", "out")}
     Path(chosen.out).mkdir(parents=True, exist_ok=True)  # fails now, not after the run
@@ -190,7 +190,8 @@ def run_replay(chosen: argparse.Namespace) -> None:
 
 
 def run_bench(chosen: argparse.Namespace) -> None:
-    from redgui import bench, priors, report
+    from redgui import bench, priors
+    from redgui.bench import report
     from redgui.bench.judge import kids
     from redgui.bench.processes import Share
 

@@ -22,7 +22,7 @@ from redgui.errors import RedguiError
 
 if TYPE_CHECKING:  # this module is light: torch is for those who call it
     from redgui.operators import Operator
-    from redgui.record import Record
+    from redgui.runs.record import Record
     from redgui.samplers import Sampler
 
 LONGEST_LINK = 8000  # characters: beyond that mail programs, proxies and servers begin to cut addresses off
@@ -187,11 +187,11 @@ def example_of(record: "Record") -> str | None:
     """The name of the bundled example whose picture, fitted as the record says, is the record's; None if there is none."""
     import torch
 
-    from redgui import api, fitting, images
+    from redgui import bundled, fitting, images
 
     picture = record.picture()
     h, w = picture.shape[-2:]
-    for path in images.folder(api.EXAMPLES):
+    for path in images.folder(bundled.EXAMPLES):
         image = images.read(path)
         if image.size != (w, h):
             if record.fit == "native":  # which depends on the prior; a record has a picture of its own for that

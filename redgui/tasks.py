@@ -15,15 +15,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from redgui import bundled
 from redgui.errors import RedguiError
 
 if TYPE_CHECKING:
     from redgui.operators import Operator
-    from redgui.problem import Problem
+    from redgui.runs.problem import Problem
     from redgui.samplers import Sampler
 
 PRIOR = "faces-64"
-FOLDER = Path(__file__).resolve().parents[1] / "assets" / "tasks"
 
 
 class TaskError(RedguiError):
@@ -54,7 +54,7 @@ class Task:
     @property
     def example(self) -> Path:
         """The picture's file."""
-        return FOLDER.parent / "examples" / f"{self.picture}.png"
+        return bundled.EXAMPLES / f"{self.picture}.png"
 
     @property
     def command(self) -> str:
@@ -86,7 +86,7 @@ class Task:
     def problem(self) -> "Problem":
         """The measurement with its ground truth, as a run on the bundled prior has it."""
         from redgui import images, priors
-        from redgui.problem import Problem
+        from redgui.runs.problem import Problem
 
         picture = images.load(self.example, *(priors.size_of(PRIOR) or (64, 64)))
         return Problem.simulate(picture, self.build_operator(), self.sigma_y, self.seed)
@@ -170,11 +170,11 @@ def finished(task: Task) -> Finished:
     stored = _stored().get(task.name)
     if stored is None:
         raise TaskError(f"the task {task.name!r} has no finished result; run `python assets/tasks/make.py {task.name}`.")
-    pictures = [FOLDER / f"{task.name}-{what}.png" for what in ("measurement", "restored")]
+    pictures = [bundled.TASKS / f"{task.name}-{what}.png" for what in ("measurement", "restored")]
     return Finished(stored["setting"], stored["figures"], *pictures)
 
 
 @lru_cache(maxsize=1)
 def _stored() -> dict[str, Any]:
-    path = FOLDER / "tasks.json"
+    path = bundled.TASKS / "tasks.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from redgui import anatomy, operators, presets
+from redgui import operators, presets
 from redgui.operators import Inpaint
 from redgui.priors import Counted
-from redgui.problem import Problem, seen_by
 from redgui.randomness import Generators
+from redgui.runs.problem import Problem
+from redgui.runs.stream import seen_by
 from redgui.samplers import RedDiff
+from redgui.ui.learn import anatomy
 
 SPECS = ("inpaint:kind=box", "superres:factor=4", "blur", "hdr", "jpeg", "phase", "compressed-sensing", "colorize")
 SAMPLERS = (

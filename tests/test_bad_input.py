@@ -26,11 +26,11 @@ from redgui.cli import main
 from redgui.errors import RedguiError
 from redgui.images import ImageError
 from redgui.operators import OPERATORS, Denoise, Inpaint, masks
-from redgui.record import Record
+from redgui.runs.record import Record
 from redgui.samplers import SAMPLERS
-from redgui.ui.components import mask_bits
-from redgui.ui.entries import entry
-from redgui.ui.limits import HOME
+from redgui.ui.history.entries import entry
+from redgui.ui.host.limits import HOME
+from redgui.ui.parts.components import mask_bits
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 NUMBERS = st.sampled_from(["nan", "inf", "1e400", "-1", "0x10", "", "true", "9" * 400, float("nan"), -1, 2**70, 0.5])

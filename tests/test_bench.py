@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from redgui import bench, cli, knobs, operators, perceptual, presets, priors, report
-from redgui.bench import BenchError, loop, run
+from redgui import bench, cli, knobs, operators, presets, priors
+from redgui.bench import BenchError, loop, report, run
 from redgui.errors import RedguiError
+from redgui.metrics import perceptual
 from redgui.priors import Prior
 from redgui.samplers import SAMPLERS, RedDiff
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from redgui import bench, cli, report
-from redgui.bench import processes
+from redgui import bench, cli
+from redgui.bench import processes, report
 from redgui.bench.processes import Share
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,8 @@ from redgui import knobs
 from redgui.knobs import KnobError
 from redgui.operators import OPERATORS, Compose, LinearOperator, Operator, OperatorError, SpectralOperator, build, masks
 from redgui.priors import GaussianPrior
-from redgui.problem import Problem, solve
+from redgui.runs.problem import Problem
+from redgui.runs.stream import solve
 from redgui.samplers import RedDiff
 
 LEVELS = [

@@ -21,7 +21,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from redgui import api, images
-from redgui.record import Record
+from redgui.runs.record import Record
 
 ROOT = Path(__file__).parents[1]
 FACE = api.resolve("example:face-06")
@@ -159,7 +159,7 @@ def test_no_path_and_no_address_is_opened(served: Client, picture: object):
 
 def test_a_public_host_offers_the_priors_of_its_list_alone():
     from redgui.priors import PriorError
-    from redgui.ui.actions import Actions
+    from redgui.ui.restore.handlers import Actions
 
     public = Actions("faces-64", "cpu", "fp32", public=True)
     assert public.prior_named(None).name == "faces-64"

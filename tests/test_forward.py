@@ -11,7 +11,8 @@ from redgui.priors import PriorError
 from redgui.priors import forward as module
 from redgui.priors.forward import Forward, Graphs
 from redgui.priors.network import DiffusersPrior
-from redgui.problem import Problem, measured, solve
+from redgui.runs.problem import Problem
+from redgui.runs.stream import measured, solve
 from redgui.samplers import DPS, RedDiff, SamplerError
 from redgui.schedule import linear_beta
 

@@ -18,15 +18,16 @@ from redgui import images
 from redgui.errors import RedguiError
 from redgui.operators import build as operator
 from redgui.priors import load
-from redgui.problem import Problem
-from redgui.record import Change, Record
+from redgui.runs import remote, remote_race, remote_sweep
+from redgui.runs import zero_gpu as host
+from redgui.runs.problem import Problem
+from redgui.runs.race import Contestant, Race
+from redgui.runs.record import Change, Record
+from redgui.runs.run import Run, newest
+from redgui.runs.sweep import Grid, Sweep, axis
 from redgui.samplers import DDRM, DPS, RedDiff
-from redgui.sweep import Grid, Sweep, axis
-from redgui.ui import away, away_race, away_sweep, hosting
-from redgui.ui.limits import HOME
-from redgui.ui.race import Contestant, Race
-from redgui.ui.restoration import Restoration
-from redgui.ui.runs import Run, newest
+from redgui.ui.calls.restoration import Restoration
+from redgui.ui.host.limits import HOME
 
 ROOT = Path(__file__).parents[1]
 PRIOR = "gaussian:size=16"
@@ -47,11 +48,11 @@ def zero_gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     import spaces
 
-    monkeypatch.setattr(hosting, "_lent", spaces.GPU(duration=hosting._seconds)(hosting._work))
-    monkeypatch.setattr(hosting.Wishes, "_memory", mmap.mmap(-1, hosting.SLOTS * hosting.SLOT_BYTES))
-    monkeypatch.setattr(hosting.Wishes, "_free", list(range(hosting.SLOTS)))
+    monkeypatch.setattr(host, "_lent", spaces.GPU(duration=host._seconds)(host._work))
+    monkeypatch.setattr(host.Wishes, "_memory", mmap.mmap(-1, host.SLOTS * host.SLOT_BYTES))
+    monkeypatch.setattr(host.Wishes, "_free", list(range(host.SLOTS)))
     yield spaces
-    assert len(hosting.Wishes._free) == hosting.SLOTS  # every job gave its slot back
+    assert len(host.Wishes._free) == host.SLOTS  # every job gave its slot back
 
 
 def fresh(sampler=SAMPLER, **options) -> Run:
@@ -101,41 +102,41 @@ def test_its_versions_are_those_of_the_requirements():
 
 def test_only_a_space_with_zero_gpu_is_one(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
-    assert not hosting.on_zero_gpu()
-    assert hosting.device_here("auto", "bf16") == ("auto", "bf16")
+    assert not host.on_zero_gpu()
+    assert host.device_here("auto", "bf16") == ("auto", "bf16")
     with gr.Blocks() as page:
-        hosting.note()
+        host.note()
     assert not page.blocks
 
 
 def test_on_zero_gpu_the_serving_process_stays_off_cuda_and_the_page_says_what_differs(zero_gpu):
-    assert hosting.on_zero_gpu()
-    assert hosting.device_here("auto", "auto") == ("cpu", "fp32")
+    assert host.on_zero_gpu()
+    assert host.device_here("auto", "auto") == ("cpu", "fp32")
     with gr.Blocks() as page:
-        hosting.note()
-    assert [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)] == [hosting.NOTE]
+        host.note()
+    assert [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)] == [host.NOTE]
 
 
 def test_seconds_follow_steps_and_stay_within_what_is_lent(zero_gpu):
-    few, many = (away.gpu_seconds(dataclasses.replace(SAMPLER, steps=n), 0.0, 1, load(PRIOR)) for n in (100, 400))
+    few, many = (remote.gpu_seconds(dataclasses.replace(SAMPLER, steps=n), 0.0, 1, load(PRIOR)) for n in (100, 400))
     assert many == pytest.approx(4 * few)
-    assert away.gpu_seconds(DPS(steps=100), 0.0, 1, load(PRIOR)) == pytest.approx(3 * few)  # a forward, and back through it
-    assert hosting._seconds(b"", 1) == hosting.LEAST
-    assert hosting._seconds(b"", 1e6) == hosting.LONGEST
-    list(away.play(fresh()))
-    assert zero_gpu.asked == [hosting.LEAST]
+    assert remote.gpu_seconds(DPS(steps=100), 0.0, 1, load(PRIOR)) == pytest.approx(3 * few)  # a forward, and back through it
+    assert host._seconds(b"", 1) == host.LEAST
+    assert host._seconds(b"", 1e6) == host.LONGEST
+    list(remote.play(fresh()))
+    assert zero_gpu.asked == [host.LEAST]
 
 
 def test_a_wish_replaces_the_one_before_and_a_torn_one_is_none(zero_gpu):
-    wishes = hosting.Wishes.taken()
+    wishes = host.Wishes.taken()
     assert wishes.newest() is None
     wishes.post("a long first wish")
     wishes.post((True, SAMPLER))
     assert wishes.newest() == (True, SAMPLER)
-    hosting.Wishes._memory[wishes.slot * hosting.SLOT_BYTES + hosting.HEAD.size + 3] ^= 1
+    host.Wishes._memory[wishes.slot * host.SLOT_BYTES + host.HEAD.size + 3] ^= 1
     assert wishes.newest() is None
-    with pytest.raises(hosting.HostError, match="bytes"):
-        wishes.post("x" * hosting.SLOT_BYTES)
+    with pytest.raises(host.HostError, match="bytes"):
+        wishes.post("x" * host.SLOT_BYTES)
     wishes.free()
 
 
@@ -145,7 +146,7 @@ def test_a_wish_replaces_the_one_before_and_a_torn_one_is_none(zero_gpu):
 def test_a_run_in_the_worker_is_the_run_at_home_and_its_record_replays(zero_gpu):
     home, lent = fresh(), fresh()
     list(home.play(float("inf")))
-    shown = list(away.play(lent))
+    shown = list(remote.play(lent))
     assert shown[-1] is lent.last
     assert torch.equal(lent.last.x0_hat, home.last.x0_hat)
     assert (lent.last.i, lent.last.nfe, lent.finished, lent.playing) == (11, 12, True, False)
@@ -158,7 +159,7 @@ def test_a_run_in_the_worker_is_the_run_at_home_and_its_record_replays(zero_gpu)
 
 def test_it_is_tuned_and_stopped_in_mid_run(zero_gpu):
     run, tuned = fresh(LONG), dataclasses.replace(LONG, lr=0.02)
-    for step in away.play(run):
+    for step in remote.play(run):
         if step.i > 20 and not run.changes:
             run.tune(tuned)
         if run.changes and step.i > run.changes[0].after + 20:
@@ -173,7 +174,7 @@ def test_it_is_tuned_and_stopped_in_mid_run(zero_gpu):
 
 def test_going_on_repeats_what_was_made_and_then_goes_on(zero_gpu):
     run = fresh(LONG)
-    for step in away.play(run):
+    for step in remote.play(run):
         if step.i > 20:
             run.tune(dataclasses.replace(LONG, lr=0.03))
         if step.i > 40:
@@ -182,7 +183,7 @@ def test_going_on_repeats_what_was_made_and_then_goes_on(zero_gpu):
     run.tune(dataclasses.replace(run.now, lam=1.0))
     run.extend(50)
     shown = []
-    for step in away.play(run):
+    for step in remote.play(run):
         shown.append(step.i)
         if step.i > made + 30:
             run.stop()
@@ -196,10 +197,10 @@ def test_going_on_repeats_what_was_made_and_then_goes_on(zero_gpu):
 
 def test_a_run_that_has_ended_gets_more_steps_again_and_again(zero_gpu):
     run = fresh()
-    list(away.play(run))
+    list(remote.play(run))
     for end in (17, 22):
         run.extend(5)
-        assert [step.i for step in away.play(run)][-1] == end - 1
+        assert [step.i for step in remote.play(run)][-1] == end - 1
         assert run.finished
     assert run.changes == [Change(11, {"steps": 17}), Change(16, {"steps": 22})]
     assert replays(run)
@@ -207,23 +208,23 @@ def test_a_run_that_has_ended_gets_more_steps_again_and_again(zero_gpu):
 
 def test_closing_the_stream_ends_the_worker(zero_gpu):
     run = fresh(LONG)
-    stream = newest(away.play(run), run.stop)
+    stream = newest(remote.play(run), run.stop)
     next(stream)
     began = time.monotonic()
     stream.close()
     assert time.monotonic() - began < 5
     assert zero_gpu.ended in (["end"], ["closed"])
     assert replays(run)
-    raw = hosting.stream(away.RunJob(run.picture, run.problem, PRIOR, LONG, 1, 20.0, 100.0))  # without a word to the worker
+    raw = host.stream(remote.RunJob(run.picture, run.problem, PRIOR, LONG, 1, 20.0, 100.0))  # without a word to the worker
     next(raw)
     raw.close()
     assert zero_gpu.ended[-1] == "closed"
 
 
 def test_the_seconds_lent_end_it_before_the_worker_is_killed(zero_gpu, monkeypatch):
-    monkeypatch.setattr(hosting, "LONGEST", hosting.MARGIN + 1)
+    monkeypatch.setattr(host, "LONGEST", host.MARGIN + 1)
     run = fresh(LONG)
-    list(away.play(run))
+    list(remote.play(run))
     assert 0 < run.last.i < 4999
     assert not run.finished
     assert zero_gpu.ended == ["end"]
@@ -232,11 +233,11 @@ def test_the_seconds_lent_end_it_before_the_worker_is_killed(zero_gpu, monkeypat
 
 def test_an_error_of_the_worker_comes_in_its_words(zero_gpu):
     run = fresh()
-    job = away.RunJob(run.picture, run.problem, "no such prior", SAMPLER, 1, 20.0, 100.0)
+    job = remote.RunJob(run.picture, run.problem, "no such prior", SAMPLER, 1, 20.0, 100.0)
     with pytest.raises(RedguiError, match="there is no prior 'no such prior'"):
-        list(hosting.stream(job))
+        list(host.stream(job))
     with pytest.raises(gr.Error, match="AttributeError"):
-        list(hosting.stream(dataclasses.replace(job, prior=PRIOR, problem=None)))
+        list(host.stream(dataclasses.replace(job, prior=PRIOR, problem=None)))
 
 
 # ---- a race and an endpoint
@@ -249,7 +250,7 @@ def racers(**samplers) -> Race:
 def test_a_race_in_the_worker_has_the_pictures_of_runs_at_home(zero_gpu):
     entries = dict(a=SAMPLER, b=DDRM(steps=10), c=dataclasses.replace(LONG, lr=0.05))
     race = racers(**entries)
-    for turn in away_race.race(race):
+    for turn in remote_race.race(race):
         assert turn.key in entries
         if race["a"].over and race["b"].over:
             race.stop("c")
@@ -269,7 +270,7 @@ def test_a_race_in_the_worker_has_the_pictures_of_runs_at_home(zero_gpu):
 def test_a_race_is_stopped_as_a_whole(zero_gpu):
     race = racers(a=LONG, b=dataclasses.replace(LONG, lr=0.05))
     threading.Timer(0.5, race.stop).start()
-    list(away_race.race(race))
+    list(remote_race.race(race))
     assert {c.status for c in race.contestants} == {"stopped"}
 
 
@@ -281,7 +282,7 @@ def swept(**options) -> Sweep:
 
 def test_a_sweep_in_the_worker_has_the_pictures_of_a_sweep_at_home(zero_gpu):
     there, home = swept(), swept()
-    seen = [cell.key for cells in away_sweep.sweep(there) for cell in cells]
+    seen = [cell.key for cells in remote_sweep.sweep(there) for cell in cells]
     list(home.play())
     assert set(seen) == {cell.key for cell in there.cells}
     for cell, same in zip(there.cells, home.cells, strict=True):
@@ -293,7 +294,7 @@ def test_a_sweep_in_the_worker_has_the_pictures_of_a_sweep_at_home(zero_gpu):
 
 def test_a_sweep_is_stopped_in_mid_run(zero_gpu):
     there = swept(steps=5000)
-    for _ in away_sweep.sweep(there):
+    for _ in remote_sweep.sweep(there):
         there.stop()
     assert {cell.status for cell in there.cells} == {"stopped"}
     assert 0 < max(cell.last.i for cell in there.cells) < 4999
@@ -303,12 +304,12 @@ def test_an_endpoint_restores_in_the_worker(zero_gpu):
     wanted = dict(image=images.read(ROOT / "assets/examples/face-06.png"), mask=None, operator="superres:factor=4",
                   sampler="reddiff:steps=30", sigma_y=0.0, seed=1, fit="crop", size=None, particles=None)  # fmt: skip
     at_home = Restoration(wanted, "gaussian:size=64", "cpu", "fp32", dataclasses.replace(HOME, seconds=60.0))
-    *_, (png, figures, record) = hosting.stream(dataclasses.replace(at_home, device="auto", precision="auto"))
+    *_, (png, figures, record) = host.stream(dataclasses.replace(at_home, device="auto", precision="auto"))
     *_, (same, _, _) = at_home.news(lambda: None)
     assert png == same
     assert figures["steps"] == record["steps"] == 30
     with pytest.raises(RedguiError, match="there is no sampler"):  # before a GPU is asked for
-        list(hosting.stream(dataclasses.replace(at_home, wanted=wanted | {"sampler": "none"})))
+        list(host.stream(dataclasses.replace(at_home, wanted=wanted | {"sampler": "none"})))
     assert len(zero_gpu.asked) == 1
 
 

@@ -8,9 +8,10 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel, VQModel
 
 from redgui import api, bench, operators, presets, priors
-from redgui.latent import Decoded
 from redgui.priors import Counted, PriorError
-from redgui.problem import Problem, measured, solve
+from redgui.runs.latent import Decoded
+from redgui.runs.problem import Problem
+from redgui.runs.stream import measured, solve
 from redgui.samplers import SAMPLERS, SamplerError
 from redgui.samplers.dps import DPS
 from redgui.samplers.reddiff import RedDiff

@@ -23,7 +23,7 @@ import torch
 
 from redgui import priors
 from redgui.priors import GaussianPrior
-from redgui.ui.line import Line, LineError, duration, ordinal
+from redgui.ui.host.queue import Line, LineError, duration, ordinal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from load import Person

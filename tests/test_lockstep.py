@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from redgui.lockstep import lockstep
 from redgui.operators import build
 from redgui.priors import Counted, GaussianPrior, load
-from redgui.problem import Problem, measured, solve
+from redgui.runs.lockstep import lockstep
+from redgui.runs.problem import Problem
+from redgui.runs.stream import measured, solve
 from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff, SamplerError
 
 SIDE = 16

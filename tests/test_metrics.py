@@ -11,6 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from redgui import metrics
+from redgui.metrics import perceptual
 from redgui.operators import build
 
 
@@ -70,14 +71,14 @@ def test_the_residual_of_pure_noise_is_sigma_y_whatever_the_holes():
 def without_lpips(monkeypatch):
     """A machine that has none of what LPIPS needs, and a look at it that is taken anew."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    metrics.lpips.cache_clear()
+    perceptual.lpips_at_hand.cache_clear()
     yield
-    metrics.lpips.cache_clear()
+    perceptual.lpips_at_hand.cache_clear()
 
 
 def test_lpips_is_missing_and_not_replaced(without_lpips, offline):
-    assert metrics.lpips() is None
-    assert "torchvision" in metrics.lpips_missing()
+    assert perceptual.lpips_at_hand() is None
+    assert "torchvision" in perceptual.lpips_missing()
 
 
 def test_lpips_needs_weights_on_disk_and_fetches_none(monkeypatch, tmp_path, offline):
@@ -87,10 +88,10 @@ def test_lpips_needs_weights_on_disk_and_fetches_none(monkeypatch, tmp_path, off
     monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
     monkeypatch.setitem(sys.modules, "torchvision.models", models)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    metrics.lpips.cache_clear()
-    assert metrics.lpips() is None
-    assert str(tmp_path / "checkpoints" / "alexnet-1.pth") in metrics.lpips_missing()
-    metrics.lpips.cache_clear()
+    perceptual.lpips_at_hand.cache_clear()
+    assert perceptual.lpips_at_hand() is None
+    assert str(tmp_path / "checkpoints" / "alexnet-1.pth") in perceptual.lpips_missing()
+    perceptual.lpips_at_hand.cache_clear()
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "alexnet-1.pth").touch()
-    assert metrics.lpips_missing() is None
+    assert perceptual.lpips_missing() is None

@@ -12,8 +12,9 @@ from redgui import api, images, metrics
 from redgui.operators import JPEG, OPERATORS, LinearOperator, Operator, OperatorError, PhaseRetrieval, Quantize, build
 from redgui.operators.jpeg import CHROMA, LUMA, table
 from redgui.operators.nonlinear_blur import encoded, light
-from redgui.problem import Measured, Problem, measured, summary
 from redgui.randomness import Generators
+from redgui.runs.problem import Problem
+from redgui.runs.stream import Measured, measured, summary
 from redgui.samplers import Step
 
 SPECS = [

@@ -13,20 +13,22 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import api, bench, cli, images, knobs
-from redgui.divergence import LARGEST, Diverged
 from redgui.operators import Blur, Inpaint, Operator, OperatorError
 from redgui.priors import Counted, GaussianPrior, Prior
 from redgui.priors.network import DiffusersPrior
-from redgui.problem import Problem, measured, solve, throttle
 from redgui.randomness import MEASUREMENT, Generators
-from redgui.record import Record
+from redgui.runs import remote
+from redgui.runs.divergence import LARGEST, Diverged
+from redgui.runs.problem import Problem
+from redgui.runs.race import Contestant, Race
+from redgui.runs.record import Record
+from redgui.runs.run import Run, newest
+from redgui.runs.stream import measured, solve, throttle
+from redgui.runs.sweep import Grid, Sweep, axis
 from redgui.samplers import SAMPLERS, RedDiff, Sampler, VmlMap
 from redgui.samplers import build as sampler_of
 from redgui.schedule import linear_beta
-from redgui.sweep import Grid, Sweep, axis
-from redgui.ui import away, outcome
-from redgui.ui.race import Contestant, Race
-from redgui.ui.runs import Run, newest
+from redgui.ui.restore import outcome
 
 PRIOR = GaussianPrior(size=16)
 PICTURE = images.to_pil(PRIOR.sample(1, torch.Generator().manual_seed(3)).clamp(-1, 1))
@@ -297,8 +299,8 @@ def test_a_run_that_is_watched_keeps_its_last_sound_step_and_cannot_go_on(spec):
 
 def test_from_a_worker_the_last_sound_step_comes_before_the_error(monkeypatch):
     sampler = RedDiff(steps=8)
-    monkeypatch.setattr(away.priors, "load", lambda _: Breaking(6))
-    job = away.RunJob(images.to_tensor(PICTURE), problem(), PRIOR.name, sampler, 1, 1.0, ALL)
+    monkeypatch.setattr(remote.priors, "load", lambda _: Breaking(6))
+    job = remote.RunJob(images.to_tensor(PICTURE), problem(), PRIOR.name, sampler, 1, 1.0, ALL)
     run = unplayed(PRIOR, sampler)
 
     def listen() -> None:

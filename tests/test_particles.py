@@ -10,20 +10,21 @@ import torch
 from PIL import Image
 
 from redgui import images
-from redgui.ensemble import HALF_LEVEL, LEVELS, Ensemble, share_beyond, share_outside
 from redgui.errors import RedguiError
+from redgui.metrics.ensemble import HALF_LEVEL, LEVELS, Ensemble, share_beyond, share_outside
 from redgui.operators import build
 from redgui.priors import GaussianPrior
-from redgui.problem import Problem, solve
-from redgui.record import Record
+from redgui.runs.problem import Problem
+from redgui.runs.record import Record
+from redgui.runs.run import Run
+from redgui.runs.stream import solve
 from redgui.samplers import SAMPLERS
 from redgui.samplers import build as sampler
-from redgui.ui.actions import Actions
-from redgui.ui.kept import Particles
-from redgui.ui.particle_board import NO_TRUTH, STOPS, TOPS, ParticleBoard, blank, coloured, marked
-from redgui.ui.particles import KINDS, ParticlesTab, kind
-from redgui.ui.runs import Run
-from redgui.ui.sessions import Sessions
+from redgui.ui.host.kept import Particles
+from redgui.ui.host.sessions import Sessions
+from redgui.ui.particles.board import NO_TRUTH, STOPS, TOPS, ParticleBoard, blank, coloured, marked
+from redgui.ui.particles.tab import KINDS, ParticlesTab, kind
+from redgui.ui.restore.handlers import Actions
 
 SIDE, SIGMA_Y = 32, 0.3
 PRIOR = GaussianPrior(size=SIDE)

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from redgui import bench, cli, images, metrics, operators, perceptual, priors, report
+from redgui import bench, cli, images, operators, priors
+from redgui.bench import report
 from redgui.bench.judge import Judges, features_of, kids, restored
-from redgui.perceptual import Missing, Network
+from redgui.metrics import perceptual
+from redgui.metrics.perceptual import Missing, Network
 
 SIDE = 16
 
@@ -75,7 +77,7 @@ class Alex(torch.nn.Module):
 def packages(monkeypatch):
     """A machine where the packages are, of which none is used."""
     monkeypatch.setattr(perceptual, "packages_missing", lambda *names: None)
-    monkeypatch.setattr(metrics, "lpips_missing", lambda fetch=False: None)
+    monkeypatch.setattr(perceptual, "lpips_missing", lambda fetch=False: None)
     monkeypatch.setattr(perceptual, "version", lambda name: "9.8.7")
 
 

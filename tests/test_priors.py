@@ -12,7 +12,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
 from redgui import api, images, knobs, metrics, priors, schedule
-from redgui.api import EXAMPLES
+from redgui.bundled import EXAMPLES
 from redgui.knobs import KnobError
 from redgui.priors import Counted, GaussianPrior, MixturePrior, PriorError, device_of, empirical_prior, per_image
 from redgui.priors.network import DiffusersPrior, alphas_cumprod

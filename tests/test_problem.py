@@ -11,7 +11,8 @@ from torch import Tensor
 from redgui import metrics
 from redgui.operators import OPERATORS, OperatorError, build
 from redgui.priors import Counted, GaussianPrior
-from redgui.problem import Measured, Problem, Stop, measured, solve, summary, throttle
+from redgui.runs.problem import Problem
+from redgui.runs.stream import Measured, Stop, measured, solve, summary, throttle
 from redgui.samplers import RedDiff, SamplerError, Step
 
 GREY = torch.zeros(1, 3, 128, 128)
@@ -123,7 +124,7 @@ def test_measured_adds_what_an_observer_knows(gaussian, drawn):
 
 def test_seconds_do_not_count_what_the_consumer_does(gaussian, drawn, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("redgui.problem.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("redgui.runs.stream.time.perf_counter", lambda: now[0])
 
     def slow() -> Iterator[Step]:
         for i in range(3):

@@ -14,17 +14,18 @@ from redgui import images, knobs, presets
 from redgui.errors import RedguiError
 from redgui.operators import Inpaint, build
 from redgui.priors import Counted, GaussianPrior
-from redgui.problem import Problem, solve
-from redgui.record import Record
+from redgui.runs.problem import Problem
+from redgui.runs.race import Contestant, Race, spent, within
+from redgui.runs.record import Record
+from redgui.runs.run import Run, newest
+from redgui.runs.stream import solve
 from redgui.samplers import SAMPLERS, SITCOM, Sampler, SamplerError
 from redgui.samplers import build as sampler
-from redgui.ui import compare, scoreboard
-from redgui.ui.actions import Actions
-from redgui.ui.kept import Comparison
-from redgui.ui.race import Contestant, Race, spent, within
-from redgui.ui.runs import Run, newest
-from redgui.ui.scoreboard import COLUMNS, Scoreboard
-from redgui.ui.sessions import Sessions
+from redgui.ui.compare import board, tab
+from redgui.ui.compare.board import COLUMNS, Scoreboard
+from redgui.ui.host.kept import Comparison
+from redgui.ui.host.sessions import Sessions
+from redgui.ui.restore.handlers import Actions
 
 PRIOR = GaussianPrior(size=16)
 PICTURE = images.to_tensor(images.to_pil(PRIOR.sample(1, torch.Generator().manual_seed(3))))
@@ -278,13 +279,13 @@ def test_the_best_of_each_column_is_marked():
         "b": dict(psnr=30.002, ssim=0.8, lpips=0.1, residual=0.11, ratio=1.1, nfe=5, backward=5, seconds=2.0, memory=None),
         "c": dict(psnr=25.0, ssim=0.9, lpips=None, residual=0.5, ratio=5.0, nfe=20, backward=0, seconds=3.0, memory=None),
     }
-    found = scoreboard.best(rows, 0.1, set(rows), True)
+    found = board.best(rows, 0.1, set(rows), True)
     assert found == {
         "psnr": {"a", "b"}, "ssim": {"a", "c"}, "lpips": {"b"}, "residual": {"b"}, "ratio": {"b"}, "nfe": {"b"},
         "backward": {"a", "c"}, "seconds": {"a"},
     }  # fmt: skip
-    assert set(scoreboard.best(rows, 0.1, {"a"}, False)) == {"psnr", "ssim", "lpips", "residual", "ratio"}
-    assert scoreboard.best({"a": rows["a"]}, 0.1, {"a"}, True) == {}
+    assert set(board.best(rows, 0.1, {"a"}, False)) == {"psnr", "ssim", "lpips", "residual", "ratio"}
+    assert board.best({"a": rows["a"]}, 0.1, {"a"}, True) == {}
 
 
 def test_what_cannot_be_had_says_why():
@@ -345,12 +346,12 @@ def test_a_sampler_that_does_not_fit_is_refused_before_anything_runs():
 
 @pytest.mark.parametrize("value", [None, "", 3, [], {}, {"ticked": "reddiff"}, {"ticked": [None, 4, ["reddiff"], {}]}])
 def test_a_list_from_the_browser_may_be_anything(value):
-    assert compare._ticked(value) == set()
+    assert tab._ticked(value) == set()
 
 
 @pytest.mark.parametrize("value", [None, "100", True, float("nan"), float("inf"), -1, 9, 5001, 10**400])
 def test_a_budget_from_the_browser_is_checked(value):
-    handlers = compare.CompareTab(Actions("gaussian:size=16", "cpu"))
+    handlers = tab.CompareTab(Actions("gaussian:size=16", "cpu"))
     handlers.equal, handlers.budget = "equal", "budget"
     assert handlers._budget({"equal": False, "budget": value}) is None
     assert handlers._budget({"equal": True, "budget": 100}) == 100

@@ -7,13 +7,15 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from redgui import api, images, threads
+from redgui import api, images
 from redgui.errors import RedguiError
 from redgui.knobs import KnobError
 from redgui.operators import build
 from redgui.priors import GaussianPrior
-from redgui.problem import Measured, Problem, Stop, measured, solve, throttle
-from redgui.record import Change, Record, RecordError, Tuner, pixels_sha256
+from redgui.runs import cores
+from redgui.runs.problem import Problem
+from redgui.runs.record import Change, Record, RecordError, Tuner, pixels_sha256
+from redgui.runs.stream import Measured, Stop, measured, solve, throttle
 from redgui.samplers import RedDiff, Sampler
 
 PRIOR = GaussianPrior(size=16, std=0.4)
@@ -68,14 +70,14 @@ def test_a_record_from_before_fits_and_threads_is_read():
 
 
 def test_a_replay_takes_as_many_threads_as_the_run_and_leaves_the_rest_alone():
-    with threads.limited(3):
+    with cores.limited(3):
         record = made()[0]
     assert record.threads == 3
     seen = []
-    result, _ = api.replay(record, watch=lambda step: seen.append(threads.number()))
+    result, _ = api.replay(record, watch=lambda step: seen.append(cores.number()))
     assert set(seen) == {3}
     assert result.record.threads == 3
-    assert threads.number() == 1
+    assert cores.number() == 1
 
 
 def test_the_picture_in_a_record_is_exact():

@@ -11,8 +11,9 @@ from torch import Tensor
 from redgui import schedule
 from redgui.operators import Operator, build
 from redgui.priors import GaussianPrior, Prior, per_image
-from redgui.problem import Problem, solve
 from redgui.randomness import Generators
+from redgui.runs.problem import Problem
+from redgui.runs.stream import solve
 from redgui.samplers import RedDiff
 from redgui.samplers.reddiff import OPTIMIZERS, WEIGHTINGS
 

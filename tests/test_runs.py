@@ -9,10 +9,10 @@ import torch
 from redgui import images
 from redgui.operators import build
 from redgui.priors import GaussianPrior
-from redgui.problem import Problem
-from redgui.record import Change, Record
+from redgui.runs.problem import Problem
+from redgui.runs.record import Change, Record
+from redgui.runs.run import FRAMES, SERIES, Run
 from redgui.samplers import RedDiff
-from redgui.ui.runs import FRAMES, SERIES, Run
 
 PRIOR = GaussianPrior(size=16)
 SAMPLER = RedDiff(steps=12, lr=0.1)

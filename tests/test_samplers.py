@@ -16,8 +16,9 @@ from torch import Tensor
 from redgui import knobs, samplers
 from redgui.operators import OPERATORS, Blur, Operator, SpectralOperator, build
 from redgui.priors import GaussianPrior
-from redgui.problem import Problem, solve
 from redgui.randomness import Generators
+from redgui.runs.problem import Problem
+from redgui.runs.stream import solve
 from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step
 
 PRIOR = GaussianPrior(size=16)

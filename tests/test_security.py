@@ -29,12 +29,12 @@ from wire import Served, Wire
 from redgui import images, presets, priors
 from redgui.operators import OPERATORS, Inpaint
 from redgui.priors import hub
+from redgui.runs.sweep import Grid, axis
 from redgui.samplers import DAPS, RSD, SAMPLERS, SITCOM, RedDiff
-from redgui.sweep import Grid, axis
-from redgui.ui import gate
-from redgui.ui.limits import HOME, PUBLIC, LimitError
-from redgui.ui.restoration import Restoration
-from redgui.ui.sessions import Sessions
+from redgui.ui.calls.restoration import Restoration
+from redgui.ui.host import gate
+from redgui.ui.host.limits import HOME, PUBLIC, LimitError
+from redgui.ui.host.sessions import Sessions
 
 ROOT = Path(__file__).parents[1]
 FACE = ROOT / "assets/examples/face-06.png"
@@ -237,7 +237,7 @@ def test_nothing_in_the_package_unpickles_evaluates_or_starts_programs():
                 found.add((path.name, name))
             assert not any(k.arg == "trust_remote_code" for k in node.keywords), path
     assert found <= allowed
-    for path in ROOT.glob("assets/js/*.js"):
+    for path in ROOT.glob("redgui/ui/*/*.js"):
         dangerous = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function"
         assert not re.search(dangerous, path.read_text()), path
 

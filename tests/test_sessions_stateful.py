@@ -28,10 +28,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redgui import priors
 from redgui.errors import RedguiError
 from redgui.priors import Prior, PriorError
-from redgui.record import Record
+from redgui.runs.record import Record
 from redgui.tasks import TASKS
-from redgui.ui import build, components, line
-from redgui.ui.uploads import same
+from redgui.ui import build
+from redgui.ui.host import queue
+from redgui.ui.host.uploads import same
+from redgui.ui.parts import components
 
 PRIORS = ("gaussian:size=16", "gaussian:size=24,std=0.3")
 ENDS = ("goes on", "is stopped", "is stopped and gone on with", "is stopped, and another picture chosen", "breaks")
@@ -502,6 +504,6 @@ TestPeople.settings = settings(
 @pytest.fixture(autouse=True, scope="module")
 def _quick_line():
     """Looks at the line often: the pages here wait for nothing else."""
-    look, line.LOOK = line.LOOK, 0.002
+    look, queue.LOOK = queue.LOOK, 0.002
     yield
-    line.LOOK = look
+    queue.LOOK = look

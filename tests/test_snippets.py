@@ -16,7 +16,7 @@ from test_record import made
 import redgui
 from redgui import api, cli, presets, snippets
 from redgui.errors import RedguiError
-from redgui.record import Record
+from redgui.runs.record import Record
 from redgui.snippets import LinkError, Settings
 
 PRIOR = "gaussian:size=16,std=0.4"

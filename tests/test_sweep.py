@@ -15,14 +15,15 @@ from redgui import images
 from redgui.knobs import KnobError
 from redgui.operators import build
 from redgui.priors import Counted, GaussianPrior
-from redgui.problem import Problem, measured, solve
-from redgui.record import Record
+from redgui.runs.problem import Problem
+from redgui.runs.record import Record
+from redgui.runs.stream import measured, solve
+from redgui.runs.sweep import MOST_CELLS, MOST_PICTURES, Grid, Sweep, axis, suggest, sweepable
 from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff, SamplerError, Step
-from redgui.sweep import MOST_CELLS, MOST_PICTURES, Grid, Sweep, axis, suggest, sweepable
-from redgui.ui.kept import Sweeping
-from redgui.ui.sessions import Sessions
-from redgui.ui.sweep import ABLATION, WEIGHTINGS, usual
-from redgui.ui.sweep_board import FIGURES, SweepBoard, best, blank, offered
+from redgui.ui.host.kept import Sweeping
+from redgui.ui.host.sessions import Sessions
+from redgui.ui.sweep.board import FIGURES, SweepBoard, best, blank, offered
+from redgui.ui.sweep.tab import ABLATION, WEIGHTINGS, usual
 
 SIDE = 16
 PRIOR = GaussianPrior(size=SIDE)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from redgui import api, cli, images, knobs, metrics, presets, tasks
+from redgui import api, bundled, cli, images, knobs, metrics, presets, tasks
 from redgui.samplers import SAMPLERS
 from redgui.tasks import TASKS, Task, TaskError
 
@@ -68,11 +68,11 @@ def test_a_run_gives_the_recorded_figures(name):
 
 
 def test_they_take_little_room_and_nothing_is_left_over():
-    files = set(tasks.FOLDER.iterdir()) - {tasks.FOLDER / "__pycache__"}
+    files = set(bundled.TASKS.iterdir()) - {bundled.TASKS / "__pycache__"}
     assert sum(path.stat().st_size for path in files) < 400_000
     wanted = {path for task in TASKS for path in (tasks.finished(task).measurement, tasks.finished(task).restored)}
-    assert files == wanted | {tasks.FOLDER / "make.py", tasks.FOLDER / "tasks.json"}
-    assert list(json.loads((tasks.FOLDER / "tasks.json").read_text())) == [task.name for task in TASKS]
+    assert files == wanted | {bundled.TASKS / "make.py", bundled.TASKS / "tasks.json"}
+    assert list(json.loads((bundled.TASKS / "tasks.json").read_text())) == [task.name for task in TASKS]
 
 
 @EVERY

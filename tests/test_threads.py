@@ -6,8 +6,7 @@ import threading
 import pytest
 import torch
 
-from redgui import threads
-from redgui.ui import teams
+from redgui.runs import cores, teams
 
 
 def in_new_thread(work):
@@ -31,41 +30,41 @@ def four(monkeypatch):
 
 def test_a_limit_holds_for_its_thread_and_no_other(four):
     def limited():
-        threads.limit(2)
-        return threads.number(), in_new_thread(threads.number)
+        cores.limit(2)
+        return cores.number(), in_new_thread(cores.number)
 
     assert in_new_thread(limited) == (2, 4)
-    assert threads.number() == 4
+    assert cores.number() == 4
 
 
 def test_a_limit_for_a_while_ends_also_by_an_error(four):
-    with threads.limited(3):
-        assert threads.number() == 3
-        with threads.limited(None):
-            assert threads.number() == 3
-    with pytest.raises(RuntimeError), threads.limited(1):
+    with cores.limited(3):
+        assert cores.number() == 3
+        with cores.limited(None):
+            assert cores.number() == 3
+    with pytest.raises(RuntimeError), cores.limited(1):
         raise RuntimeError
-    assert threads.number() == 4
+    assert cores.number() == 4
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1025, 2.0, True, "2"])
 def test_a_number_of_threads_that_cannot_be_is_refused(wrong):
-    with pytest.raises(threads.ThreadsError, match="1 to 1024"):
-        threads.limit(wrong)
+    with pytest.raises(cores.ThreadsError, match="1 to 1024"):
+        cores.limit(wrong)
 
 
 @pytest.mark.parametrize(("left", "expected"), [(1, 3), (0, 4), (9, 1)])
 def test_a_team_leaves_cores_to_others(four, left, expected):
     try:
         teams.leave_cores(left)
-        assert teams.with_team(threads.number) == expected
+        assert teams.with_team(cores.number) == expected
     finally:
         teams.leave_cores(1)
 
 
 def test_a_team_is_of_the_size_that_was_asked_for(four, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert teams.with_team(threads.number) == 4
+    assert teams.with_team(cores.number) == 4
 
 
 def test_work_with_a_team_has_the_context_of_who_asks_and_raises_there():
@@ -79,7 +78,7 @@ def test_work_with_a_team_has_the_context_of_who_asks_and_raises_there():
 def test_steps_are_made_alone_whichever_thread_asks(four):
     def steps():
         while True:
-            yield threads.number()
+            yield cores.number()
 
     looked = teams.each_alone(steps())
     assert [in_new_thread(lambda: next(looked)) for _ in range(3)] == [1, 1, 1]
@@ -93,7 +92,7 @@ def test_who_looks_on_works_alone_and_the_runs_do_not(four):
     seen = []
 
     class Event:
-        fn = staticmethod(lambda: seen.append(threads.number()))
+        fn = staticmethod(lambda: seen.append(cores.number()))
 
     event = Event()
     teams.onlookers([event])

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redgui import images, perceptual
+from redgui import images
 from redgui.bench import rows as kept
 from redgui.bench.plan import BenchError, Job, Picture
 from redgui.bench.rows import Row
-from redgui.perceptual import Missing, Network
+from redgui.metrics import perceptual
+from redgui.metrics.perceptual import Missing, Network
 
 METRICS = ("lpips", "kid")
 

@@ -17,12 +17,13 @@ from redgui.bench.judge import Judges
 from redgui.bench.plan import BenchError, Job, Picture
 from redgui.bench.processes import Share, wait_for
 from redgui.bench.rows import Row
-from redgui.divergence import explained, sound
 from redgui.errors import RedguiError
 from redgui.priors import Counted, Prior
-from redgui.problem import Measured, Problem, seen_by, stream, summary
 from redgui.randomness import SAMPLER, Generators, stream_seed
-from redgui.record import Record
+from redgui.runs.divergence import explained, sound
+from redgui.runs.problem import Problem
+from redgui.runs.record import Record
+from redgui.runs.stream import Measured, seen_by, stream, summary
 from redgui.samplers import Sampler, Step
 
 Watch = Callable[[int, int, str], None]

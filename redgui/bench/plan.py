@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from redgui import api, images, knobs, operators, presets
+from redgui import bundled, images, knobs, operators, presets
 from redgui.errors import RedguiError
 from redgui.operators import Operator
 from redgui.priors import Prior
@@ -70,7 +70,7 @@ def pictures(source: str | Path, h: int, w: int, limit: int | None = None) -> li
         except (OSError, zipfile.BadZipFile) as error:
             raise BenchError(f"{path} cannot be read as a zip of pictures: {error}.") from None
     else:
-        files = images.folder(api.EXAMPLES if str(source) == "examples" else path)[:limit]
+        files = images.folder(bundled.EXAMPLES if str(source) == "examples" else path)[:limit]
         found = [Picture(p.stem, images.load(p, h, w)) for p in files]
     if not found:
         raise BenchError(f"{source} holds no pictures; give a folder, a zip, or 'examples'.")

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from redgui.bench.plan import Picture
-from redgui.record import Record, encoded
+from redgui.runs.record import Record, encoded
 
 Row = dict[str, Any]
 MEANS = ("psnr", "ssim", "psnr_measurement", "ssim_measurement", "residual", "nfe", "backward", "seconds", "steps")

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from redgui import images, knobs, schedule
+from redgui.bundled import EXAMPLES
+from redgui.bundled import PRIORS as BUNDLED
 from redgui.knobs import KnobError, knob
 from redgui.priors import hub
 from redgui.priors.base import Counted, Prior, PriorError, per_image
@@ -18,8 +20,6 @@ from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_pri
 __all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
            "empirical_prior", "load", "per_image"]  # fmt: skip
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
-BUNDLED = ASSETS / "priors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
         return knobs.build(GaussianPrior, knobs.parse(name)[1])
     if kind == "empirical":
         wanted = knobs.build(Empirical, knobs.parse(name)[1])
-        folder = Path(wanted.folder) if wanted.folder else ASSETS / "examples"
+        folder = Path(wanted.folder) if wanted.folder else EXAMPLES
         pictures = images.folder(folder)
         if not pictures:
             raise PriorError(f"the empirical prior needs a folder of pictures; {folder} has none.")

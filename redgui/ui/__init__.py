@@ -1,149 +1,20 @@
 """The app: `launch(build())`."""
 
 import os
-import sys
-import threading
-from functools import partial
 from typing import Any
 
 # Before gradio is imported: no analytics and no look-up of versions, so the app works with the network cut off.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-# Nor statistics of events, which gradio computes anew from the last 10,000 after each, for a monitor that is off here.
+# Disable event statistics: gradio recomputes them over the last 10,000 events after every event, for a monitor that is off.
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 
-from redgui.ui import hosting  # first: where GPUs are lent, its package wants to be there before CUDA is
-
-import gradio as gr  # isort: skip
-from starlette.middleware import Middleware  # isort: skip
-
-from redgui import priors
-from redgui.ui import gallery
-from redgui.ui.actions import Actions
-from redgui.ui.compare import compare_tab
-from redgui.ui.components import STYLES, place_teller, run_keeper
-from redgui.ui.endpoints import add_endpoints
-from redgui.ui.events import QUIET
-from redgui.ui.gate import Gate, for_here_alone, guard
-from redgui.ui.history import history_tab
-from redgui.ui.learn import learn_tab
-from redgui.ui.particles import particles_tab
-from redgui.ui.restore import restore_tab
-from redgui.ui.sweep import sweep_tab
-from redgui.ui.teams import leave_cores, onlookers, take_team
-
-HEADER = """<div class="rg-header"><h1>redgui</h1>
-<p>Watch diffusion models solve inverse problems: paint a mask or pick a degradation, press Run, tune while it runs.
-<a href="https://arxiv.org/abs/2305.04391" target="_blank" rel="noopener">RED-diff, arXiv 2305.04391</a></p></div>"""
-
-NOT_LOCAL = """redgui: other machines can reach this address. Who does can name folders of this one as priors, without limits.
-Start it with --public where strangers come."""
+__all__ = ["build", "launch"]
 
 
-def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False) -> gr.Blocks:
-    """The page with its tabs.
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from redgui.ui import app
 
-    Args:
-        prior: the diffusion model that is chosen at the start.
-        public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.limits.PUBLIC`.
-    """
-    leave_cores(0 if public else 1)  # strangers bring the machines that their browsers run on
-    actions = Actions(prior, *hosting.device_here(device, precision), public)
-    with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        gr.HTML(HEADER, padding=False)
-        keeper = run_keeper("keeper", elem_classes="rg-off")
-        actions.place = place_teller("place", elem_classes="rg-off")
-        with gr.Tabs() as tabs:
-            with gr.Tab("Restore", id="restore"):
-                cards = gallery.task_strip()
-                restore_tab(actions)
-            compare = gr.Tab("Compare", id="compare")
-            sweep = gr.Tab("Sweep", id="sweep")
-            particles = gr.Tab("Particles", id="particles")
-            learn = gr.Tab("Learn", id="learn")
-            history = gr.Tab("History", id="history")
-        everything = {
-            actions.operator, actions.mask, actions.given, actions.fit, actions.prior, actions.sampler, *actions.setting,
-            *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
-        }  # fmt: skip
-        with compare:
-            compare_tab(actions, compare, tabs, everything)
-        with sweep:
-            sweep_tab(actions, sweep, tabs, everything)
-        with particles:
-            particles_tab(actions, particles, everything)
-        with learn:
-            learn_tab(actions, learn, everything)
-        gallery.wire(cards, actions, everything)
-        with history:
-            history_tab(actions, keeper, tabs, everything)
-        page = [actions.mask, actions.measurement, actions.fit, actions.weights]
-        loaded = demo.load(actions.load_page, everything, page, **QUIET)
-        loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
-        demo.unload(actions.leave)
-        actions.sessions.forget = partial(forget, demo)
-        actions.sessions.own = {path for block in demo.blocks.values() for path in block.keep_in_cache}
-        add_endpoints(actions)
-    actions.limits.show(demo.blocks.values())
-    guard(demo.fns.values(), tell=not public)
-    onlookers(demo.fns.values())
-    # Nothing goes past the queue; runs pass it at once, and wait in a line of our own.
-    demo.queue(max_size=actions.limits.queue, default_concurrency_limit=8, api_open=False)
-    demo.actions = actions  # for those who look after the app: tests and the warm-up
-    return demo
-
-
-def launch(demo: gr.Blocks, **options: Any) -> Any:
-    """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it."""
-    threading.Thread(target=warm_up, args=(demo.actions,), daemon=True, name="warm-up").start()
-    limits, public = demo.actions.limits, demo.actions.public
-    local = not public and for_here_alone(options)
-    if not (public or local):
-        print(NOT_LOCAL, file=sys.stderr)
-    bounds = dict(local=local, body=limits.body_mb * 2**20, uploads=limits.uploads_mb * 2**20)
-    defaults = dict(
-        share=False,
-        strict_cors=True,
-        app_kwargs={"middleware": [Middleware(Gate, **bounds)]},
-        theme=theme(),
-        css_paths=list(STYLES),
-        footer_links=["api", "settings"],
-        run_history=False,
-        enable_monitoring=False,
-        max_file_size=f"{limits.file_mb}mb",
-        state_session_capacity=256,  # pages of which gradio keeps what they show; one more only loses what nobody reads
-        max_threads=limits.queue + 40,  # an event that waits in line needs none, but counts as one
-        show_error=not public,
-        quiet=True,
-    )
-    return demo.launch(**{**defaults, **options})
-
-
-def theme() -> gr.themes.Base:
-    """Gradio's default in the app's colours, with the fonts that a machine has: nothing is fetched."""
-    sans = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-    mono = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
-    return gr.themes.Default(primary_hue="indigo", neutral_hue="slate", font=sans, font_mono=mono).set(
-        block_label_text_weight="600", block_title_text_weight="600", block_info_text_size="12px",
-        # a shade darker than the default, which is too pale to be read on white
-        body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500", block_title_text_color="*neutral_700",
-        block_label_text_color="*neutral_600",
-    )  # fmt: skip
-
-
-def forget(demo: gr.Blocks, key: str) -> None:
-    """Gradio itself keeps all that a page has shown, a person's pictures too: a megabyte a page, with no end but a count."""
-    kept = getattr(demo, "state_holder", None)  # there once it is served
-    if kept is not None:
-        kept.session_data.pop(key, None)
-        kept.time_last_used.pop(key, None)
-
-
-def warm_up(actions: Actions) -> None:
-    """Loads the prior and calls it once, so that the first click does not pay for it."""
-    import torch
-
-    take_team()
-    prior = priors.load(actions.prior_name, actions.device, actions.precision)
-    with torch.no_grad():
-        prior.denoise(torch.zeros(1, *prior.shape, device=prior.device), 1.0)
+    return getattr(app, name)

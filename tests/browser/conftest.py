@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from browser.pages import App
 from redgui.priors import GaussianPrior
 from redgui.ui import build, launch
-from redgui.ui.components import STYLES
+from redgui.ui.parts.components import STYLES
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = (

@@ -9,8 +9,8 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from redgui.ui.actions import Actions
-from redgui.ui.sessions import Session
+from redgui.ui.host.sessions import Session
+from redgui.ui.restore.handlers import Actions
 
 PICTURE = re.compile("^data:image/")
 

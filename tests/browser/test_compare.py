@@ -19,9 +19,9 @@ from browser.pages import PICTURE, App, AppPage, within
 from redgui import knobs, presets
 from redgui.operators import Inpaint
 from redgui.priors import load
-from redgui.record import Record
+from redgui.runs.record import Record
 from redgui.samplers import SAMPLERS, DiffPIR
-from redgui.ui.kept import Comparison
+from redgui.ui.host.kept import Comparison
 
 PRIOR = "gaussian:size=32"
 SECONDS_PER_CALL = 0.2

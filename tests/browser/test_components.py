@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from redgui import images
-from redgui.ui import components
+from redgui.ui.parts import components
 
 SIZES = {"square": (64, 64), "tall": (80, 48), "large": (256, 256), "odd": (37, 255)}  # h, w
 SEEN: dict[str, list] = {}  # what the server got from each editor, newest last

@@ -18,7 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 from browser.pages import App, AppPage
 from redgui import api, snippets
 from redgui.operators import masks
-from redgui.record import Change, pixels_sha256
+from redgui.runs.record import Change, pixels_sha256
 from redgui.ui import build, launch
 
 PRIOR = "gaussian:size=16"  # a run of it takes no time

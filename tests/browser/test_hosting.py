@@ -14,8 +14,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from redgui.priors import load
-from redgui.record import Record
-from redgui.ui import build, hosting, launch
+from redgui.runs import zero_gpu
+from redgui.runs.record import Record
+from redgui.ui import build, launch
 
 PATH = "/tools/redgui"
 stray: list[str] = []  # what was asked of the proxy outside of the path
@@ -136,8 +137,8 @@ def test_on_zero_gpu_a_run_is_tuned_stopped_and_gone_on_with_and_its_record_repl
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     import spaces
 
-    monkeypatch.setattr(hosting, "_lent", spaces.GPU(duration=hosting._seconds)(hosting._work))
-    monkeypatch.setattr(hosting.Wishes, "_memory", mmap.mmap(-1, hosting.SLOTS * hosting.SLOT_BYTES))
+    monkeypatch.setattr(zero_gpu, "_lent", spaces.GPU(duration=zero_gpu._seconds)(zero_gpu._work))
+    monkeypatch.setattr(zero_gpu.Wishes, "_memory", mmap.mmap(-1, zero_gpu.SLOTS * zero_gpu.SLOT_BYTES))
     demo = build()  # the bundled network, which takes its time
     page = open_page(serve(demo, launch))
     live = page.locator("#live .rg-live")

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 
 from browser.pages import PICTURE
 from redgui import priors, tasks
-from redgui.anatomy import nearest_level
 from redgui.tasks import TASKS
+from redgui.ui.learn.anatomy import nearest_level
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import torch
 from playwright.sync_api import Locator, Page, expect
 
 from browser.pages import PICTURE, App, AppPage, within
-from redgui.ensemble import Ensemble
+from redgui.metrics.ensemble import Ensemble
 from redgui.priors import GaussianPrior
-from redgui.record import Record
-from redgui.ui.runs import Run
+from redgui.runs.record import Record
+from redgui.runs.run import Run
 
 PRIOR = "gaussian:size=32"
 SECONDS_PER_CALL = 0.1

@@ -20,9 +20,9 @@ from browser.pages import App, AppPage, within
 from browser.test_components import Editor
 from redgui import cli, fitting, images, presets
 from redgui.operators import OPERATORS, Inpaint, masks
-from redgui.record import Record
+from redgui.runs.record import Record
 from redgui.samplers.reddiff import WEIGHTINGS
-from redgui.ui import views
+from redgui.ui.parts import views
 
 SIDE = 64  # of the bundled prior's pictures
 LONG = 1000  # steps: such a run does not end by itself while a test looks at it

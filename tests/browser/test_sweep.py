@@ -12,8 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from browser.pages import PICTURE, App, AppPage, within
 from redgui.priors import GaussianPrior
-from redgui.record import Record
-from redgui.sweep import Sweep
+from redgui.runs.record import Record
+from redgui.runs.sweep import Sweep
 
 PRIOR = "gaussian:size=32"
 SECONDS_PER_CALL = 0.1

@@ -1,0 +1,8 @@
+"""Where the files that come with redgui lie: in `assets/` of the repository, which an installed package carries inside."""
+
+from importlib.resources import files
+from pathlib import Path
+
+_PACKAGE = Path(str(files("redgui")))
+ASSETS = next((folder for folder in (_PACKAGE / "assets", _PACKAGE.parent / "assets") if folder.is_dir()), _PACKAGE / "assets")
+PRIORS, EXAMPLES, TASKS = ASSETS / "priors", ASSETS / "examples", ASSETS / "tasks"

@@ -1,0 +1,201 @@
+"""The stream of Steps that every consumer (app, command line, benchmark) loops over.
+
+    for step in measured(solve(problem, prior, sampler), problem):
+        print(step.i, step.psnr)
+
+`solve` runs a sampler, `measured` adds metrics and seconds, `throttle` thins the stream out for a viewer.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from redgui import metrics
+from redgui.errors import out_of_memory
+from redgui.operators.base import Operator
+from redgui.priors.base import Counted, Prior
+from redgui.randomness import Generators
+from redgui.runs import cores
+from redgui.runs.divergence import Diverged, explained, sound
+from redgui.runs.latent import Decoded, decoded
+from redgui.runs.problem import Problem
+from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step, Steps
+
+
+@dataclass(frozen=True)
+class Measured(Step):
+    """A Step with what an observer adds.
+
+    Attributes:
+        psnr: dB against the ground truth; of the mean over particles when there are several; None without a truth.
+        residual: |H(x) - y| / sqrt(m) as the sampler saw it in this iteration, mean over particles.
+        seconds: since the first iteration began, without the time that the consumer took.
+        nfe, backward: forwards of the network so far, and backward passes through it, per picture.
+        best: of an ambiguous operator, the particle with the least residual (the truth has no say in it).
+        threads: of the CPU, where the steps are made there: the last bits depend on it.
+    """
+
+    psnr: float | None = None
+    residual: float = math.nan
+    seconds: float = 0.0
+    nfe: int = 0
+    backward: int = 0
+    best: int | None = None
+    threads: int | None = None
+
+    @property
+    def estimate(self) -> Tensor:
+        """What the run reports, (1, c, h, w): the mean over particles, or the best of them."""
+        return self.x0_hat.mean(0, keepdim=True) if self.best is None else self.x0_hat[self.best : self.best + 1]
+
+    def scalar(self, name: str) -> float:
+        """A scalar of the sampler, mean over particles; nan where it has none."""
+        value = self.scalars.get(name, math.nan)
+        return float(value.mean()) if isinstance(value, Tensor) else float(value)
+
+
+class Stop(Exception):
+    """Raised by the `control` of `throttle` to end a run."""
+
+
+def solve(problem: Problem, prior: Prior, sampler: Sampler, particles: int = 1) -> Steps:
+    """The stream of Steps of `sampler` on `particles` copies of the problem, each with its own random numbers.
+
+    With a latent prior the sampler works on latents and sees H through the decoder; the Steps hold decoded pictures.
+
+    Raises (before the first network call): SamplerError when sampler and operator do not fit; OperatorError.
+    """
+    problem = problem.to(prior.device)
+    y = problem.y.expand(particles, *problem.y.shape[1:]).contiguous()
+    generator = Generators.of_run(problem.seed, particles)
+    return stream(prior, problem.H, y, problem.sigma_y, sampler, generator)
+
+
+def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sampler, generator: Generators) -> Steps:
+    """`solve` for any batch of measurements y with a generator each."""
+    seen = seen_by(prior, H)
+    sampler.check_fit(seen, SAMPLERS)
+    steps = sampler(prior, seen, y, sigma_y, generator=generator)
+    return steps if seen is H else decoded(steps, prior)
+
+
+def seen_by(prior: Prior, H: Operator) -> Operator:
+    """The operator that a sampler is given: H itself, or with a latent prior H of the decoded picture."""
+    return H if prior.picture_shape == prior.shape else Decoded(H=H, prior=prior)
+
+
+def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> Generator[Measured, Sampler | None, None]:
+    """Adds metrics, seconds and network calls to a stream; what is sent to it is passed on to the sampler.
+
+    Raises Diverged, which holds the step before, at the first one that is not sound.
+    """
+    x_true = problem.x_true
+    tuned: Sampler | None = None
+    last: Measured | None = None
+    spent, done = 0.0, 0
+    first = True
+    try:
+        while True:
+            began = time.perf_counter()
+            try:
+                step = next(steps) if first else steps.send(tuned)
+            except StopIteration:
+                return
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                raise SamplerError(
+                    f"the memory of the {problem.y.device.type} ran out{f' after step {done}' if done else ''}. "
+                    "Use fewer particles, a smaller size, or a sampler without gradients through the network."
+                ) from None
+            first, done = False, done + 1
+            if not bool(sound(step, counted).all()):
+                raise Diverged(explained(step, counted), last)
+            y = problem.y.to(step.x0_hat.device)
+            best = int(metrics.residual(step.x0_hat, y, problem.H).argmin()) if problem.H.ambiguous else None
+            seen = Measured(step.i, step.n, step.sigma, step.x0_hat, step.scalars, best=best)
+            psnr = None if x_true is None else float(metrics.psnr(problem.aligned(seen.estimate), x_true.to(y.device)))
+            residual = _mean(step.scalars.get("residual"))
+            if residual is None:
+                residual = float(metrics.residual(step.x0_hat, y, problem.H).mean())
+            if not math.isfinite(residual):
+                raise Diverged(explained(step, counted), last)
+            spent += time.perf_counter() - began
+            calls = (counted.forwards, counted.backwards) if counted else (0, 0)
+            figures = dict(psnr=psnr, residual=residual, seconds=spent, nfe=calls[0], backward=calls[1])
+            figures["threads"] = cores.number() if step.x0_hat.device.type == "cpu" else None
+            last = replace(seen, **figures)
+            tuned = yield last
+    finally:
+        steps.close()
+
+
+def throttle(
+    stream: Generator[Measured, Sampler | None, None],
+    hz: float,
+    control: Callable[[Measured], Sampler | None] = lambda step: None,
+    *,
+    first: Sampler | None = None,
+    close: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[Measured, None, None]:
+    """Drops Steps so that at most `hz` a second come through, never the first or the last.
+
+    Args:
+        control: called after every Step, dropped or not; a sampler that it returns is used in the very next iteration.
+            Raising Stop in it ends the watching there, and that Step comes through as the last.
+        first: a sampler to send before the first Step, to go on with a stream that was left suspended.
+        close: whether the stream is closed in the end, or left suspended to be gone on with.
+    """
+    shown = -math.inf
+    tuned, ended = first, False
+    try:
+        while not ended:
+            try:
+                step = stream.send(tuned)
+            except StopIteration:
+                return
+            try:
+                tuned = control(step)
+            except Stop:
+                ended = True
+            if ended or step.i + 1 >= step.n or clock() - shown >= 1 / hz:
+                shown = clock()
+                yield step
+    finally:
+        if close:
+            stream.close()
+
+
+def summary(step: Measured, problem: Problem) -> dict[str, Any]:
+    """The figures of a finished run, as the command line prints them; psnr and ssim are None without a ground truth.
+
+    With particles they are those of the mean over particles (of an ambiguous operator: of the one with the least residual,
+    `aligned` with the truth first). `psnr_measurement` is that of the pseudo-inverse or of the starting picture.
+    """
+    problem = problem.to(step.x0_hat.device)
+    estimate, start = problem.aligned(step.estimate), problem.aligned(problem.start())
+    x_true = problem.x_true
+    shown = step.x0_hat if step.best is None else step.estimate
+    return {
+        "psnr": None if x_true is None else float(metrics.psnr(estimate, x_true)),
+        "ssim": None if x_true is None else float(metrics.ssim(estimate, x_true)),
+        "psnr_measurement": None if x_true is None else float(metrics.psnr(start, x_true)),
+        "ssim_measurement": None if x_true is None else float(metrics.ssim(start, x_true)),
+        "aligned": problem.H.ambiguous,
+        "residual": float(metrics.residual(shown, problem.y, problem.H).mean()),
+        "nfe": step.nfe,
+        "backward": step.backward,
+        "seconds": round(step.seconds, 4),
+        "steps": step.i + 1,
+    }
+
+
+def _mean(value: float | Tensor | None) -> float | None:
+    if value is None:
+        return None
+    return float(value.mean()) if isinstance(value, Tensor) else float(value)

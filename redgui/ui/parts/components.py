@@ -1,0 +1,277 @@
+"""The app's own browser components, as `gr.HTML` with JavaScript from `redgui/ui` and styles from `assets/style.css`.
+
+Each factory returns a `gr.HTML`. Its value is JSON, a dict that the browser draws without building its page anew,
+so it can change ten times a second. The formats are in the docstrings. None is the empty state of every component.
+
+A picture in a value is a `data:` URL (`redgui.images.data_url`). Numbers that are not finite must be None.
+"""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from redgui import images
+from redgui.bundled import ASSETS
+from redgui.errors import RedguiError
+
+UI = Path(__file__).resolve().parents[1]
+SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
+STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
+MAX_SIDE = 4096  # of a mask that a browser sends
+
+
+class MaskError(RedguiError):
+    """A mask value from a browser that cannot be used; the message says why."""
+
+
+def _script(*names: str) -> str:
+    """The text for js_on_load: the files of `redgui/ui` one after the other, in one function scope of their own."""
+    return "\n".join((UI / f"{name}.js").read_text(encoding="utf-8") for name in names)
+
+
+def _component(name: str, scripts: Sequence[str], elem_id: str, options: dict[str, Any]) -> gr.HTML:
+    classes = options.pop("elem_classes", None) or []
+    return gr.HTML(
+        html_template=f'<div class="rg rg-{name}"></div>',  # no ${value}: the script keeps the page up to date
+        js_on_load=_script(*scripts),
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes=["rg-block", *([classes] if isinstance(classes, str) else classes)],
+        **{"container": True, "padding": True, **options},
+    )
+
+
+def mask_editor(elem_id: str = "mask", **options: Any) -> gr.HTML:
+    """An editor for the hole of an inpainting problem, pixel by pixel. White = to be filled in.
+
+    Value to the browser, from `mask_value`:
+        {"image": data URL, "w": int, "h": int, "mask": base64 of packed bits, "version": int}
+    A value with "image" starts anew; one without it changes the mask under the same picture and can be undone.
+    Value from the browser, followed by the event `input`, after every stroke, undo, redo, clear, invert and upload:
+        {"w": int, "h": int, "mask": base64 of packed bits, "version": int, "count": hole pixels}
+    `version` is that of the last value it was given. Read the bits with `mask_bits`.
+    """
+    return _component("mask", ("parts/common", "restore/mask"), elem_id, options)
+
+
+def live_view(elem_id: str = "live", **options: Any) -> gr.HTML:
+    """The restoration as it forms, with its progress and its curves.
+
+    Value: {"run": int, "status": "idle" | "waiting" | "running" | "stopped" | "done" | "error", "message": str,
+    "frame": data URL or None, "w": int, "h": int, "i": iterations done, "n": int, "sigma": float,
+    "left": seconds or None, "rate": iterations per second or None, "sigma_y": float,
+    "series": series_text({"i": [...], "sigma": [...], "data": [...], "prior": [...], "psnr": [...] or None,
+    "residual": [...]}), "marks": [{"i": int, "text": str}]}
+    The series hold the whole run so far: a lost message does no harm. Another "run" starts the count of frames anew.
+    The series may also be that dict itself, which is dear: Gradio's page wraps and compares every number of a value
+    several times (160 ms an update for 1000 iterations, against 10 for the text).
+    """
+    return _component("live", ("parts/common", "parts/plot", "restore/live"), elem_id, options)
+
+
+def film_strip(elem_id: str = "film", **options: Any) -> gr.HTML:
+    """The iterates of a run, to look through. Hidden while there are none.
+
+    Value: {"frames": [{"src": data URL, "i": int, "sigma": float, "psnr": float or None}], "w": int, "h": int}
+    """
+    return _component("film", ("parts/common", "restore/film"), elem_id, options)
+
+
+def weights_plot(elem_id: str = "weights", **options: Any) -> gr.HTML:
+    """The weightings over sigma on logarithmic axes, the chosen one in bold. Hidden while the value is None.
+
+    Value: {"sigma": [...], "curves": [{"name": str, "values": [...]}], "chosen": str, "now": sigma or None}
+    """
+    return _component("weights", ("parts/common", "parts/plot", "parts/weights"), elem_id, options)
+
+
+def series_text(series: Mapping[str, Sequence[float | None] | None], most: int = 400) -> str:
+    """The series of the live view as one JSON text with at most about `most` points, the last one always among them.
+
+    Numbers keep five digits; one that is not finite becomes null.
+    """
+    length = max((len(values) for values in series.values() if values is not None), default=0)
+    stride = 1
+    while length > most * stride:
+        stride *= 2  # so that the points that are kept stay the same for long: the curve must not flicker
+    last = (length - 1) % stride != 0
+    thinned = {
+        name: None if values is None else [_short(value) for value in [*values[::stride], *(values[-1:] if last else [])]]
+        for name, values in series.items()
+    }
+    return json.dumps(thinned, separators=(",", ":"), allow_nan=False)
+
+
+def _short(value: float | None) -> float | None:
+    return float(f"{value:.5g}") if value is not None and math.isfinite(value) else None
+
+
+def mask_value(image: Image.Image | None, mask: np.ndarray, version: int) -> dict[str, Any]:
+    """What the mask editor shows: a picture (None: the one it has) and a bool mask h w, True = to be filled in."""
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise ValueError(f"a mask is a bool array h w, got {mask.dtype} {mask.shape}")
+    h, w = mask.shape
+    value = {"w": w, "h": h, "mask": base64.b64encode(np.packbits(mask).tobytes()).decode(), "version": version}
+    if image is None:
+        return value
+    if image.size != (w, h):
+        raise ValueError(f"the picture is {image.width}x{image.height}, its mask {w}x{h}; they must have one size")
+    return {"image": images.data_url(image), **value}
+
+
+def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
+    """The bool mask h w (True = to be filled in) in a value of the mask editor, which may be any JSON.
+
+    Raises:
+        MaskError: it is not a mask of exactly this size.
+    """
+    if not isinstance(value, dict) or not value:
+        raise MaskError("there is no mask; choose a picture and paint what is to be filled in.")
+    got = value.get("w"), value.get("h")
+    if any(type(side) is not int or not 0 < side <= MAX_SIDE for side in got):
+        raise MaskError(f"the mask has no valid size (w, h); it must be {w}x{h}.")
+    if got != (w, h):
+        raise MaskError(f"the mask is {got[0]}x{got[1]} but the picture {w}x{h}; choose the picture again.")
+    packed = value.get("mask")
+    length = math.ceil(h * w / 8)
+    if not isinstance(packed, str) or len(packed) != 4 * math.ceil(length / 3):
+        raise MaskError(f"the mask must be {length} bytes of packed bits in base64.")
+    try:
+        data = base64.b64decode(packed, validate=True)
+    except (binascii.Error, ValueError):
+        raise MaskError("the mask is not valid base64.") from None
+    if len(data) != length:
+        raise MaskError(f"the mask has {len(data)} bytes; {w}x{h} pixels need {length}.")
+    bits = np.unpackbits(np.frombuffer(data, np.uint8))
+    if bits[h * w :].any():
+        raise MaskError(f"the mask has set bits beyond its {w}x{h} pixels.")
+    return bits[: h * w].reshape(h, w).astype(bool)
+
+
+def log_slider(lo: float, hi: float, value: float, label: str, help: str, elem_id: str, **options: Any) -> gr.HTML:
+    """A slider that moves in factors, with a box for exact numbers. The value is a number; lo = 0 is the leftmost position."""
+    zero = lo == 0
+    props = {"lo": hi / 1e4 if zero else lo, "hi": hi, "zero": zero, "label": label, "help": help}
+    return _component("slider", ("parts/common", "parts/slider"), elem_id, {"value": value, **props, **options})
+
+
+def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
+    """Before and after, figures, particles and downloads, all carried in the value: nothing is written to disk.
+
+    Value: {"run": int, "w", "h", "before": {"name", "src"}, "befores": [...], "after": {"name", "src"},
+    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}]} or None.
+    """
+    return _component("result", ("parts/common", "parts/before_after", "restore/result"), elem_id, options)
+
+
+def picture_view(elem_id: str, **options: Any) -> gr.HTML:
+    """A small picture with a caption. Value: {"src", "alt", "caption", "version": int, "wrong": bool} or None."""
+    return _component("picture", ("parts/common", "parts/picture"), elem_id, options)
+
+
+def contestant_list(elem_id: str, **options: Any) -> gr.HTML:
+    """Samplers to tick, each with its settings; those that cannot take part say why.
+
+    Value: {"rows": [{"key", "label", "spec", "about", "reason": "" or why it cannot take part, "removable": bool}],
+    "ticked": [keys]}; from the browser the same with other keys ticked, followed by the event `input`. The event `delete` with
+    {"key"} asks for a removable row to go.
+    """
+    return _component("contestants", ("parts/common", "compare/contestants"), elem_id, options)
+
+
+def race_view(elem_id: str, **options: Any) -> gr.HTML:
+    """Pictures that form side by side, with zoom, a table, curves and downloads.
+
+    Value: {"run": int, "status" and "message" as of `live_view`, "w", "h", "truth": bool, "references": {name: data URL},
+    "order": JSON of [{"key", "label", "spec"}], "tiles": {key: JSON of {"status", "message", "i", "n", "psnr", "used",
+    "budget"}}, "frames": {key: data URL}, "curves": {key: series_text({"seconds", "used", "psnr"})},
+    "table": JSON of {"columns": [{"name", "note"}], "rows": [{"key", "name", "failed": bool, "cells": [{"text",
+    "note", "best"}]}]},
+    "downloads": [{"name", "text", "href"}]}. What is JSON changes as a whole, and Gradio sends what has changed.
+    Events: `stop` and `select` (open in Restore) with {"key"}.
+    """
+    scripts = ("parts/common", "parts/plot", "parts/before_after", "parts/zoom", "compare/view")
+    return _component("race", scripts, elem_id, options)
+
+
+def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
+    """A grid of pictures that form in place under a map of colours, with one cell large below and downloads.
+
+    Value: {"run": int, "status" and "message" as of `live_view`, "progress": 0 to 1, "w", "h", "start": data URL,
+    "references": {name: data URL}, "grid": JSON of {"rows" and "columns": {"name", "label", "values"}},
+    "figures": JSON of [{"key", "name", "best": "high" | "low" | "one", "note", "digits"}],
+    "cells": {"row-column": JSON of {"status", "message", "spec", "i", "n", and the figures by their keys}},
+    "frames": {"row-column": data URL}, "best": JSON of {figure: [keys]}, "downloads": [{"name", "text", "href"}]}.
+    Event: `select` (take to Restore) with {"key"}.
+    """
+    return _component("sweep", ("parts/common", "parts/before_after", "sweep/view"), elem_id, options)
+
+
+def particles_view(elem_id: str, **options: Any) -> gr.HTML:
+    """Particles as they form, their mean, the maps of spread and coverage, one of them large, figures and downloads.
+
+    Value: {"run": int, "status" and "message" as of `live_view`, "i", "n", "w", "h", "start": data URL,
+    "tiles": JSON of [{"key", "name", "group": "maps" | "particles"}], "frames": {key: data URL}, "notes": JSON of {key: text},
+    "cards": JSON of [{"name", "text", "note"}], "legend": JSON of {"stops": colours, "top": 8-bit levels}, "absent": why there
+    is no coverage or "", "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
+    """
+    return _component("particles", ("parts/common", "parts/before_after", "particles/view"), elem_id, options)
+
+
+def task_cards(elem_id: str, **options: Any) -> gr.HTML:
+    """A strip of things to try. Event `select` with {"name"}.
+
+    Value: {"tasks": [{"name", "label", "about", "note", "before": data URL, "after": data URL}]} or None.
+    """
+    return _component("cards", ("parts/common", "restore/cards"), elem_id, options)
+
+
+def schedule_view(elem_id: str, **options: Any) -> gr.HTML:
+    """The noise levels of a run, and a picture at some of them. Event `select` with {"sigma"}.
+
+    Value: {"sigma": [one per iteration], "pictures": [{"sigma", "src"}], "now": sigma} or None.
+    """
+    return _component("schedule", ("parts/common", "parts/plot", "learn/schedule"), elem_id, options)
+
+
+def anatomy_view(elem_id: str, **options: Any) -> gr.HTML:
+    """One iteration in pictures. A value with a message shows that alone.
+
+    Value: {"rows": [{"title", "pieces": [{"key", "sign", "name", "formula", "text", "of": "" or a colour of its bar}]}],
+    "pictures": {key: {"src", "note", "share": 0 to 1 or None}}, "sigma", "seed"}, or {"message"}, or None.
+    """
+    return _component("anatomy", ("parts/common", "learn/view"), elem_id, options)
+
+
+def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
+    """Keeps ended runs in the browser (IndexedDB), and opens the link by which the page was called. It shows nothing.
+
+    Value: {"entry": JSON of an entry (`redgui.ui.history.entries`)} or {"loaded": True} when the page is ready for its link.
+    Event `select` with {"query", "record"}: a link, and the stored record (JSON) of its picture or None.
+    """
+    return _component("keeper", ("parts/common", "history/records", "history/keeper"), elem_id, options)
+
+
+def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
+    """Passes a page's place in line on to the component that shows what waits there. It shows nothing itself.
+
+    Value: {"of": id of that component, "text": "3rd in line, about 20 s", or "" when it is its turn}.
+    """
+    return _component("place", ("parts/common", "parts/place"), elem_id, options)
+
+
+def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
+    """The runs that the browser keeps: a gallery, and one of them at large.
+
+    Value: {"entry": JSON of an entry that is no run of this browser, or "", "error": str}.
+    Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run).
+    """
+    return _component("history", ("parts/common", "parts/before_after", "history/records", "history/view"), elem_id, options)

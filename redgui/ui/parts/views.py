@@ -1,0 +1,179 @@
+"""From Steps to what a person sees: the values of the browser components."""
+
+import base64
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redgui import api, images, knobs, metrics
+from redgui.operators import LinearOperator
+from redgui.runs.problem import Problem
+from redgui.runs.run import Run
+from redgui.runs.stream import summary
+from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
+from redgui.ui.parts.components import series_text
+
+SHOWN = 8  # particles in the live picture, at most
+
+
+def live(run: Run, number: int, status: str, message: str = "", rate: float | None = None) -> dict[str, Any]:
+    """The live view's value for the newest Step of a run."""
+    step = run.last
+    sigma_y = run.problem.sigma_y
+    if step is None:
+        n = getattr(run.now, "steps", 0)
+        return blank(number, status, message, run.problem.start()) | {"n": n, "sigma_y": sigma_y}
+    shown = images.row(list(step.x0_hat[:SHOWN].split(1)), per_row=_columns(len(step.x0_hat)))
+    left = None if not rate else (step.n - step.i - 1) / rate
+    return {
+        "run": number,
+        "status": status,
+        "message": message,
+        "frame": images.data_url(shown, "jpeg", quality=90),
+        "w": shown.width,
+        "h": shown.height,
+        "i": step.i + 1,
+        "n": step.n,
+        "sigma": step.sigma,
+        "left": left,
+        "rate": rate,
+        "series": series_text(run.series),
+        "sigma_y": sigma_y,
+        "marks": [{"i": c.after + 1, "text": _changed(c.knobs)} for c in run.changes],
+    }
+
+
+def blank(number: int, status: str, message: str = "", picture: Tensor | None = None) -> dict[str, Any]:
+    """The live view's value before the first Step, or for an error."""
+    value: dict[str, Any] = {"run": number, "status": status, "message": message, "i": 0, "n": 0, "series": {}, "marks": []}
+    if picture is not None:
+        value |= {"frame": images.data_url(picture, "jpeg", quality=90), "w": picture.shape[-1], "h": picture.shape[-2]}
+    return value
+
+
+def film(run: Run) -> dict[str, Any]:
+    """The filmstrip's value."""
+    h, w = run.problem.start().shape[-2:]
+    return {"frames": [vars(frame) for frame in run.film()], "w": w, "h": h}
+
+
+def result(run: Run, number: int) -> dict[str, Any] | None:
+    """The result's value: before and after, figures, particles, downloads. None before the first Step."""
+    if run.last is None:
+        return None
+    problem, particles = run.problem.to(run.last.x0_hat.device), run.last.x0_hat
+    restored = run.last.estimate
+    record = run.record()
+    png = images.data_url(restored)
+    shown = sources(problem, restored)
+    gallery = []
+    if len(particles) > 1:
+        reported = "mean" if run.last.best is None else "least residual"
+        spread = images.data_url(api.std_picture(particles))
+        gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
+        gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
+    record_url = "data:application/json;base64," + base64.b64encode(record.to_json().encode()).decode()
+    downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
+    if (full := run.full()) is not None:
+        downloads.append({"name": "restored-full.png", "text": "Full-size picture (PNG)", "href": images.data_url(full)})
+    downloads.append({"name": "record.json", "text": "record.json", "href": record_url})
+    return {
+        "run": number,
+        "w": restored.shape[-1],
+        "h": restored.shape[-2],
+        "before": shown[0],
+        "befores": shown,
+        "after": {"name": "restored", "src": png},
+        "figures": figures(summary(run.last, problem), problem),
+        "gallery": gallery,
+        "downloads": downloads,
+    }
+
+
+def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
+    """What a restoration is compared with: the measurement, the picture to start from, and the original where it is known."""
+    found = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
+    found.append({"name": start_name(problem), "src": images.data_url(problem.start())})
+    if problem.x_true is not None:
+        found.append({"name": "original", "src": images.data_url(problem.x_true)})
+    return found
+
+
+def figures(found: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
+    """The figures of a run as cards: name, text and a note that puts it in proportion."""
+    cards = []
+    if found["psnr"] is not None:
+        gain = found["psnr"] - found["psnr_measurement"]
+        turned = ", the better of upright and turned" if found["aligned"] else ""
+        cards.append({"name": "PSNR", "text": f"{found['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
+        gain = found["ssim"] - found["ssim_measurement"]
+        cards.append({"name": "SSIM", "text": f"{found['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
+    against = f"noise σ_y {problem.sigma_y:g}" if problem.sigma_y > 0 else "no noise"
+    cards.append({"name": "residual", "text": f"{found['residual']:.4f}", "note": against})
+    cards.append({"name": "network calls", "text": str(found["nfe"]), "note": f"{found['backward']} backward"})
+    rate = found["steps"] / max(found["seconds"], 1e-9)
+    cards.append({"name": "seconds", "text": f"{found['seconds']:.1f}", "note": f"{rate:.0f} steps/s"})
+    return cards
+
+
+def measurement(problem: Problem, version: int) -> dict[str, Any]:
+    """The preview of a measurement with its own PSNR."""
+    picture = problem.H.picture(problem.y)
+    caption = "The measurement y"
+    if problem.x_true is not None:
+        found = float(metrics.psnr(problem.aligned(problem.start()), problem.x_true))
+        caption += f": its {start_name(problem)} has {found:.1f} dB PSNR"
+    else:
+        caption += ", as you gave it"
+    return {"src": images.data_url(picture), "alt": "The measurement", "caption": caption, "version": version}
+
+
+def shared(problem: Problem, version: int, prior: str) -> dict[str, Any]:
+    """The preview of the measurement that several runs are given, with all that they share."""
+    shown = measurement(problem, version)
+    changed = {k.name: getattr(problem.H, k.name) for k in knobs.knobs(type(problem.H)) if k.shown}
+    plain = knobs.build(type(problem.H), changed)  # without what has no words, such as a painted mask
+    kind = knobs.spec(plain).partition(":")[2].replace(",", ", ")
+    setting = [problem.H.label + (f" ({kind})" if kind else ""), f"σ_y {problem.sigma_y:g}", f"seed {problem.seed}"]
+    return shown | {"caption": f"{shown['caption']}. {', '.join([*setting, f'prior {prior}'])}"}
+
+
+def start_name(problem: Problem) -> str:
+    """What the picture to start from is called: only a linear operator has a pseudo-inverse."""
+    return "pseudo-inverse" if isinstance(problem.H, LinearOperator) else "starting picture"
+
+
+def weights(chosen: RedDiff, sigmas: Tensor, now: float | None = None) -> dict[str, Any]:
+    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels."""
+    s = torch.logspace(math.log10(float(sigmas[0])), math.log10(float(sigmas[-1])), 60, dtype=torch.float64)
+    names = [*WEIGHTINGS, "power"] if chosen.weighting == "power" else list(WEIGHTINGS)
+    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s))} for n in names]
+    return {"sigma": _rounded(s), "curves": drawn, "chosen": chosen.weighting, "now": now}
+
+
+def _with(sampler: RedDiff, weighting: Any) -> RedDiff:
+    lam = sampler.lam if sampler.lam > 0 else 1.0  # with lambda 0 there is no prior; draw the shapes all the same
+    return RedDiff(weighting=weighting, lam=lam, exponent=sampler.exponent)
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{v:.4g}") for v in values.tolist()]
+
+
+def _columns(n: int) -> int:
+    return n if n <= 1 else min(4, math.ceil(math.sqrt(n)))
+
+
+def _to_shape(picture: Tensor, like: Tensor) -> Tensor:
+    """A measurement of another size enlarged pixel by pixel, so that it lies under the result."""
+    if picture.shape[-2:] == like.shape[-2:]:
+        return picture
+    return torch.nn.functional.interpolate(picture, like.shape[-2:], mode="nearest")
+
+
+def _changed(moved: dict[str, Any]) -> str:
+    """What a person changed in mid-run, as short as a plot has room for."""
+    names = {"lam": "λ", "sigma0": "σ₀", "sigma_start": "first σ"}
+    return ", ".join(f"{names.get(k, k)} {v:g}" if isinstance(v, float) else f"{names.get(k, k)} {v}" for k, v in moved.items())

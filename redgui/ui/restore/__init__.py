@@ -1,0 +1,1 @@
+"""The Restore tab."""
