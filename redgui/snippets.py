@@ -9,11 +9,9 @@ by its name, a person's own picture by a number that tells whether a browser sti
 """
 
 import base64
-import hashlib
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -21,9 +19,8 @@ from redgui import knobs
 from redgui.errors import RedguiError
 
 if TYPE_CHECKING:  # this module is light: torch is for those who call it
-    from redgui.operators import Operator
     from redgui.runs.record import Record
-    from redgui.samplers import Sampler
+    from redgui.runs.settings import Settings
 
 LONGEST_LINK = 8000  # characters: beyond that mail programs, proxies and servers begin to cut addresses off
 LONGEST_WORD = 100_000  # bytes: Linux takes 131072 in one word of a command
@@ -35,31 +32,6 @@ class LinkError(RedguiError):
     """A link that cannot be made or opened; the message says why."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All that a run is made of but the picture: an `example` by its name, one known by the number `picture`, or neither."""
-
-    H: "Operator"
-    sampler: "Sampler"
-    sigma_y: float = 0.0
-    seed: int = 0
-    particles: int = 1
-    given: bool = False
-    prior: str = "faces-64"
-    fit: str = "crop"
-    example: str | None = None
-    picture: str | None = None
-
-    @classmethod
-    def of(cls, record: "Record") -> "Settings":
-        """Those at the start of a run. Raises RedguiError."""
-        example = example_of(record)
-        return cls(
-            record.build_operator(), record.build_sampler(), float(record.sigma_y), record.seed, record.particles, record.given,
-            record.prior, record.fit, example, None if example else picture_number(record),
-        )  # fmt: skip
-
-
 def link(record: "Record") -> str:
     """`?operator=...&sampler=...`, which after the app's address opens it with the settings that the run began with.
 
@@ -67,6 +39,7 @@ def link(record: "Record") -> str:
         LinkError: a painted mask makes it too long.
     """
     from redgui import presets
+    from redgui.runs.settings import Settings
 
     s = Settings.of(record)
     said: dict[str, Any] = {"example": s.example} if s.example else {"picture": s.picture}
@@ -82,7 +55,7 @@ def link(record: "Record") -> str:
     return text
 
 
-def read_link(query: str, prior: str = "faces-64") -> Settings | None:
+def read_link(query: str, prior: str = "faces-64") -> "Settings | None":
     """The settings in the query of an address; None where it has none of ours. What it leaves out is as in the command line.
 
     Args:
@@ -93,6 +66,7 @@ def read_link(query: str, prior: str = "faces-64") -> Settings | None:
     """
     from redgui import api, presets
     from redgui.fitting import WAYS
+    from redgui.runs.settings import Settings
 
     if len(query) > 8 * LONGEST_LINK:
         raise LinkError(f"the link has {len(query)} characters; at most {8 * LONGEST_LINK} are read.")
@@ -122,8 +96,9 @@ def read_link(query: str, prior: str = "faces-64") -> Settings | None:
     sigma_y = float(_number(found, "sigma_y", 0.0))
     sampler = presets.sampler_for(found.get("sampler", "reddiff"), H, sigma_y)
     return Settings(
-        H, sampler, sigma_y, int(_number(found, "seed", 0)), int(_number(found, "particles", presets.particles(sampler, H))),
-        given == "1", found.get("prior", prior), fit, example, picture,
+        H=H, sampler=sampler, sigma_y=sigma_y, seed=int(_number(found, "seed", 0)),
+        particles=int(_number(found, "particles", presets.particles(sampler, H))), given=given == "1",
+        prior=found.get("prior", prior), fit=fit, example=example, picture=picture,
     )  # fmt: skip
 
 
@@ -173,7 +148,7 @@ def files(record: "Record") -> dict[str, bytes]:
     found = {"record.json": record.to_json().encode()}
     if only_replay(record):
         return found
-    if example_of(record) is None:
+    if _image(record) == "picture.png":
         found["picture.png"] = base64.b64decode(record.image)
     if _painted(record):
         from PIL import Image
@@ -183,33 +158,10 @@ def files(record: "Record") -> dict[str, bytes]:
     return found
 
 
-def example_of(record: "Record") -> str | None:
-    """The name of the bundled example whose picture, fitted as the record says, is the record's; None if there is none."""
-    import torch
-
-    from redgui import bundled, fitting, images
-
-    picture = record.picture()
-    h, w = picture.shape[-2:]
-    for path in images.folder(bundled.EXAMPLES):
-        image = images.read(path)
-        if image.size != (w, h):
-            if record.fit == "native":  # which depends on the prior; a record has a picture of its own for that
-                continue
-            image = fitting.plan((image.height, image.width), (h, w), record.fit).apply(image)
-        if torch.equal(images.to_tensor(image), picture):
-            return path.stem
-    return None
-
-
-def picture_number(record: "Record") -> str:
-    """Tells a picture from others without showing it: 16 hexadecimal digits of the SHA-256 of its file."""
-    return hashlib.sha256(record.image.encode()).hexdigest()[:16]
-
-
 def _options(record: "Record") -> dict[str, Any]:
     """What `restore` is told besides the picture, in its own names, without what it does by itself."""
     from redgui import presets
+    from redgui.runs.settings import Settings
 
     s = Settings.of(record)
     said: dict[str, Any] = {}
@@ -234,7 +186,7 @@ def _options(record: "Record") -> dict[str, Any]:
     return said if record.threads is None else said | {"threads": record.threads}
 
 
-def _fit(record: "Record", s: Settings) -> dict[str, Any]:
+def _fit(record: "Record", s: "Settings") -> dict[str, Any]:
     """`fit` and `size` where the picture has still to be fitted, or keeps a size that is not the prior's."""
     from redgui import fitting
 
@@ -247,7 +199,7 @@ def _fit(record: "Record", s: Settings) -> dict[str, Any]:
     return {"fit": "native"} | ({"size": max(h, w)} if max(h, w) > fitting.LONGEST else {})
 
 
-def _sampler_spec(s: Settings) -> str:
+def _sampler_spec(s: "Settings") -> str:
     """The sampler with the knobs that differ from its presets for this degradation."""
     from redgui import presets
 
@@ -259,6 +211,8 @@ def _painted(record: "Record") -> bool:
 
 
 def _image(record: "Record") -> str:
+    from redgui.runs.settings import example_of
+
     example = example_of(record)
     return f"example:{example}" if example else "picture.png"
 

@@ -23,8 +23,9 @@ from redgui.runs import zero_gpu as host
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Change, Record
-from redgui.runs.run import Run, newest
+from redgui.runs.run import Run
 from redgui.runs.sweep import Grid, Sweep, axis
+from redgui.runs.watch import newest
 from redgui.samplers import DDRM, DPS, RedDiff
 from redgui.ui.calls.restoration import Restoration
 from redgui.ui.host.limits import HOME

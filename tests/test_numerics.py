@@ -22,9 +22,10 @@ from redgui.runs.divergence import LARGEST, Diverged
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Record
-from redgui.runs.run import Run, newest
+from redgui.runs.run import Run
 from redgui.runs.stream import measured, solve, throttle
 from redgui.runs.sweep import Grid, Sweep, axis
+from redgui.runs.watch import newest
 from redgui.samplers import SAMPLERS, RedDiff, Sampler, VmlMap
 from redgui.samplers import build as sampler_of
 from redgui.schedule import linear_beta

@@ -17,8 +17,9 @@ from redgui.priors import Counted, GaussianPrior
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race, spent, within
 from redgui.runs.record import Record
-from redgui.runs.run import Run, newest
+from redgui.runs.run import Run
 from redgui.runs.stream import solve
+from redgui.runs.watch import newest
 from redgui.samplers import SAMPLERS, SITCOM, Sampler, SamplerError
 from redgui.samplers import build as sampler
 from redgui.ui.compare import board, tab

@@ -17,7 +17,8 @@ import redgui
 from redgui import api, cli, presets, snippets
 from redgui.errors import RedguiError
 from redgui.runs.record import Record
-from redgui.snippets import LinkError, Settings
+from redgui.runs.settings import Settings, picture_number
+from redgui.snippets import LinkError
 
 PRIOR = "gaussian:size=16,std=0.4"
 RECORDS = [
@@ -145,7 +146,7 @@ def test_a_link_has_all_settings(options, recorded):
     assert record.build_operator() == settings.H
     assert settings.sampler == record.build_sampler()
     if options["image"] == "photo":
-        assert settings.picture == snippets.picture_number(record)
+        assert settings.picture == picture_number(record)
         assert record.image not in link
     else:
         assert settings.example == "face-11"

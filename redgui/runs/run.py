@@ -1,11 +1,10 @@
 """A run that a person watches: it can be tuned, stopped and gone on with. No gradio here."""
 
-import contextvars
 import dataclasses
 import inspect
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -18,7 +17,6 @@ from redgui.priors import Counted, Prior
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record, Tuner
 from redgui.runs.stream import Measured, Stop, measured, solve, throttle
-from redgui.runs.teams import take_team
 from redgui.samplers import Sampler
 
 FRAMES = 48  # iterates kept for the filmstrip
@@ -200,48 +198,6 @@ class Run:
         if len(self.frames) > FRAMES:
             self._stride *= 2
             self.frames = [f for f in self.frames if (f.i - 1) % self._stride == 0]
-
-
-def newest(stream: Iterator[Measured], stop: Callable[[], None]) -> Generator[Measured, None, None]:
-    """Runs a stream in a thread of its own and yields its newest Step: the solver does not wait for who looks on.
-
-    Closing this calls `stop` and waits for the thread, so for the iteration in progress.
-    """
-    latest: list[Measured] = []
-    failed: list[BaseException] = []
-    news, over = threading.Event(), threading.Event()
-
-    def work() -> None:
-        try:
-            take_team()
-            for step in stream:
-                latest[:] = [step]
-                news.set()
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            over.set()
-            news.set()
-
-    # In the context of who looks on: a host that lends GPUs wants to know for whom.
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True, name="solver")
-    thread.start()
-    try:
-        shown = None
-        while True:
-            news.wait()
-            news.clear()
-            ended = over.is_set()  # read first: what is the newest after the end is the last
-            if latest and latest[0] is not shown:
-                shown = latest[0]
-                yield shown
-            if ended:
-                break
-        if failed:
-            raise failed[0]
-    finally:
-        stop()
-        thread.join()
 
 
 def _frame(step: Measured) -> Frame:

@@ -19,6 +19,7 @@ from browser.pages import App, AppPage
 from redgui import api, snippets
 from redgui.operators import masks
 from redgui.runs.record import Change, pixels_sha256
+from redgui.runs.settings import picture_number
 from redgui.ui import build, launch
 
 PRIOR = "gaussian:size=16"  # a run of it takes no time
@@ -212,7 +213,7 @@ def test_the_link_of_an_own_picture(mine, browser, app):
     tab.show()
     expect(tab.history.locator("[data-name=link]")).to_contain_text("this browser knows it")
     link = tab.text("link")
-    assert f"picture={snippets.picture_number(record)}" in link
+    assert f"picture={picture_number(record)}" in link
     painted = tab.history.locator("a[download='mask.png']").get_attribute("href")
     assert painted.startswith("data:image/png")
 

@@ -11,16 +11,16 @@ from redgui import knobs, presets
 from redgui.errors import RedguiError
 from redgui.fitting import Fitting
 from redgui.operators import Operator
-from redgui.runs import remote_race
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race, within
 from redgui.runs.run import Run
+from redgui.runs.watch import watch
 from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui.compare.board import Scoreboard, blank
 from redgui.ui.host.kept import Comparison
 from redgui.ui.host.sessions import Session
 from redgui.ui.parts import components
-from redgui.ui.parts.running_tab import RunningTab, tally, watched
+from redgui.ui.parts.running_tab import HZ, RunningTab, tally
 from redgui.ui.parts.wiring import QUIET, SPOKEN, Values, sent_text
 from redgui.ui.restore.handlers import Actions
 
@@ -102,7 +102,7 @@ class CompareTab(RunningTab):
             yield blank(number, "waiting", COUNTING, problem, names, budget)
         kept.race = race = self._race(kept, values, picture, problem, fitted)
         board = Scoreboard(race, number)
-        with closing(watched(remote_race.race(race), race.stop)) as news:
+        with closing(watch(race, HZ)) as news:
             for _ in news:
                 if not all(c.over for c in race.contestants):
                     yield board.value("running")

@@ -16,6 +16,7 @@ from redgui import images, knobs, presets, snippets
 from redgui.operators import Operator
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
+from redgui.runs.settings import Settings, picture_number
 from redgui.ui.parts import views
 
 THUMB = 160  # pixels, longest side
@@ -24,7 +25,7 @@ LONGEST_TEXT = 120
 
 def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = "") -> dict[str, Any]:
     """The entry of a run; `restored` (1, c, h, w) is None where there is its record alone. Raises RedguiError."""
-    settings = snippets.Settings.of(record)
+    settings = Settings.of(record)
     link, link_note = _link(record, settings)
     after = None if restored is None else {"name": "restored", "src": images.data_url(restored)}
     start = problem.start()
@@ -55,7 +56,7 @@ def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = 
     }
     return {
         "id": key,
-        "picture": snippets.picture_number(record),
+        "picture": picture_number(record),
         "thumb": _thumb(problem.H.picture(problem.y) if restored is None else restored),
         "before": _thumb(problem.H.picture(problem.y)),
         "title": operator_text(settings.H),
@@ -81,14 +82,14 @@ def operator_text(H: Operator) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
-def _knobs(settings: snippets.Settings) -> str:
+def _knobs(settings: Settings) -> str:
     """The sampler's knobs that differ from the presets for this degradation."""
     usual = presets.sampler_for(settings.sampler.name, settings.H, settings.sigma_y)
     text = knobs.spec(settings.sampler, usual).partition(":")[2]
     return text.replace(",", ", ").replace("=", " ") or "presets"
 
 
-def _many(settings: snippets.Settings) -> str:
+def _many(settings: Settings) -> str:
     return f", {settings.particles} particles" if settings.particles > 1 else ""
 
 
@@ -96,7 +97,7 @@ def _pairs(changed: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in changed.items())
 
 
-def _link(record: Record, settings: snippets.Settings) -> tuple[str, str]:
+def _link(record: Record, settings: Settings) -> tuple[str, str]:
     """A link and what is to be known about it; or none, and why."""
     try:
         found = snippets.link(record)

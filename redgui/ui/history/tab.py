@@ -16,7 +16,8 @@ from redgui.errors import RedguiError
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint
 from redgui.runs.record import Record, RecordError
-from redgui.snippets import LinkError, Settings
+from redgui.runs.settings import Settings, picture_number
+from redgui.snippets import LinkError
 from redgui.ui.history.entries import entry
 from redgui.ui.host.sessions import Session
 from redgui.ui.parts import components
@@ -160,7 +161,7 @@ class HistoryActions:
         if not settings.picture or not sent(event).get("record"):
             return None
         record = self.actions.limits.record(Record.from_json(_text(event, "record")))
-        return record if snippets.picture_number(record) == settings.picture else None
+        return record if picture_number(record) == settings.picture else None
 
     def _check_offered(self, prior: str) -> None:
         """A link may come from anybody: it makes the server read no folder and fetch nothing that is not listed."""

@@ -2,27 +2,12 @@
 
 import abc
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from redgui.runs.race import Race
 from redgui.runs.run import Run
 from redgui.runs.sweep import Sweep
+from redgui.runs.watch import Playable
 from redgui.samplers import Sampler
-
-
-class Playable(Protocol):
-    """A run, a race, a sweep."""
-
-    playing: bool
-
-    @property
-    def progress(self) -> float:
-        """The share of its steps that has been made, 0 to 1."""
-        ...
-
-    def stop(self) -> None:
-        """Ends it after the step in progress. From any thread."""
-        ...
 
 
 @dataclass

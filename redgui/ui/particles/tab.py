@@ -8,9 +8,9 @@ import gradio as gr
 
 from redgui import knobs
 from redgui.errors import RedguiError
-from redgui.runs import remote
 from redgui.runs.problem import Problem
-from redgui.runs.run import Run, newest
+from redgui.runs.run import Run
+from redgui.runs.watch import watch
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui.host.kept import Particles
 from redgui.ui.host.sessions import Session
@@ -85,7 +85,7 @@ class ParticlesTab(RunningTab):
         kept.run = run = Run(picture, problem, prior, sampler, count, seconds_allowed=allowed, fitting=fitted)
         board = ParticleBoard(run, kept.number)
         try:
-            with closing(newest(remote.play(run, HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
+            with closing(watch(run, HZ)) as steps:  # the page is gone: nobody goes on computing for it
                 for _ in steps:
                     if not run.finished:
                         yield board.value("running")

@@ -5,7 +5,6 @@ to its end.
 """
 
 import abc
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -16,7 +15,6 @@ import gradio as gr
 from redgui.errors import RedguiError
 from redgui.runs import zero_gpu
 from redgui.runs.problem import Problem
-from redgui.runs.run import newest
 from redgui.samplers import Sampler
 from redgui.ui.host.queue import in_turn
 from redgui.ui.host.sessions import Session
@@ -146,18 +144,6 @@ class RunningTab(abc.ABC):
         started = ready.then(start, inputs, [*outcome, a.place], **RUNNING)
         started.failure(self.broke, None, outcome, **QUIET)
         self.stop.click(self.halt, None, None, **QUIET)
-
-
-def watched(stream: Iterator[Any], stop: Callable[[], None]) -> Generator[None, None, None]:
-    """Runs a stream in a thread of its own and yields at most HZ times a second, when there is news of it.
-
-    Closing this (the page is gone) stops the stream: nobody goes on computing for it.
-    """
-    with closing(newest(stream, stop)) as news:
-        for _ in news:
-            shown = time.perf_counter()
-            yield
-            time.sleep(max(0.0, shown + 1 / HZ - time.perf_counter()))
 
 
 def tally(statuses: Sequence[str], words: Mapping[str, str]) -> str:

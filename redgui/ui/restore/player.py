@@ -9,9 +9,9 @@ import gradio as gr
 
 from redgui import knobs
 from redgui.errors import RedguiError
-from redgui.runs import remote
 from redgui.runs.record import Record
-from redgui.runs.run import Run, newest
+from redgui.runs.run import Run
+from redgui.runs.watch import watch
 from redgui.ui.host.sessions import Session
 from redgui.ui.host.uploads import same
 from redgui.ui.parts import views
@@ -112,9 +112,9 @@ class Player(Choices):
         skip = (gr.skip(),) * 5
         rate: float | None = None
         try:
-            with closing(newest(remote.play(run, HZ), run.stop)) as steps:  # the page is gone: nobody goes on computing for it
-                for step in steps:
-                    rate = (step.i + 1 - before) / max(time.perf_counter() - began, 1e-6)
+            with closing(watch(run, HZ)) as steps:  # the page is gone: nobody goes on computing for it
+                for _ in steps:
+                    rate = ((run.last.i + 1 if run.last else 0) - before) / max(time.perf_counter() - began, 1e-6)
                     if not run.finished and session.task is None:
                         yield (views.live(run, number, "running", rate=rate), *skip)
         except RedguiError as error:

@@ -9,14 +9,14 @@ import gradio as gr
 
 from redgui import knobs
 from redgui.errors import RedguiError
-from redgui.runs import remote_sweep
 from redgui.runs.problem import Problem
 from redgui.runs.sweep import Grid, Sweep, axis, suggest, sweepable
+from redgui.runs.watch import watch
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui.host.kept import Sweeping
 from redgui.ui.host.sessions import Session
 from redgui.ui.parts import components
-from redgui.ui.parts.running_tab import RunningTab, tally, watched
+from redgui.ui.parts.running_tab import HZ, RunningTab, tally
 from redgui.ui.parts.wiring import QUIET, Values, sent_text
 from redgui.ui.restore.handlers import Actions
 from redgui.ui.sweep.board import SweepBoard, blank
@@ -113,7 +113,7 @@ class SweepTab(RunningTab):
         allowed = self.actions.limits.sweep(grid, particles)
         kept.sweep = sweep = Sweep(picture, problem, prior, grid, particles, fitted.how, allowed)
         board = SweepBoard(sweep, kept.number)
-        with closing(watched(remote_sweep.sweep(sweep), sweep.stop)) as news:
+        with closing(watch(sweep, HZ)) as news:
             for _ in news:
                 if not all(cell.over for cell in sweep.cells):
                     yield board.value("running")
