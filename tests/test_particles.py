@@ -247,7 +247,7 @@ def test_a_page_that_closes_ends_its_run():
     session = sessions.of("page")
     problem = Problem.simulate(PICTURE, build("inpaint"), 0.1, seed=4)
     session.particles = Particles(run=Run(PICTURE, problem, SMALL, sampler("reddiff:steps=500"), 2))
-    for k, _ in enumerate(session.particles.run.play(float("inf"))):
+    for k, _ in enumerate(session.particles.run.play()):
         if k == 3:
             sessions.drop("page")
     assert session.particles.run.last.i <= 5

@@ -96,7 +96,6 @@ def test_a_step_of_the_whole_grid_is_one_call_of_the_network(over):
 
     one = played(sweep(prior=Watched(PRIOR), particles=2))
     assert calls == [6 * 2] * 8
-    assert over.calls == one.calls == 8
     assert all(cell.last.nfe == 8 for cell in one.cells)
 
 
@@ -115,7 +114,7 @@ def test_a_cell_that_fails_ends_alone(monkeypatch):
     by = {(cell.sampler.lr, cell.sampler.lam): cell for cell in one.cells}
     assert [cell.status for cell in one.cells] == ["done", "done", "done", "error", "error", "error"]
     assert "finite numbers" in by[0.1, 0.25].message
-    assert by[0.3, 0.1].message == "broke off: no luck"
+    assert by[0.3, 0.1].message == "reddiff:lr=0.3,lam=0.1 broke off: no luck"
     assert by[0.3, 0.1].last.i == 2
     assert one.progress == 1
     found = json.loads(SweepBoard(one, 1).to_json())
@@ -135,14 +134,20 @@ def test_stop_ends_all_within_a_step_and_leaves_no_thread():
         pass
     assert not one.playing
     assert {cell.status for cell in one.cells} == {"stopped"}
-    assert max(cell.last.i for cell in one.cells) <= 6
+    assert max(cell.last.i for cell in one.cells if cell.last) <= 6
     assert 0 < one.progress < 0.05
     assert threading.active_count() == before
 
 
 def test_the_time_allowed_is_kept_and_told():
-    ticks = iter(range(10**6))
-    one = played(sweep(grid(RedDiff(steps=500)), seconds_allowed=20.0, clock=lambda: float(next(ticks))))
+    now = [0.0]
+
+    class Slow(Counted):
+        def denoise(self, x, sigma):
+            now[0] += 1
+            return super().denoise(x, sigma)
+
+    one = played(sweep(grid(RedDiff(steps=500)), prior=Slow(PRIOR), seconds_allowed=20.0, clock=lambda: now[0]))
     assert {cell.status for cell in one.cells} == {"stopped"}
     assert 18 <= one.cells[0].last.i <= 21
     assert "20 seconds" in one.cells[0].message
@@ -155,7 +160,9 @@ def test_closing_the_page_ends_the_sweep():
     stream = session.sweeping.sweep.play()
     next(stream)
     sessions.drop("page")
-    assert len(list(stream)) <= 2
+    list(stream)
+    assert {cell.status for cell in session.sweeping.sweep.cells} == {"stopped"}
+    assert max(cell.last.i for cell in session.sweeping.sweep.cells if cell.last) <= 1
     assert session.sweeping.stop_wanted
 
 

@@ -11,8 +11,9 @@ from redgui import knobs, presets
 from redgui.errors import RedguiError
 from redgui.fitting import Fitting
 from redgui.operators import Operator
+from redgui.runs.budget import within
 from redgui.runs.problem import Problem
-from redgui.runs.race import Contestant, Race, within
+from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
 from redgui.runs.watch import watch
 from redgui.samplers import SAMPLERS, Sampler

@@ -20,7 +20,6 @@ import gradio as gr
 from gradio.utils import SyncToAsyncIterator
 
 from redgui.errors import RedguiError
-from redgui.runs.teams import each_alone
 from redgui.ui.host.limits import HOME
 from redgui.ui.host.sessions import Session, Sessions
 from redgui.ui.parts.wiring import Values
@@ -158,7 +157,7 @@ def duration(seconds: float) -> str:
 async def threaded(steps: Iterator[Any]) -> AsyncGenerator[Any, None]:
     """A generator whose items are made in threads, the one that closes it included, which waits for its step in progress."""
     try:
-        async for item in SyncToAsyncIterator(each_alone(steps), None):
+        async for item in SyncToAsyncIterator(steps, None):
             yield item
     finally:
         while True:

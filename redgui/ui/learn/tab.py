@@ -11,7 +11,7 @@ from redgui.errors import RedguiError
 from redgui.priors import Prior
 from redgui.randomness import Generators
 from redgui.runs.problem import Problem
-from redgui.runs.teams import with_team
+from redgui.runs.watch import compute
 from redgui.samplers import RedDiff
 from redgui.ui.host.sessions import Session
 from redgui.ui.learn import anatomy, texts
@@ -78,16 +78,11 @@ class LearnActions:
             sampler, prior = self._sampler(values), self.actions.load_prior(values)
             sigma, seed = _level(prior, values[self.sigma]), _seed(values[self.seed])
             problem, mu, sampler = self._begin(session, values, prior, sampler)
-            found = with_team(
-                anatomy.dissect,
-                prior,
-                problem.H,
-                problem.y,
-                problem.sigma_y,
-                sampler,
-                mu,
-                sigma,
-                generator=Generators.of_run(seed, 1),
+            generator = Generators.of_run(seed, 1)
+            found = compute(
+                lambda: anatomy.dissect(
+                    prior, problem.H, problem.y, problem.sigma_y, sampler, mu, sigma, generator=generator
+                )
             )
         except RedguiError as error:
             return gr.skip(), {"message": str(error)}

@@ -7,7 +7,7 @@ import torch
 from redgui import bundled, fitting, images, priors
 from redgui.operators import Inpaint, Operator, masks
 from redgui.runs.problem import Problem
-from redgui.runs.teams import with_team
+from redgui.runs.watch import compute
 from redgui.samplers import Sampler
 from redgui.ui.host.limits import limits_of
 from redgui.ui.host.queue import Line
@@ -96,7 +96,7 @@ class Choices:
         setting = self.build_setting(values)
         picture = images.to_tensor(fitted.apply(self.source(session)))
         make = Problem.given if values[self.given] else Problem.simulate
-        return picture, with_team(make, picture, H, setting.sigma_y, setting.seed), fitted
+        return picture, compute(lambda: make(picture, H, setting.sigma_y, setting.seed)), fitted
 
     def source(self, session: Session) -> Any:
         """The person's picture, or the first example on a page that has not chosen."""

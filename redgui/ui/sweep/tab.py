@@ -111,7 +111,7 @@ class SweepTab(RunningTab):
         particles = self.actions.build_setting(values).particles
         prior, grid = self.actions.load_prior(values), self._grid(values)
         allowed = self.actions.limits.sweep(grid, particles)
-        kept.sweep = sweep = Sweep(picture, problem, prior, grid, particles, fitted.how, allowed)
+        kept.sweep = sweep = Sweep(picture, problem, prior, grid, particles, fitted, allowed)
         board = SweepBoard(sweep, kept.number)
         with closing(watch(sweep, HZ)) as news:
             for _ in news:
