@@ -15,7 +15,7 @@ from torch import Tensor
 
 from redgui import knobs, samplers
 from redgui.operators import OPERATORS, Blur, Operator, SpectralOperator, build
-from redgui.priors import GaussianPrior
+from redgui.priors import Counted, GaussianPrior
 from redgui.problem import Problem, solve
 from redgui.randomness import Generators
 from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step
@@ -258,6 +258,36 @@ def test_a_non_linear_operator_of_ones_own_works_where_it_is_accepted(cls):
     else:
         with pytest.raises(SamplerError):
             cls().check_fit(H, SAMPLERS)
+
+
+# ---- what a class says of itself ----
+
+VARIANTS = ["vml-map:use_jacobian=true", "vml-map:objective=map-ga", "vml-map:objective=map-ga-np", "sitcom:inner=1"]
+
+
+class NoGraph(GaussianPrior):
+    """Its denoiser is not for autograd; the Jacobian is the filter itself."""
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        assert not x.requires_grad
+        return super().denoise(x, sigma)
+
+    def linearized(self, x, sigma):
+        return self.denoise(x, sigma), lambda u: self.denoise(u + self.mean, sigma) - self.mean
+
+
+@every_sampler
+def test_a_sampler_says_whether_it_seeks_a_mode_and_whether_it_needs_a_gradient(cls):
+    assert isinstance(cls.seeks_mode, bool)
+    assert isinstance(cls().needs_gradient, bool)
+
+
+@pytest.mark.parametrize("spec", [*(s.name for s in SAMPLERS), *VARIANTS])
+def test_what_is_said_of_gradients_is_what_is_counted_and_no_graph_goes_through_the_network(spec):
+    sampler = dataclasses.replace(samplers.build(spec), steps=3)
+    H, prior = build("inpaint"), Counted(NoGraph(size=16))
+    list(sampler(prior, H, measurement(H, 2), SIGMA_Y, generator=Generators([0, 1])))
+    assert sampler.needs_gradient == (prior.backwards > 0)
 
 
 # ---- the registry ----

@@ -128,5 +128,12 @@ def _advice(x: Tensor, kept: bool) -> str:
     of = f"{b} pictures" if kept and b > 1 else "one picture"
     why = ", kept for a gradient through it" if kept else ""
     less = "fewer particles, " if kept and b > 1 else ""
-    other = "a sampler without gradients through the network (reddiff, ddrm, ddnm, diffpir), " if kept else ""
+    other = f"a sampler without gradients through the network ({', '.join(_gentle())}), " if kept else ""
     return f"a network call on {of} of {w}x{h}{why} does not fit into the memory. Use {less}{other}a smaller size or prior."
+
+
+def _gentle() -> list[str]:
+    """The samplers that with their default knobs do not go back through the network."""
+    from redgui.samplers import SAMPLERS  # samplers import priors
+
+    return [cls.name for cls in SAMPLERS if cls().needs_gradient is False]

@@ -112,7 +112,7 @@ class DiffusersPrior(Prior):
         try:
             out = self.forward(x_vp, t, labels)
         except (RuntimeError, TypeError, AttributeError, LookupError, ValueError) as error:
-            if out_of_memory(error):
+            if isinstance(error, PriorError) or out_of_memory(error):
                 raise
             raise PriorError(
                 f"the network of {self.name} cannot be called: {in_short(error)}. Its config.json does not fit it."

@@ -59,7 +59,9 @@ class Sampler(abc.ABC):
     Class attributes: `name` (command line), `label`, `paper` and `about` (for people), `needs` (the least operator class),
     `coupled` (the images of a batch are particles of one problem that see each other; otherwise a batch changes nothing),
     `endless` (it iterates on the picture itself, so that more steps can follow the last; others end at the lowest noise level),
-    `grid` (the live knobs that decide which noise levels are visited, see `schedule.Path`).
+    `seeks_mode` (True: it ends at one likely picture; False: it draws from the posterior; None: it does not say),
+    `gradient` (True: it goes back through the network; False: it never does; None: it does not say; `needs_gradient` is that of
+    an instance), `grid` (the live knobs that decide which noise levels are visited, see `schedule.Path`).
     """
 
     name: ClassVar[str]
@@ -70,6 +72,8 @@ class Sampler(abc.ABC):
     coupled: ClassVar[bool] = False
     endless: ClassVar[bool] = False
     grid: ClassVar[tuple[str, ...]] = ("steps",)
+    seeks_mode: ClassVar[bool | None] = None
+    gradient: ClassVar[bool | None] = None
 
     def __post_init__(self) -> None:
         knobs.check(self)
@@ -84,6 +88,11 @@ class Sampler(abc.ABC):
             sigma_y: standard deviation of the noise in [-1, 1] units, >= 0.
             generator: one per image of the batch.
         """
+
+    @property
+    def needs_gradient(self) -> bool | None:
+        """Whether it goes back through the network as its knobs stand; None where its class does not say."""
+        return self.gradient
 
     def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
         """The pairs (level, next level) of n iterations over an ascending grid from `start` down, for `schedule.Path`."""

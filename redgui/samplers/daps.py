@@ -60,6 +60,8 @@ class DAPS(Sampler):
     paper = "arXiv 2407.01521"
     grid = "steps", "sigma_min"
     about = "draws a fresh picture that fits the measurement at every noise level"
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(50, 1, 1000, help="noise levels; each costs `ode_steps` network calls", log=True)
     ode_steps: int = knob(2, 1, 50, label="ODE steps", help="network calls for the estimate at each noise level")

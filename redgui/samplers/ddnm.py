@@ -51,6 +51,8 @@ class DDNM(Sampler):
     about = "puts what was measured into every denoised picture and leaves the rest to the model; no gradients"
     needs = LinearOperator
     grid = "steps", "travel", "repeats"
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(100, 1, 1000, help="noise levels: one network call each, more with time travel", log=True)
     eta: float = knob(0.85, 0.0, 1.0, label="η", help="fresh noise of each step; the rest is kept from the step before")

@@ -56,6 +56,8 @@ class DDRM(Sampler):
     paper = "arXiv 2201.11793"
     about = "samples coefficient by coefficient in the singular basis of H; few steps, no gradients"
     needs = SpectralOperator
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(20, 1, 1000, help="noise levels: one network call each", log=True)
     eta: float = knob(0.85, 0.0, 1.0, label="η", help="fresh noise where y says little; the rest is kept from the step before")

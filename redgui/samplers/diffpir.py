@@ -55,6 +55,8 @@ class DiffPIR(Sampler):
     about = "denoises, fits the measurement by a proximal step, adds noise again"
     needs = LinearOperator
     grid = "steps", "spacing"
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(100, 1, 1000, help="iterations: one network call each", log=True)
     lam: float = knob(1.0, 0.01, 100.0, label="λ", log=True, help="weight of the denoised picture against the measurement")

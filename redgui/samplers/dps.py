@@ -48,6 +48,8 @@ class DPS(Sampler):
     label = "DPS"
     paper = "arXiv 2209.14687"
     about = "samples the model's pictures, pulled towards y by a gradient through the network; any differentiable operator"
+    seeks_mode = False
+    gradient = True
 
     steps: int = knob(
         100, 1, 1000, help="noise levels: one network call and one backward pass each; the paper has 1000", log=True

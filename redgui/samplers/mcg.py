@@ -46,6 +46,8 @@ class MCG(Sampler):
     paper = "arXiv 2206.00941"
     about = "the forerunner of DPS: a gradient through the network, then the measured pixels put in place; masks only"
     needs = Inpaint
+    seeks_mode = False
+    gradient = True
 
     steps: int = knob(
         100, 1, 1000, help="noise levels: one network call and one backward pass each; the paper has 1000", log=True

@@ -52,6 +52,8 @@ class PiGDM(Sampler):
     paper = "ICLR 2023, openreview 9_gsMA8MRKQ; see arXiv 2305.04391"
     about = "samples the model's pictures, guided by the pseudo-inverse of H through the network"
     needs = LinearOperator
+    seeks_mode = False
+    gradient = True
 
     steps: int = knob(100, 1, 1000, help="noise levels: one network call and one backward pass each", log=True)
     eta: float = knob(1.0, 0.0, 1.0, label="η", help="fresh noise of each step: 1 is DDPM, 0 DDIM, which draws none")

@@ -79,6 +79,8 @@ class RedDiff(Sampler):
     about = "optimises the picture, with the diffusion model as a regulariser"
     endless = True
     grid = "steps", "order", "spacing", "sigma_start", "sigma_end"
+    seeks_mode = True
+    gradient = False
 
     steps: int = knob(100, 1, 5000, help="iterations: one network call each", log=True)
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")

@@ -48,6 +48,8 @@ class RePaint(Sampler):
     about = "samples the hole and goes back and forth until it fits its surroundings; masks only"
     needs = Inpaint
     grid = "steps", "jump", "repeats"
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(
         50, 1, 1000, help="noise levels: one network call each, more with resampling; the paper has 250", log=True

@@ -59,6 +59,8 @@ class RSD(Sampler):
     coupled = True
     endless = True
     grid = "steps", "spacing", "sigma_start"
+    seeks_mode = True
+    gradient = False
 
     steps: int = knob(100, 1, 5000, help="iterations: one network call each, per particle", log=True)
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")

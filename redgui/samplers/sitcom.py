@@ -52,6 +52,7 @@ class SITCOM(Sampler):
     label = "SITCOM"
     paper = "arXiv 2410.04479"
     about = "optimises the network's input until its output fits the measurement"
+    seeks_mode = True
 
     steps: int = knob(20, 1, 500, help="noise levels", log=True)
     inner: int = knob(10, 1, 200, label="K", log=True, help="network calls per noise level at most")
@@ -59,6 +60,10 @@ class SITCOM(Sampler):
     proximity: float = knob(0.0, 0.0, 10.0, label="λ", advanced=True, help="keeps the input near where the level began")
     stop: float = knob(1.0, 0.0, 3.0, advanced=True, help="a level ends when the residual is this many times σ_y")
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within the range of pictures")
+
+    @property
+    def needs_gradient(self) -> bool:
+        return self.inner > 1
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:

@@ -61,6 +61,7 @@ class VmlMap(Sampler):
     paper = "arXiv 2512.10524"
     grid = "steps", "sigma_min"
     about = "seeks a mode of the posterior: descends the divergence between p(x0|x) and p(x0|y)"
+    seeks_mode = True
 
     steps: int = knob(100, 1, 2000, help="noise levels", log=True)
     inner: int = knob(1, 1, 200, label="K", log=True, help="descent steps at every noise level")
@@ -86,6 +87,10 @@ class VmlMap(Sampler):
     sigma_y_min: float = knob(
         0.001, 1e-9, 0.5, label="least σ_y", log=True, advanced=True, help="noise assumed in y when there is less"
     )
+
+    @property
+    def needs_gradient(self) -> bool:
+        return self.use_jacobian or self.objective != "vml"
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
@@ -114,7 +119,7 @@ class VmlMap(Sampler):
         self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, x: Tensor, sigma: float, share: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x after `inner` steps, D(x, sigma), and the share of the full step, (b,), that was last found good."""
-        if not (self.use_jacobian or self.objective != "vml"):
+        if not self.needs_gradient:
             for _ in range(self.inner):
                 D = prior.denoise(x, sigma)
                 x = x + self.step * self.direction(prior, H, y, sigma_y, x, D, sigma)
