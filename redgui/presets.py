@@ -143,8 +143,8 @@ def particles(sampler: type[Sampler] | Sampler, H: type[Operator] | Operator) ->
     return SEVERAL if H.ambiguous or sampler.coupled else 1
 
 
-# (sampler, knob, value) -> knobs. The value asks for a method as it was published: it then has these knobs and the defaults, and
-# no preset is mixed in.
+# (sampler, knob, value) -> knobs. The value asks for a method as it was published: it then has these knobs, the defaults and no
+# preset.
 PUBLISHED: dict[tuple[str, str, Any], dict[str, Any]] = {
     ("reddiff", "compat", True): dict(steps=1000),
     ("pigdm", "variant", "B"): dict(steps=33),

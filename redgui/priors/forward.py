@@ -98,7 +98,7 @@ class Graphs:
 
 def captured(net: torch.nn.Module, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Any, ...] | None:
     """A CUDA graph of one forward, the places of its inputs and that of its output; None if it differs from the eager call."""
-    places = tuple(v if v is None else v.clone(memory_format=torch.preserve_format) for v in (x, t.contiguous(), labels))
+    places = x.clone(memory_format=torch.preserve_format), t.contiguous().clone(), labels if labels is None else labels.clone()
     with torch.no_grad(), torch.cuda.device(x.device):
         want = _eager(net, x, t, labels)
         side = torch.cuda.Stream()

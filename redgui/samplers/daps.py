@@ -41,13 +41,13 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from redgui import metrics, schedule
+from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
 from redgui.operators.tangent import Tangent, lift
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, misfit
 
 
 @final
@@ -111,8 +111,7 @@ class DAPS(Sampler):
             x0 = self.draw(H, x0_hat, y, self.spread(sigma), max(sigma_y, self.sigma_y_min), noise, generator)
             x = x0 + path.s * generator.randn_like(x0)
 
-            residual = metrics.residual(x0, y, H)
-            scalars = {"data": residual.square() / 2, "residual": residual, "spread": self.spread(sigma)}
+            scalars = {**misfit(H, x0, y), "spread": self.spread(sigma)}
             self = path.follow((yield Step(i, path.n, sigma, x0.clone(), scalars)) or self)
 
     def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:

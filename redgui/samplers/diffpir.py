@@ -35,13 +35,13 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from redgui import metrics, schedule
+from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator
 from redgui.operators.tangent import lift
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, misfit
 
 
 @final
@@ -82,8 +82,7 @@ class DiffPIR(Sampler):
             x = x0_hat + path.s * (1 - self.zeta) ** 0.5 * eps_hat
             x = x + path.s * self.zeta**0.5 * generator.randn_like(x)
 
-            residual = metrics.residual(x0_hat, y, H)
-            scalars = {"data": residual.square() / 2, "residual": residual, "rho": self.rho(sigma, sigma_y)}
+            scalars = {**misfit(H, x0_hat, y), "rho": self.rho(sigma, sigma_y)}
             self = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), scalars)) or self)
 
     def rho(self, sigma: float, sigma_y: float) -> float:

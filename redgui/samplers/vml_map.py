@@ -42,13 +42,13 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from redgui import metrics, schedule
+from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import Operator
 from redgui.operators.tangent import Tangent
 from redgui.priors.base import Prior, per_image
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, misfit
 
 
 @final
@@ -107,8 +107,7 @@ class VmlMap(Sampler):
             else:
                 x = x0_hat + path.s / sigma * (x - x0_hat)
 
-            residual = metrics.residual(x0_hat, y, H)
-            scalars = {"data": residual.square() / 2, "residual": residual, "share": share}
+            scalars = {**misfit(H, x0_hat, y), "share": share}
             self = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), scalars)) or self)
 
     def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
