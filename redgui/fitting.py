@@ -103,12 +103,12 @@ class Fitting:
         left, top, right, bottom = (round(v) if abs(v - round(v)) < 1e-6 else int(v) + (k < 2) for k, v in enumerate(box))
         if right <= left or bottom <= top:  # of a picture one pixel high a crop may hold no whole pixel
             return whole
-        part = images.to_pil(restored).crop(tuple(inner))
+        part = images.to_pil(restored).crop((inner[0], inner[1], inner[2], inner[3]))
         if part.size != (right - left, bottom - top):
             sx, sy = part.width / (box[2] - box[0]), part.height / (box[3] - box[1])
             source = ((left - box[0]) * sx, (top - box[1]) * sy, (right - box[0]) * sx, (bottom - box[1]) * sy)
-            within = tuple(min(max(v, 0), part.size[k % 2]) for k, v in enumerate(source))
-            part = part.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=within)
+            x0, y0, x1, y1 = (min(max(v, 0), part.size[k % 2]) for k, v in enumerate(source))
+            part = part.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))
         if hole is None:
             whole = whole.copy()
             whole.paste(part, (left, top))
@@ -193,12 +193,16 @@ def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operato
     h0, w0 = (n * k for n, k in zip(original, times, strict=True))
     k = min(1.0, longest / max(h0, w0))
     inner = tuple(max(1, round(n * k / m)) for n, m in zip((h0, w0), times, strict=True))
-    found = None
+
+    def sides(step: int) -> Size:
+        least = SMALLEST if multiple > 1 else 1
+        h, w = (-(-max(n * m, least) // step) * step for n, m in zip(inner, times, strict=True))
+        return h, w
+
+    found = sides(multiple)
     # Sides that the operator takes, too: a factor of super-resolution, whole blocks of a JPEG.
     for step in range(multiple, 65, multiple):
-        least = SMALLEST if multiple > 1 else 1
-        size = tuple(-(-max(n * m, least) // step) * step for n, m in zip(inner, times, strict=True))
-        found = found or size
+        size = sides(step)
         if max(size) <= LARGEST and all(n % m == 0 for n, m in zip(size, times, strict=True)) and _takes(H, *size):
             found = size
             break

@@ -203,7 +203,7 @@ def _sampler_spec(s: "Settings") -> str:
     """The sampler with the knobs that differ from its presets for this degradation."""
     from redgui import presets
 
-    return knobs.spec(s.sampler, presets.sampler_for(s.sampler.name, s.H, s.sigma_y))
+    return presets.text(s.sampler, s.H, s.sigma_y)
 
 
 def _painted(record: "Record") -> bool:

@@ -22,7 +22,6 @@ from redgui.ui.restore.handlers import Actions
 
 HZ = 4.0  # updates a second, each with every particle
 COUNT = 8, 2, 16  # particles: at first, least, most
-SEEKERS = ("reddiff", "vml-map", "sitcom")  # they end at one likely picture each
 
 HINT = """<p class="rg-note">All particles get the <b>same measurement and prior</b>, each its <b>own random numbers</b>; the
 sampler's knobs are those of the Restore tab. They go through the network together.</p>"""
@@ -32,17 +31,23 @@ KINDS = {
     "repulsive": "The particles repel each other with strength γ, a knob of the Restore tab, so as to show several answers.",
     "posterior": "Each particle is meant as a draw from the posterior, so that the spread claims to be its width; the coverage "
     "tests the claim.",
+    "unknown": "Independent runs of one sampler: how far they lie apart says how much is due to chance.",
 }
 
 
 def kind(cls: type[Sampler]) -> str:
-    """What the particles of a sampler are to each other: "independent", "repulsive" or "posterior"."""
-    return "repulsive" if cls.coupled else "independent" if cls.name in SEEKERS else "posterior"
+    """What the particles of a sampler are to each other: "independent", "repulsive", "posterior" or "unknown"."""
+    return "repulsive" if cls.coupled else {True: "independent", False: "posterior", None: "unknown"}[cls.seeks_mode]
 
 
 def choices() -> list[tuple[str, str]]:
     """The samplers for a menu, with what their particles are."""
-    said = {"independent": "independent", "repulsive": "repulsive", "posterior": "posterior samples"}
+    said = {
+        "independent": "independent",
+        "repulsive": "repulsive",
+        "posterior": "posterior samples",
+        "unknown": "independent runs",
+    }
     return [(f"{cls.label} ({said[kind(cls)]})", cls.name) for cls in SAMPLERS]
 
 
