@@ -15,6 +15,7 @@ from PIL import Image
 
 from redgui import bench, cli, knobs, operators, presets, priors
 from redgui.bench import BenchError, loop, report, run
+from redgui.cli import output
 from redgui.errors import RedguiError
 from redgui.metrics import perceptual
 from redgui.priors import Prior
@@ -250,8 +251,8 @@ def test_the_extras_are_pinned_as_the_messages_say_and_not_installed_by_default(
 
 def test_the_time_left_is_that_of_this_run_alone(monkeypatch):
     page = io.StringIO()
-    monkeypatch.setattr(cli.sys, "stderr", page)
-    with cli.JobsBar() as bar:
+    monkeypatch.setattr(output.sys, "stderr", page)
+    with output.JobsBar() as bar:
         bar(900, 1000, "ddrm")  # 900 were there before
         bar.bar.start_t -= 50
         bar(950, 1000, "ddrm")
