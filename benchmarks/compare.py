@@ -9,13 +9,10 @@ rounds. `previews_per_second` is that of all tiles together.
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
 from timing import face
 from watched import Watched
 

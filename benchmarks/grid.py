@@ -8,12 +8,10 @@ Both are timed in turn in each round, so that a machine's changing speed meets t
 import argparse
 import itertools
 import json
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
 
 from redgui import api, images, presets, priors
 from redgui.operators import build

@@ -8,13 +8,10 @@ that a machine's changing speed meets all alike; the ratios are medians over rou
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
 from timing import bare, face, full
 from watched import Watched
 

@@ -10,13 +10,11 @@ with OMP_NUM_THREADS=1, since threads that wait for each other count, too.
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
 
 from redgui import api, images, presets, priors
 from redgui.operators import build
