@@ -16,7 +16,8 @@ def add(commands: Any) -> None:
     bench.add_argument("--limit", type=int, metavar="N", help="the first N pictures")
     bench.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
     bench.add_argument("--operators", nargs="+", default=["inpaint"], metavar="NAME[:knob=value,...]")
-    bench.add_argument("--samplers", nargs="+", default=["all"], metavar="NAME[:knob=value,...]", help="or: all")
+    bench.add_argument("--samplers", nargs="+", default=["all"], metavar="NAME[:knob=value,...]",
+                       help="all: each with its presets; further settings may stand beside it")  # fmt: skip
     bench.add_argument("--sigma-y", type=float, nargs="+", default=[0.0], help="noise levels, [-1, 1] units")
     bench.add_argument("--seeds", type=int, default=1, metavar="N", help="repetitions with other random numbers")
     bench.add_argument("--particles", type=int, help="runs of each, their mean is taken (1; 4 for phase, RSD)")

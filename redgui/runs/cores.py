@@ -11,13 +11,9 @@ from typing import Any
 
 import torch
 
-from redgui.errors import RedguiError
+from redgui.knobs import KnobError
 
 MOST = 1024
-
-
-class ThreadsError(RedguiError):
-    """A number of threads that cannot be."""
 
 
 def number() -> int:
@@ -26,16 +22,16 @@ def number() -> int:
 
 
 def limit(n: int) -> None:
-    """Sets that of the calling thread, 1 to 1024. Raises ThreadsError."""
+    """Sets that of the calling thread, 1 to 1024. Raises KnobError."""
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST:
-        raise ThreadsError(f"the number of threads lies in 1 to {MOST}; got {str(n)[:20]}.")
+        raise KnobError(f"the number of threads lies in 1 to {MOST}; got {str(n)[:20]}.")
     if number() != n:  # asked first: at a thread's first operation torch would set it anew
         _openmp().limit(limits=n)
 
 
 @contextmanager
 def limited(n: int | None) -> Iterator[None]:
-    """Within, the calling thread's number is n; None leaves it as it is. Raises ThreadsError."""
+    """Within, the calling thread's number is n; None leaves it as it is. Raises KnobError."""
     before = number()
     if n is not None:
         limit(n)
