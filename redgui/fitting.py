@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import images
-from redgui.errors import RedguiError
+from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST, Prior
 
@@ -29,10 +29,6 @@ Way = Literal["crop", "pad", "stretch", "native"]
 WAYS = get_args(Way)
 LONGEST = 256  # longest side of `native` unless told otherwise
 Size = tuple[int, int]
-
-
-class FitError(RedguiError):
-    """A way to fit a picture that does not suit the prior; the message says which do."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +155,12 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, of `H.measured_size`.
 
     Raises:
-        FitError: the way is none of the four, or the prior does not take it.
+        ImageError: the way is none of the four, or the prior does not take it.
     """
     if how not in WAYS:
-        raise FitError(f"a picture is fitted by {', '.join(WAYS)}; got {how!r}.")
+        raise ImageError(f"a picture is fitted by {', '.join(WAYS)}; got {how!r}.")
     if longest is not None and how != "native":
-        raise FitError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
+        raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     if how == "native":
         return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
     h, w = H.measured_size(*prior) if H is not None and given else prior
@@ -182,12 +178,12 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
 
 def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operator | None, given: bool) -> Fitting:
     if not multiple:
-        raise FitError(
+        raise ImageError(
             f"the fit native is for priors that take any size; this one takes {prior[1]}x{prior[0]} alone. "
             "Choose crop, pad or stretch, or another prior."
         )
     if not SMALLEST <= longest <= LARGEST:
-        raise FitError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
+        raise ImageError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
     # How many times larger than its measurement a picture is, where the measurement is what is given.
     times = tuple(n // m for n, m in zip(prior, H.measured_size(*prior), strict=True)) if H is not None and given else (1, 1)
     h0, w0 = (n * k for n, k in zip(original, times, strict=True))

@@ -203,7 +203,7 @@ def level(parts: tuple[Operator, ...]) -> type[Compose]:
 
 
 def _spatial(parts: tuple[Operator, ...]) -> tuple[Operator, ...]:
-    """What acts on each channel alike, without what does nothing."""
+    """The parts that mix pixels: neither those that mix channels only, nor those that do nothing."""
     return tuple(part for part in parts if not isinstance(part, (Colorize, Denoise)))
 
 
