@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from redgui import api, images, presets, priors
+import numpy as np
+from PIL import Image
+
+from redgui import api, images, priors
 from redgui.runs import zero_gpu
 from redgui.runs.remote import HZ, START, gpu_seconds
+from redgui.runs.settings import Settings
 from redgui.runs.stream import Measured
 from redgui.runs.teams import take_team
 from redgui.runs.zero_gpu import Heard, HostError
-from redgui.samplers import Sampler
 from redgui.ui.host.limits import Limits
 
 
@@ -25,33 +28,29 @@ class _Left(Exception):
 
 @dataclass(frozen=True)
 class Restoration:
-    """A call of `redgui.api.restore`. Its news: PNG, figures and the record as a dict, None before the end."""
+    """A call of `redgui.api.restore`, its words read. Its news: PNG, figures and the record as a dict, None before the end.
 
-    wanted: dict[str, Any]  # its arguments, but for prior, device and precision
-    prior: str
-    device: str
-    precision: str
+    Attributes:
+        settings: with the device and precision of the process that plays.
+        source: the picture.
+        drawn: a mask as it was drawn on it (`redgui.api.settled`).
+    """
+
+    settings: Settings
+    source: Image.Image
+    drawn: np.ndarray | None
     limits: Limits
 
     @property
     def longest(self) -> float:
-        """The seconds that it may take. Raises RedguiError for wrong specs, and for what is more than this host does."""
-        return self.limits.run(*self.asked())
-
-    def asked(self) -> tuple[Sampler, int]:
-        """Sampler and particles. Raises RedguiError."""
-        masked = self.wanted.get("mask") is not None
-        H, _ = api.parse_operator("inpaint" if masked else self.wanted["operator"])
-        sampler = presets.sampler_for(self.wanted["sampler"], H, self.wanted["sigma_y"])
-        return sampler, self.wanted["particles"] or presets.particles(sampler, H)
+        """The seconds that it may take. Raises LimitError for what is more than this host does."""
+        return self.limits.run(self.settings.sampler, self.settings.particles)
 
     @property
     def seconds(self) -> float:
-        """Wrong specs are told here, before a GPU is asked for."""
-        sampler, many = self.asked()
-        self.limits.run(sampler, many)
-        prior = priors.load(self.prior, *zero_gpu.device_here(self.device, self.precision))
-        return START + gpu_seconds(sampler, self.wanted["sigma_y"], many, prior)
+        s = self.settings
+        prior = priors.load(s.prior, *zero_gpu.device_here(s.device, s.precision))
+        return START + gpu_seconds(s.sampler, s.sigma_y, s.particles, prior)
 
     def news(self, heard: Heard) -> Iterator[tuple[bytes, dict[str, Any], dict[str, Any] | None]]:
         found: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -75,9 +74,8 @@ class Restoration:
         def work() -> None:
             try:
                 take_team()
-                found.put(
-                    api.restore(**self.wanted, prior=self.prior, device=self.device, precision=self.precision, watch=watch)
-                )
+                prior = priors.load(self.settings.prior, self.settings.device, self.settings.precision)
+                found.put(api.perform(self.settings, self.source, self.drawn, prior, watch))
             except BaseException as error:
                 found.put(error)
 
