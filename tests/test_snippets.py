@@ -115,7 +115,7 @@ def test_they_are_short_and_name_what_differs_from_the_presets(recorded):
 def test_a_crop_is_said_where_a_bare_command_may_take_a_picture_at_its_own_size(prior, said):
     record, _ = made()
     record = dataclasses.replace(record, settings=dataclasses.replace(record.settings, prior=prior))
-    assert (" --fit crop " in snippets.command(record)) == said
+    assert ("--fit crop" in snippets.command(record)) == said
 
 
 @pytest.mark.parametrize(

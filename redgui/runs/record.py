@@ -13,7 +13,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ MAX_BYTES = 16 * 2**20
 MOST_STEPS = 100_000  # more than any sampler makes
 # What every record of this version says; other fields came later, and older records lack them.
 FIRST = ("image", "prior", "operator", "sampler", "sigma_y", "seed", "particles", "steps", "given", "device", "precision")
+Sizes = tuple[tuple[int, int], ...]
 
 
 class RecordError(RedguiError):
@@ -68,37 +69,21 @@ class Record:
     settings: Settings
     steps: int
     changes: tuple[Change, ...] = ()
-    sizes: tuple[tuple[int, int], ...] | None = None
+    sizes: Sizes | None = None
     result: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls,
-        picture: Tensor,
-        problem: Problem,
-        prior: Prior,
-        sampler: Sampler,
-        last: Measured,
-        changes: tuple[Change, ...] = (),
-        fit: str = "crop",
-        sizes: tuple[tuple[int, int], ...] | None = None,
-    ) -> "Record":
+    def of(cls, picture: Tensor, problem: Problem, prior: Prior, sampler: Sampler, last: Measured,
+           changes: tuple[Change, ...] = (), fit: str = "crop", sizes: Sizes | None = None) -> Self:  # fmt: skip
         """The record of a run of `sampler` (as it was at the start) whose last Step is `last`."""
         settings = Settings(H=problem.H, sampler=sampler, sigma_y=problem.sigma_y, seed=problem.seed,
                             given=problem.x_true is None, fit=cast(Way, fit)).by(prior)  # fmt: skip
         return cls.made(picture, problem, settings, last, changes, sizes)
 
     @classmethod
-    def made(
-        cls,
-        picture: Tensor,
-        problem: Problem,
-        settings: Settings,
-        last: Measured,
-        changes: tuple[Change, ...] = (),
-        sizes: tuple[tuple[int, int], ...] | None = None,
-    ) -> "Record":
+    def made(cls, picture: Tensor, problem: Problem, settings: Settings, last: Measured, changes: tuple[Change, ...] = (),
+             sizes: Sizes | None = None) -> Self:  # fmt: skip
         """The same by the settings of the run, which name its prior, device and precision."""
         settings = dataclasses.replace(settings, particles=len(last.x0_hat), threads=last.threads)
         # How many steps were planned tells a run that was stopped by hand from one that ended.
@@ -116,24 +101,23 @@ class Record:
         return json.dumps({**body, "result": self.result, "made_with": self.made_with, "image": self.image}, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> "Record":
+    def from_json(cls, text: str) -> Self:
         """Reads and validates; a record is data from anywhere. Raises RecordError or KnobError."""
         body = _typed(_body(text))
-        steps, sizes = body["steps"], body.get("sizes")
-        if not 1 <= steps <= MOST_STEPS:
-            raise RecordError(f"the record is out of range: the steps lie in 1 to {MOST_STEPS}; got {steps}.")
+        if not 1 <= (steps := body["steps"]) <= MOST_STEPS:
+            raise RecordError(f"the record is out of range: the steps lie in 1 to {MOST_STEPS}; got {str(steps)[:20]}.")
         changes = tuple(_change(change) for change in body.get("changes", []))
+        sizes = None if body.get("sizes") is None else _pairs(body["sizes"])
         H = _built(operators.OPERATORS, body["operator"], "operator")
         sampler = _built(samplers.SAMPLERS, body["sampler"], "sampler")
         try:
             settings = Settings(H=H, sampler=sampler, **{name: body[name] for name in _stored() if name in body})
         except KnobError as error:
             raise RecordError(f"the record is out of range: {error}") from None
-        of = body.get("result", {}), body.get("made_with", {})
-        return cls(body["image"], settings, steps, changes, None if sizes is None else _pairs(sizes), *of)
+        return cls(body["image"], settings, steps, changes, sizes, body.get("result", {}), body.get("made_with", {}))
 
     @classmethod
-    def read(cls, path: str | Path) -> "Record":
+    def read(cls, path: str | Path) -> Self:
         """From a file."""
         try:
             return cls.from_json(Path(path).read_text())
@@ -256,7 +240,7 @@ def _change(change: Any) -> Change:
     return Change(change["after"], change["knobs"])
 
 
-def _pairs(sizes: list[Any]) -> tuple[tuple[int, int], ...]:
+def _pairs(sizes: list[Any]) -> Sizes:
     """[pictures, calls] pairs of whole numbers from 1, for no more calls than a record may have steps."""
     for pair in sizes:
         if not isinstance(pair, list) or len(pair) != 2 or any(type(n) is not int or n < 1 for n in pair):

@@ -167,7 +167,7 @@ def parse_operator(spec: str, painted: np.ndarray | None = None) -> tuple[Operat
     return knobs.build(knobs.find(operators.OPERATORS, name, "operator"), settings), given
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)  # a link, a command and a snippet of one record ask; each key holds a picture
 def example_of(image: str, fit: str) -> str | None:
     """The name of the bundled example whose picture, fitted so, is that of a record (`Record.image`); None if there is none."""
     picture = images.to_tensor(images.read(base64.b64decode(image)))
