@@ -107,9 +107,9 @@ class Person:
         """What a page shows at the end that is not this person's own, by name; empty when all is."""
         links = {link["name"]: link["href"] for link in shown["result"]["downloads"]}
         record = Record.from_json(base64.b64decode(links["record.json"].partition(",")[2]).decode())
-        untouched = {k: v for k, v in record.sampler["knobs"].items() if k not in ("steps", "lr", "lam")}
+        untouched = {k: v for k, v in vars(record.settings.sampler).items() if k not in ("steps", "lr", "lam")}
         alone = self.alone(prior, RedDiff(**untouched))
-        wrong = [name for name in ("image", "operator", "sampler", "sigma_y", "seed", "particles", "steps", "changes", "given")
+        wrong = [name for name in ("image", "settings", "steps", "changes")
                  if getattr(record, name) != getattr(alone, name)]  # fmt: skip
         timeless = [{k: v for k, v in one.result.items() if k != "seconds"} for one in (record, alone)]
         wrong += [] if timeless[0] == timeless[1] else ["result"]

@@ -7,7 +7,7 @@
 What a caller can mend is a RedguiError, in the words of the command line.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,27 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, operators, presets, priors
+from redgui import bundled, fitting, images, knobs, operators, priors
 from redgui.knobs import KnobError
-from redgui.operators import Operator, masks
+from redgui.operators import Operator
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior
 from redgui.runs.cores import limited
 from redgui.runs.divergence import Diverged
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
+from redgui.runs.rounds import Shared
+from redgui.runs.settings import Settings
+from redgui.runs.settings import parse_operator as parse_operator
 from redgui.runs.stream import Measured, measured, solve
-from redgui.runs.sweep import Cell, Grid, axis
+from redgui.runs.sweep import Grid, Spot, axis
 from redgui.samplers import SAMPLERS, Sampler
 
 FILM = 8  # pictures in a filmstrip
+LONGEST_SPEC = 200  # characters of an operator among the figures; a painted mask has thousands
 
 Watcher = Callable[[Measured], None]
+Asked = tuple[Settings, Image.Image, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -111,26 +116,50 @@ def restore(
     """
     with limited(threads):
         loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
-        if particles is not None and not 1 <= particles <= 64:
-            raise KnobError(f"particles lie in 1 to 64; got {particles}.")
-        if not 0 <= seed < 2**63:
-            raise KnobError(f"the seed lies in 0 to 2^63 - 1; got {seed}.")
-        source, H, given, drawn = _posed(image, mask, operator, loaded, fit, size)
-        fitted = fitting.for_prior(source, loaded, fit, size, H, given)
-        H.check_size(*fitted.solved)
-        picture = images.to_tensor(fitted.apply(source))
-        problem = (Problem.given if given else Problem.simulate)(picture, H, sigma_y, seed)
-        chosen = presets.sampler_for(sampler, H, sigma_y) if isinstance(sampler, str) else sampler
+        said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, particles=particles, seed=seed,
+                    fit=fitting.way(fit, loaded.multiple, size), size=size, threads=threads)  # fmt: skip
+        return perform(*settled(image, mask, loaded, said), loaded, watch)
 
-        counted = Counted(loaded)
-        many = particles or presets.particles(chosen, H)
-        steps = measured(solve(problem, counted, chosen, many), problem, counted)
+
+def settled(image: str | Path | Image.Image, mask: str | Path | bytes | None, prior: Prior, said: Mapping[str, Any]) -> Asked:
+    """What is to be run: the settings that are said (`Settings.read`), the picture, and a mask as it was drawn on it.
+
+    Raises:
+        RedguiError: wrong words, which are told before a picture is looked for; a picture or a mask that cannot be read.
+    """
+    if mask is not None and isinstance(said.get("operator"), Operator):
+        raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
+    settings = Settings.read(said if mask is None else {**said, "operator": "inpaint"})
+    source = opened(image)
+    if mask is None:
+        return settings.by(prior), source, None
+    painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, prior, settings.fit, settings.size))
+    return Settings.read(said, painted).by(prior), source, drawn
+
+
+def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fitting.Fitting, Tensor]:
+    """How a picture is fitted, and the fitted picture (1, 3, h, w). Raises ImageError, or OperatorError for its size."""
+    fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
+    settings.H.check_size(*fitted.solved)
+    return fitted, images.to_tensor(fitted.apply(source))
+
+
+def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:
+    """`restore` of what is `settled`, with the prior loaded."""
+    with limited(settings.threads):
+        fitted, picture = fitted_to(prior, settings, source)
+        problem, counted = settings.problem(picture), Counted(prior)
+        steps = measured(solve(problem, counted, settings.sampler, settings.particles), problem, counted)
+
+        def made(last: Measured) -> Record:
+            sizes = prior.together(settings.particles) if isinstance(prior, Shared) else None
+            return Record.made(picture, problem, settings.by(prior), last, sizes=sizes)
 
         def finished(last: Measured, film: list[Tensor]) -> Result:
-            result = finish(picture, problem, loaded, chosen, last, film, fit=fitted.how)
-            if fitted.original == loaded.picture_shape[-2:]:
+            result = finish(picture, problem, made(last), last, film)
+            if fitted.original == prior.picture_shape[-2:]:
                 return result
-            return replace(result, full=fitting.full_size(fitted, source, result.restored, H, drawn))
+            return replace(result, full=fitting.full_size(fitted, source, result.restored, settings.H, drawn))
 
         try:
             return finished(*watched(steps, watch))
@@ -146,46 +175,32 @@ def sweep(
     rows: str,
     columns: str,
     *,
-    sampler: str = "reddiff",
-    operator: str | Operator = "inpaint",
+    mask: str | Path | None = None,
     prior: str | Prior = "faces-64",
-    sigma_y: float = 0.0,
     device: str = "auto",
     precision: str = "auto",
-    **options: Any,
-) -> Iterator[tuple[Cell, Result | None]]:
+    watch: Watcher | None = None,
+    **said: Any,
+) -> Iterator[tuple[Spot, Result | None, str]]:
     """Restores one measurement with every setting of a grid, one after the other: each result is that of `restore`, to the bit.
 
-    A setting that leaves the finite numbers has the status `error`, its message, and the result of its last sound step, if any.
+    Yields the setting, its result, and why it ended early: a setting that leaves the finite numbers has the result of its last
+    sound step, if any.
 
     Args:
         rows, columns: two knobs of the sampler with the values that they take, `lr=0.03,0.1`.
-        options: the other arguments of `restore`.
+        said: the other arguments of `restore`.
     """
     loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
-    _, H, _, _ = _posed(image, options.get("mask"), operator, loaded, options.get("fit", "auto"), options.get("size"))
-    base = presets.sampler_for(sampler, H, sigma_y)
+    said["fit"] = fitting.way(said.get("fit", "auto"), loaded.multiple, said.get("size"))
+    settings, source, drawn = settled(image, mask, loaded, said)
     sides = (text.partition("=")[::2] for text in (rows, columns))
-    for cell in Grid(base, *(axis(type(base), name.strip(), values) for name, values in sides)).cells:
+    of = type(settings.sampler)
+    for spot in Grid(settings.sampler, *(axis(of, name.strip(), values) for name, values in sides)).cells:
         try:
-            result = restore(image, operator=operator, prior=loaded, sigma_y=sigma_y, sampler=cell.sampler, **options)
-            cell.status = "done"
+            yield spot, perform(replace(settings, sampler=spot.sampler), source, drawn, loaded, watch), ""
         except Diverged as error:
-            result, cell.status, cell.message = error.result, "error", str(error)
-        yield cell, result
-
-
-def _posed(
-    image: str | Path | Image.Image, mask: str | Path | None, operator: str | Operator, prior: Prior, fit: str, size: int | None
-) -> tuple[Image.Image, Operator, bool, np.ndarray | None]:
-    """The picture, its operator, whether it is itself the measurement, and the mask as it was drawn on the whole picture."""
-    source, painted, drawn = opened(image), None, None
-    if mask is not None:
-        if isinstance(operator, Operator):
-            raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
-        painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, prior, fit, size))
-    H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
-    return source, H, given, drawn
+            yield spot, error.result, str(error)
 
 
 def replay(record: str | Path | Record, *, device: str | None = None, watch: Watcher | None = None) -> tuple[Result, bool]:
@@ -194,12 +209,13 @@ def replay(record: str | Path | Record, *, device: str | None = None, watch: Wat
     Returns the result and whether its pixels are those of the record.
     """
     wanted = record if isinstance(record, Record) else Record.read(record)
-    prior = priors.load(wanted.prior, device or wanted.device, wanted.precision)
-    sampler = wanted.build_sampler()
-    with limited(wanted.threads if prior.device.type == "cpu" else None):
+    s = wanted.settings
+    prior = priors.load(s.prior, device or s.device, s.precision)
+    with limited(s.threads if prior.device.type == "cpu" else None):
         last, film = watched(wanted.replay(prior), watch)
-    result = finish(wanted.picture(), wanted.problem(), prior, sampler, last, film, wanted.changes, wanted.fit)
-    return result, wanted.reproduces(last)
+    picture, problem = wanted.picture(), wanted.problem()
+    made = Record.made(picture, problem, s.by(prior), last, wanted.changes, wanted.sizes)
+    return finish(picture, problem, made, last, film), wanted.reproduces(last)
 
 
 def watched(stream: Iterator[Measured], watch: Watcher | None) -> tuple[Measured, list[Tensor]]:
@@ -223,39 +239,13 @@ def watched(stream: Iterator[Measured], watch: Watcher | None) -> tuple[Measured
     return last, [*film, last.estimate]
 
 
-def finish(picture: Tensor, problem: Problem, prior: Prior, sampler: Any, last: Measured, film: list[Tensor],
-           changes: tuple = (), fit: str = "crop") -> Result:  # fmt: skip
+def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, film: list[Tensor]) -> Result:
     """The Result of a run whose last Step is `last`."""
-    record = Record.of(picture, problem, prior, sampler, last, changes, fit)
     figures = {key: value for key, value in record.result.items() if key not in ("planned", "pixels_sha256")}
-    figures |= {
-        "prior": prior.name,
-        "operator": knobs.spec(problem.H) if len(knobs.spec(problem.H)) < 200 else problem.H.name,
-        "sampler": knobs.spec(sampler),
-        "sigma_y": problem.sigma_y,
-        "seed": problem.seed,
-        "particles": len(last.x0_hat),
-        "device": prior.device.type,
-        "precision": prior.precision,
-    }
+    figures |= record.settings.figures()
+    if len(figures["operator"]) >= LONGEST_SPEC:
+        figures["operator"] = problem.H.name
     return Result(problem, picture, last.estimate, last.x0_hat, figures, film, record)
-
-
-def parse_operator(spec: str, painted: np.ndarray | None = None) -> tuple[Operator, bool]:
-    """An operator from its text form, and whether the picture is to be the measurement itself (`given`).
-
-    Args:
-        painted: a mask (h, w) on the fitted picture, True = to be filled in; the operator is then an inpainting.
-    """
-    name, settings = knobs.parse(spec)
-    given = name == "given"
-    if given:
-        name = settings.pop("of", "denoise" if painted is None else "inpaint")
-    if painted is not None:
-        if name != "inpaint":
-            raise KnobError(f"a mask goes with the operator inpaint; got {name!r}. Leave --mask out or choose inpaint.")
-        settings |= {"kind": "mask", "painted": masks.encode(painted)}
-    return knobs.build(knobs.find(operators.OPERATORS, name, "operator"), settings), given
 
 
 def opened(image: str | Path | Image.Image) -> Image.Image:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import images
+from redgui import images, knobs
 from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST, Prior
@@ -151,14 +151,14 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
     Args:
         prior: (h, w) of the prior's pictures.
         multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
+        how: one of the four, or `auto` (`way`).
         longest: longest side of `native`; None: 256.
         H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, of `H.measured_size`.
 
     Raises:
         ImageError: the way is none of the four, or the prior does not take it.
     """
-    if how not in WAYS:
-        raise ImageError(f"a picture is fitted by {', '.join(WAYS)}; got {how!r}.")
+    how = way(how, multiple, longest)
     if longest is not None and how != "native":
         raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     if how == "native":
@@ -227,10 +227,17 @@ def usual(multiple: int) -> Way:
     return "native" if multiple > 1 else "crop"
 
 
+def way(how: str, multiple: int, longest: int | None = None) -> Way:
+    """A way to fit itself; for `auto` the `usual` one, or native where there is a longest side. Raises ImageError."""
+    found = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in WAYS}}
+    if not isinstance(how, str) or how not in found:
+        raise ImageError(f"a picture is fitted by {', '.join(WAYS)}; got {knobs.shown(how)}.")
+    return found[how]
+
+
 def for_prior(image: Image.Image, prior: Prior, how: str = "auto", longest: int | None = None, H: Operator | None = None,
               given: bool = False) -> Fitting:  # fmt: skip
-    """`plan` for a picture and a prior that is loaded; the way `auto` is the `usual` one."""
-    how = usual(prior.multiple) if how == "auto" and longest is None else "native" if how == "auto" else how
+    """`plan` for a picture and a prior that is loaded."""
     h, w = prior.picture_shape[-2:]
     size = (image.height, image.width)
     return plan(size, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given)

@@ -11,12 +11,15 @@ A specification is the text form: `blur:kind=gaussian,size=9`. In a text, a comm
 (needed only before a comma, a backslash or a space) and a space at either end `\ `: `inpaint:kind=text,text=one\, two`.
 """
 
+import contextlib
 import dataclasses
 import difflib
+import functools
 import math
 import re
 import typing
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, Literal
 
 from redgui.errors import RedguiError
@@ -61,14 +64,19 @@ def knob(
     advanced: bool = False,
     shown: bool = True,
     only_with: tuple[str, tuple[str, ...]] | None = None,
+    compare: bool = True,
 ) -> Any:
-    """A dataclass field with bounds (`lo`, `hi`, both inclusive; of a text, `hi` characters at most) and a `help` text."""
+    """A dataclass field with bounds (`lo`, `hi`, both inclusive; of a text, `hi` characters at most) and a `help` text.
+
+    A default of None means that nothing is chosen, and makes None a value. `compare` is that of `dataclasses.field`.
+    """
     meta = dict(
         lo=lo, hi=hi, help=help, label=label, log=log, step=step, live=live, advanced=advanced, shown=shown, only_with=only_with
     )
-    return dataclasses.field(default=default, metadata={"knob": meta})
+    return dataclasses.field(default=default, compare=compare, metadata={"knob": meta})
 
 
+@functools.cache
 def knobs(cls: type) -> tuple[Knob, ...]:
     """The knobs of a dataclass, in the order of declaration."""
     hints = typing.get_type_hints(cls)
@@ -77,6 +85,8 @@ def knobs(cls: type) -> tuple[Knob, ...]:
         if "knob" not in field.metadata:
             continue
         hint = hints[field.name]
+        if NoneType in typing.get_args(hint):
+            (hint,) = (kind for kind in typing.get_args(hint) if kind is not NoneType)
         choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
         meta = dict(field.metadata["knob"])
         meta["label"] = meta["label"] or field.name
@@ -101,6 +111,8 @@ def coerce(k: Knob, value: Any, owner: str = "") -> Any:
     """`value` as the type of the knob `k`; text is parsed. Raises KnobError with what to do."""
     where = f"{owner}: {k.name}" if owner else k.name
     got = shown(value)
+    if value is None and k.default is None:
+        return None
     if k.choices:
         if value not in k.choices:
             raise KnobError(f"{where} is one of {', '.join(k.choices)}; got {got}{_closest(str(value), k.choices)}.")
@@ -129,13 +141,19 @@ def coerce(k: Knob, value: Any, owner: str = "") -> Any:
         number = math.inf
     if not math.isfinite(number):
         raise KnobError(f"{where} is a finite number; got {str(value)[:20]!r}.")
+    if k.kind is int and 2**53 <= abs(number) < 2**64:
+        with contextlib.suppress(ValueError):  # a float has 53 bits, a seed has 63
+            number = int(value)
+    if k.kind is int and number != int(number):
+        raise KnobError(f"{where} is a whole number; got {got}.")
     if (k.lo is not None and number < k.lo) or (k.hi is not None and number > k.hi):
-        raise KnobError(f"{where} lies in {_text(k.lo)} to {_text(k.hi)}; got {_text(number)}.")
-    if k.kind is int:
-        if number != int(number):
-            raise KnobError(f"{where} is a whole number; got {got}.")
-        return int(number)
-    return number
+        raise KnobError(f"{where} lies in {span(k)}; got {_text(number)}.")
+    return int(number) if k.kind is int else number
+
+
+def span(k: Knob) -> str:
+    """The bounds of a number, such as `0 to 2`."""
+    return f"{_text(k.lo)} to {_text(k.hi)}"
 
 
 def build(cls: type, values: dict[str, Any]) -> Any:

@@ -9,7 +9,6 @@ before a task is used.
 """
 
 import json
-import shlex
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from redgui.errors import RedguiError
 if TYPE_CHECKING:
     from redgui.operators import Operator
     from redgui.runs.problem import Problem
+    from redgui.runs.settings import Settings
     from redgui.samplers import Sampler
 
 PRIOR = "faces-64"
@@ -59,51 +59,39 @@ class Task:
     @property
     def command(self) -> str:
         """The command line that restores it."""
-        words = ["python", "-m", "redgui", "restore", f"example:{self.picture}", "--operator", self.operator]
-        words += ["--sampler", self.sampler] if self.sampler != "reddiff" else []
-        words += ["--sigma-y", f"{self.sigma_y:g}"] if self.sigma_y else []
-        words += ["--seed", str(self.seed)] if self.seed else []
-        return shlex.join(words)
+        from redgui import snippets
+
+        return snippets.in_shell(f"example:{self.picture}", self.settings().words())
+
+    def settings(self) -> "Settings":
+        """What its run is: with the knobs and particles that the presets have for this degradation and noise."""
+        from redgui.runs.settings import Settings
+
+        said = {name: getattr(self, name) for name in ("operator", "sampler", "sigma_y", "seed")}
+        return Settings.read({**said, "prior": PRIOR, "example": self.picture})
 
     def build_operator(self) -> "Operator":
         """The degradation."""
-        from redgui import operators
-
-        return operators.build(self.operator)
+        return self.settings().H
 
     def build_sampler(self) -> "Sampler":
-        """The sampler with the knobs that the presets have for this degradation and noise."""
-        from redgui import presets
-
-        return presets.sampler_for(self.sampler, self.build_operator(), self.sigma_y)
+        """The sampler with its knobs."""
+        return self.settings().sampler
 
     def particles(self) -> int:
         """Runs in one batch: what a bare command would make."""
-        from redgui import presets
-
-        return presets.particles(self.build_sampler(), self.build_operator())
+        return self.settings().particles
 
     def problem(self) -> "Problem":
         """The measurement with its ground truth, as a run on the bundled prior has it."""
         from redgui import images, priors
-        from redgui.runs.problem import Problem
 
-        picture = images.load(self.example, *(priors.size_of(PRIOR) or (64, 64)))
-        return Problem.simulate(picture, self.build_operator(), self.sigma_y, self.seed)
+        return self.settings().problem(images.load(self.example, *(priors.size_of(PRIOR) or (64, 64))))
 
     def setting(self) -> dict[str, Any]:
         """All that decides the result, JSON-ready: it is stored beside the finished pictures and has to be theirs."""
-        from redgui import knobs
-
-        return {
-            "picture": self.picture,
-            "operator": knobs.spec(self.build_operator()),
-            "sigma_y": self.sigma_y,
-            "sampler": knobs.spec(self.build_sampler()),
-            "particles": self.particles(),
-            "seed": self.seed,
-            "prior": PRIOR,
-        }
+        found = {"picture": self.picture, **self.settings().figures()}
+        return {name: value for name, value in found.items() if name not in ("device", "precision")}
 
 
 @dataclass(frozen=True)

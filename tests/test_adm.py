@@ -243,7 +243,7 @@ def test_a_label_is_part_of_the_name_and_of_the_record(tmp_path):
     agree(net, priors.load(f"{folder}:label=0", "cpu", "fp32"), 8, 0)
     result = api.restore("example:" + api.listing()["examples"][0], prior=f"{folder}:label=3", device="cpu",
                          operator="denoise", sampler="reddiff:steps=3", sigma_y=0.5)  # fmt: skip
-    assert result.record.prior == f"{folder}:label=3"
+    assert result.record.settings.prior == f"{folder}:label=3"
     again, same = api.replay(result.record)
     assert same
     other = api.restore("example:" + api.listing()["examples"][0], prior=f"{folder}:label=4", device="cpu",

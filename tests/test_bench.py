@@ -100,7 +100,7 @@ def test_every_row_carries_its_record(prior, shown, tmp_path):
         record = bench.record_of(row, by_name[row["picture"]])
         *_, last = record.replay(prior)
         assert last.psnr == pytest.approx(row["psnr"], abs=0.2)  # the record's picture has 8 bits, the benchmark's has floats
-        assert record.seed == row["seed"]
+        assert record.settings.seed == row["seed"]
 
 
 def test_means_and_standard_errors(prior, shown, tmp_path):
@@ -120,7 +120,7 @@ def test_means_and_standard_errors(prior, shown, tmp_path):
 
 
 def test_all_samplers_and_only_those_that_fit(prior, shown, tmp_path):
-    jobs = list(bench.jobs(shown[:1], ["inpaint", "phase"], ["all"]))
+    jobs = [job.settings for job in bench.jobs(shown[:1], ["inpaint", "phase"], ["all"])]
     by_operator = {name: {job.sampler.name for job in jobs if job.H.name == name} for name in ("inpaint", "phase")}
     assert by_operator["inpaint"] == {cls.name for cls in SAMPLERS}
     assert "ddrm" not in by_operator["phase"]

@@ -51,23 +51,23 @@ def test_it_leaves_a_sheet_and_the_figures_as_tables(capsys, photo, tmp_path):
 
 def test_knobs_that_are_not_swept_are_those_of_the_presets_and_of_the_text(photo):
     cells = api.sweep(photo, "lr=0.03", "lam=0.1", prior="gaussian:size=16", operator="superres", sampler="reddiff:steps=2")
-    (cell, _), = cells  # fmt: skip
-    assert cell.sampler == presets.sampler_for("reddiff:steps=2,lr=0.03,lam=0.1", build("superres"))
+    (spot, *_), = cells  # fmt: skip
+    assert spot.sampler == presets.sampler_for("reddiff:steps=2,lr=0.03,lam=0.1", build("superres"))
 
 
 def test_a_cell_that_diverges_is_told_and_the_others_go_on(capsys, photo, tmp_path, monkeypatch):
     sound = stream.sound
     monkeypatch.setattr(stream, "sound", lambda step, *rest: sound(step, *rest) & (step.i < 1 or len(seen) != 1))
     seen: list[int] = []
-    restore = api.restore
+    perform = api.perform
 
     def counted(*words, **options):
         try:
-            return restore(*words, **options)
+            return perform(*words, **options)
         finally:
             seen.append(1)
 
-    monkeypatch.setattr(api, "restore", counted)
+    monkeypatch.setattr(api, "perform", counted)
     status, rows, _ = swept(capsys, photo, *FAST, *GRID, "--out", tmp_path)
     assert status == 0
     assert [row["error"] is None for row in rows] == [True, False, True, True, True, True]

@@ -228,7 +228,7 @@ def test_the_interface_keeps_what_is_outside_a_mask_of_the_picture(tmp_path, how
     full = pixels(tmp_path / "out/restored-full.png")
     np.testing.assert_array_equal(full[~mask], pixels(image)[~mask])
     assert (full != pixels(image)).any(-1)[mask].mean() > 0.9
-    assert result.record.fit == how
+    assert result.record.settings.fit == how
     assert api.replay(result.record)[1]
 
 

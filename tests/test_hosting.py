@@ -25,6 +25,7 @@ from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Change, Record
 from redgui.runs.run import Run
+from redgui.runs.settings import Settings
 from redgui.runs.sweep import Grid, Sweep, axis
 from redgui.runs.watch import watch
 from redgui.samplers import DDRM, DPS, RedDiff
@@ -305,15 +306,17 @@ def test_a_sweep_is_stopped_in_mid_run(zero_gpu):
 
 
 def test_an_endpoint_restores_in_the_worker(zero_gpu):
-    wanted = dict(image=images.read(ROOT / "assets/examples/face-06.png"), mask=None, operator="superres:factor=4",
-                  sampler="reddiff:steps=30", sigma_y=0.0, seed=1, fit="crop", size=None, particles=None)  # fmt: skip
-    at_home = Restoration(wanted, "gaussian:size=64", "cpu", "fp32", dataclasses.replace(HOME, seconds=60.0))
-    *_, (png, figures, record) = host.stream(dataclasses.replace(at_home, device="auto", precision="auto"))
+    wanted = dict(operator="superres:factor=4", sampler="reddiff:steps=30", seed=1, prior="gaussian:size=64", device="cpu",
+                  precision="fp32")  # fmt: skip
+    face = images.read(ROOT / "assets/examples/face-06.png")
+    at_home = Restoration(Settings.read(wanted), face, None, dataclasses.replace(HOME, seconds=60.0))
+    there = dataclasses.replace(at_home.settings, device="auto", precision="auto")
+    *_, (png, figures, record) = host.stream(dataclasses.replace(at_home, settings=there))
     *_, (same, _, _) = at_home.news(lambda: None)
     assert png == same
     assert figures["steps"] == record["steps"] == 30
     with pytest.raises(RedguiError, match="there is no sampler"):  # before a GPU is asked for
-        list(host.stream(dataclasses.replace(at_home, wanted=wanted | {"sampler": "none"})))
+        list(host.stream(dataclasses.replace(at_home, settings=Settings.read(wanted | {"sampler": "none"}))))
     assert len(zero_gpu.asked) == 1
 
 

@@ -24,6 +24,7 @@ from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Record
 from redgui.runs.run import Run
+from redgui.runs.settings import Settings
 from redgui.runs.stream import measured, solve
 from redgui.runs.sweep import Grid, Sweep, axis
 from redgui.runs.watch import watch
@@ -334,7 +335,7 @@ def test_one_of_a_race_and_of_a_sweep_keeps_its_last_sound_step():
 @pytest.mark.parametrize("sampler", [s for s in OF_ALL if not s.coupled], ids=lambda s: s.name)
 def test_a_picture_of_a_benchmark_that_breaks_is_a_row_that_says_so_and_the_others_are_as_without_it(sampler):
     shown = [bench.Picture(f"p{k}", PRIOR.sample(1, torch.Generator().manual_seed(k)).clamp(-1, 1)) for k in range(3)]
-    batch = [bench.Job(p, k, Inpaint(), sampler, SIGMA_Y, k, 1) for k, p in enumerate(shown)]
+    batch = [bench.Job(p, k, Settings(H=Inpaint(), sampler=sampler, sigma_y=SIGMA_Y, seed=k)) for k, p in enumerate(shown)]
     whole = bench.run(PRIOR, batch)
     last_but_one = run_of_record(bench.record_of(whole[1][0], shown[1]), whole[1][0]["steps"] - 1)
     rows = bench.run(Breaking(last_but_one.nfe + 1, row=1), batch)

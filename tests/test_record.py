@@ -58,25 +58,35 @@ def test_json_and_back_is_the_same_record():
     assert body["sampler"]["knobs"]["lam"] == 0.1 + 0.2  # every digit
     assert body["prior"] == "gaussian:size=16,std=0.4"
     assert set(body["made_with"]) == {"redgui", "torch", "python"}
-    assert record.build_sampler() == SAMPLER
-    assert record.build_operator() == build("inpaint")
+    assert record.settings.sampler == SAMPLER
+    assert build("inpaint") == record.settings.H
 
 
 def test_a_record_from_before_fits_and_threads_is_read():
     body = json.loads(made()[0].to_json())
     assert body.pop("fit") == "crop"
     assert body.pop("threads") == 1
-    assert (Record.from_json(json.dumps(body)).fit, Record.from_json(json.dumps(body)).threads) == ("crop", None)
+    settings = Record.from_json(json.dumps(body)).settings
+    assert (settings.fit, settings.threads) == ("crop", None)
+
+
+def test_how_many_pictures_went_through_the_network_together_is_kept():
+    record, _ = made()
+    assert "sizes" not in json.loads(record.to_json())
+    record = dataclasses.replace(record, sizes=((2, 5), (1, 3)))
+    assert json.loads(record.to_json())["sizes"] == [[2, 5], [1, 3]]
+    assert Record.from_json(record.to_json()) == record
+    assert Record.from_json(altered(sizes=None)).sizes is None
 
 
 def test_a_replay_takes_as_many_threads_as_the_run_and_leaves_the_rest_alone():
     with cores.limited(3):
         record = made()[0]
-    assert record.threads == 3
+    assert record.settings.threads == 3
     seen = []
     result, _ = api.replay(record, watch=lambda step: seen.append(cores.number()))
     assert set(seen) == {3}
-    assert result.record.threads == 3
+    assert result.record.settings.threads == 3
     assert cores.number() == 1
 
 
@@ -201,6 +211,11 @@ def test_what_is_no_record_is_one_clear_error(text, told):
         (dict(fit=None), "'fit' has the wrong type"),
         (dict(threads=0), "threads lie in 1 to 1024; got 0"),
         (dict(threads=True), "'threads' has the wrong type: bool"),
+        (dict(sizes=3), "'sizes' has the wrong type: int"),
+        (dict(sizes=[[1, 2], [3]]), "[pictures, calls] pairs of whole numbers from 1; got [3]"),
+        (dict(sizes=[[0, 2]]), "pairs of whole numbers from 1; got [0, 2]"),
+        (dict(sizes=[[1, True]]), "pairs of whole numbers from 1"),
+        (dict(sizes=[[1, 99_999], [2, 2]]), "at most 100000 calls in all; got 100001"),
         (dict(operator="inpaint"), "'operator'"),
         (dict(changes={}), "'changes'"),
         (dict(changes=[3]), "a change in a record"),
@@ -252,7 +267,7 @@ def test_a_record_that_names_what_there_is_not_is_refused_before_anything_runs(c
 
 def test_an_unknown_knob_is_a_knob_error():
     with pytest.raises(KnobError):
-        Record.from_json(altered(operator={"name": "denoise", "knobs": {"x": 1}})).build_operator()
+        Record.from_json(altered(operator={"name": "denoise", "knobs": {"x": 1}}))
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path):

@@ -29,6 +29,7 @@ from wire import Served, Wire
 from redgui import images, presets, priors
 from redgui.operators import OPERATORS, Inpaint
 from redgui.priors import hub
+from redgui.runs.settings import Settings
 from redgui.runs.sweep import Grid, axis
 from redgui.samplers import DAPS, RSD, SAMPLERS, SITCOM, RedDiff
 from redgui.ui.calls.restoration import Restoration
@@ -379,10 +380,9 @@ def test_the_time_of_a_run_ends_it(public: Served, monkeypatch):
     ended = page.call("start", shows="live").outputs["live"]
     assert ended["status"] == "stopped"
     assert ended["i"] < 900
-    wanted = dict(image=images.read(FACE), mask=None, operator="blur", sampler="reddiff:steps=900", sigma_y=0.0, seed=0,
-                  fit="crop", size=None, particles=None)  # fmt: skip
+    wanted = dict(operator="blur", sampler="reddiff:steps=900", prior="gaussian", device="cpu", precision="fp32")
     with pytest.raises(ValueError, match="takes longer than the 0 seconds that this host allows"):
-        list(Restoration(wanted, "gaussian", "cpu", "fp32", short).news(lambda: None))
+        list(Restoration(Settings.read(wanted), images.read(FACE), None, short).news(lambda: None))
 
 
 def test_the_pages_sliders_end_where_the_host_does(public: Served, home: Served):

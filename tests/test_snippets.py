@@ -111,6 +111,13 @@ def test_they_are_short_and_name_what_differs_from_the_presets(recorded):
     assert snippets.files(kept).keys() == {"record.json", "picture.png", "mask.png"}
 
 
+@pytest.mark.parametrize(("prior", "said"), [("photos", True), ("some/model", True), ("faces-64", False), ("gaussian", False)])
+def test_a_crop_is_said_where_a_bare_command_may_take_a_picture_at_its_own_size(prior, said):
+    record, _ = made()
+    record = dataclasses.replace(record, settings=dataclasses.replace(record.settings, prior=prior))
+    assert ("--fit crop" in snippets.command(record)) == said
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
@@ -143,8 +150,8 @@ def test_a_link_has_all_settings(options, recorded):
     assert not set(link) & set(" \"'<>`\\$")
     settings = snippets.read_link(link)
     assert settings == Settings.of(record)
-    assert record.build_operator() == settings.H
-    assert settings.sampler == record.build_sampler()
+    assert record.settings.H == settings.H
+    assert settings.sampler == record.settings.sampler
     if options["image"] == "photo":
         assert settings.picture == picture_number(record)
         assert record.image not in link
@@ -158,9 +165,9 @@ def test_a_link_that_would_be_cut_off_is_not_made(recorded, photo, tmp_path):
     record = recorded("photo", fit="native", sampler="reddiff:steps=1")
     from redgui.operators import masks
 
-    operator = {"name": "inpaint", "knobs": {**record.operator["knobs"], "kind": "mask", "painted": masks.encode(noise)}}
+    painted = dataclasses.replace(record.settings.H, kind="mask", painted=masks.encode(noise))
     with pytest.raises(LinkError, match=r"send record\.json"):
-        snippets.link(dataclasses.replace(record, operator=operator))
+        snippets.link(dataclasses.replace(record, settings=dataclasses.replace(record.settings, H=painted)))
 
 
 def test_a_short_link_has_the_presets():

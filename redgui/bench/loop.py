@@ -21,7 +21,6 @@ from redgui.errors import RedguiError
 from redgui.priors import Counted, Prior
 from redgui.randomness import SAMPLER, Generators, stream_seed
 from redgui.runs.divergence import explained, sound
-from redgui.runs.problem import Problem
 from redgui.runs.record import Record
 from redgui.runs.stream import Measured, seen_by, stream, summary
 from redgui.samplers import Sampler, Step
@@ -35,12 +34,13 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
     A picture whose run diverges gives a row with `error` instead of figures, and the estimate of its last sound step (the
     picture to start from where there was none); the others of its batch go on.
     """
-    H, sampler, sigma_y, n = batch[0].H, batch[0].sampler, batch[0].sigma_y, batch[0].particles
-    problems = [Problem.simulate(job.picture.x, H, sigma_y, job.seed).to(prior.device) for job in batch]
+    s = batch[0].settings
+    H, sampler, sigma_y, n = s.H, s.sampler, s.sigma_y, s.particles
+    problems = [job.settings.problem(job.picture.x).to(prior.device) for job in batch]
     good: list[Step | None] = [None] * len(batch)  # of each picture the newest Step, or the last that was sound
     failed: list[str | None] = [None] * len(batch)
     y = torch.cat([problem.y.expand(n, *problem.y.shape[1:]) for problem in problems])
-    generator = Generators([stream_seed(job.seed, SAMPLER, k) for job in batch for k in range(n)])
+    generator = Generators([stream_seed(job.settings.seed, SAMPLER, k) for job in batch for k in range(n)])
     counted = Counted(prior)
     began = time.perf_counter()
     try:
@@ -56,19 +56,8 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
     seconds = (time.perf_counter() - began) / len(batch)
     rows = []
     for k, (job, problem) in enumerate(zip(batch, problems, strict=True)):
-        row: Row = {
-            "key": job.key(prior),
-            "picture": job.picture.name,
-            "index": job.index,
-            "prior": prior.name,
-            "operator": knobs.spec(H),
-            "sampler": knobs.spec(sampler),
-            "sigma_y": sigma_y,
-            "seed": job.seed,
-            "particles": n,
-            "device": prior.device.type,
-            "precision": prior.precision,
-        }
+        row: Row = {"key": job.key(prior), "picture": job.picture.name, "index": job.index}
+        row |= job.settings.by(prior).figures()
         step = good[k]
         x0_hat = step.x0_hat[k * n : (k + 1) * n] if step else problem.start()
         best = int(metrics.residual(x0_hat, problem.y, H).argmin()) if H.ambiguous else None
@@ -79,7 +68,7 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
         last = Measured(
             step.i, step.n, step.sigma, x0_hat, seconds=seconds, nfe=counted.forwards, backward=counted.backwards, best=best
         )
-        record = json.loads(Record.of(job.picture.x, problem, prior, sampler, last).to_json())
+        record = json.loads(Record.made(job.picture.x, problem, job.settings.by(prior), last).to_json())
         del record["image"]  # `record_of` puts it back
         rows.append((row | summary(last, problem) | {"record": record}, problem.aligned(last.estimate)))
     return rows
@@ -117,7 +106,7 @@ def finished(
     wanted = {
         job.key(prior): job
         for job in plan.jobs(shown, operator_specs, sampler_specs, sigmas_y, seeds, particles)
-        if job.sampler.accepts(seen_by(prior, job.H))
+        if job.settings.sampler.accepts(seen_by(prior, job.settings.H))
     }
     if not wanted:
         raise BenchError(f"none of {', '.join(map(str, sampler_specs))} takes any of {', '.join(operator_specs)}.")
@@ -135,7 +124,8 @@ def finished(
             if not absent:
                 continue
             part = [wanted[key] for key in keys]  # all of it, since a row depends on its batch in the last bits
-            what = f"{part[0].sampler.name} on {knobs.spec(part[0].H)}, sigma_y {part[0].sigma_y:g}"
+            first = part[0].settings
+            what = f"{first.sampler.name} on {knobs.spec(first.H)}, sigma_y {first.sigma_y:g}"
             watch(count, total, what)
             for key, (row, estimate) in zip(keys, run(prior, part), strict=True):
                 if key in absent and (judges.any or wanted[key].index < plan.SHOWN):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from redgui import bundled, images, knobs, operators, presets
 from redgui.errors import RedguiError
-from redgui.operators import Operator
 from redgui.priors import Prior
+from redgui.runs.settings import Settings
 from redgui.samplers import SAMPLERS, Sampler
 
 SHOWN = 8  # pictures on a contact sheet
@@ -37,20 +37,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Job:
-    """One picture under one setting."""
+    """One picture, the `index`-th, under settings that name no prior: a benchmark has one for all its jobs."""
 
     picture: Picture
-    index: int  # of the picture
-    H: Operator
-    sampler: Sampler
-    sigma_y: float
-    seed: int
-    particles: int
+    index: int
+    settings: Settings
 
     def key(self, prior: Prior) -> str:
         """Names everything that the result depends on (but the machine)."""
-        parts = [self.picture.digest, prior.name, prior.precision, prior.device.type, self.sigma_y, self.seed, self.particles]
-        for thing in (self.H, self.sampler):
+        s = self.settings
+        parts = [self.picture.digest, prior.name, prior.precision, prior.device.type, s.sigma_y, s.seed, s.particles]
+        for thing in (s.H, s.sampler):
             parts += [thing.name, sorted(knobs.values(thing).items())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
@@ -104,10 +101,11 @@ def jobs(
             for sampler in dict.fromkeys(made):
                 if not sampler.accepts(H):
                     continue
-                many = particles or presets.particles(sampler, H)
+                many = presets.particles(sampler, H) if particles is None else particles
+                settings = Settings(H=H, sampler=sampler, sigma_y=sigma_y, particles=many)
                 for r in range(seeds):
                     for k, picture in enumerate(shown):
-                        yield Job(picture, k, H, sampler, sigma_y, 100_000 * r + k, many)
+                        yield Job(picture, k, replace(settings, seed=100_000 * r + k))
 
 
 def batches(wanted: Mapping[str, Job], size: int) -> list[list[str]]:
@@ -116,11 +114,11 @@ def batches(wanted: Mapping[str, Job], size: int) -> list[list[str]]:
     They follow from what is asked for alone, not from what is done or by how many: a batched convolution rounds differently
     in another batch, so the same batches are what makes the same rows.
     """
-    settings: dict[tuple, list[str]] = {}
+    alike: dict[Settings, list[str]] = {}
     for key, job in wanted.items():
-        settings.setdefault((job.H, job.sampler, job.sigma_y, job.particles), []).append(key)
+        alike.setdefault(replace(job.settings, seed=0), []).append(key)
     found = []
-    for (_, sampler, _, _), keys in settings.items():
-        step = 1 if sampler.coupled else size
+    for settings, keys in alike.items():
+        step = 1 if settings.sampler.coupled else size
         found += [keys[k : k + step] for k in range(0, len(keys), step)]
     return found

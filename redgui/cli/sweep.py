@@ -32,13 +32,13 @@ def run(chosen: argparse.Namespace) -> None:
     names = [side.partition("=")[0].strip() for side in (chosen.rows, chosen.columns)]
     found, rows = [], []
     with Bar() as bar:
-        for cell, result in api.sweep(**options, watch=bar):
-            row = {name: getattr(cell.sampler, name) for name in names}
+        for spot, result, error in api.sweep(**options, watch=bar):
+            row = {name: getattr(spot.sampler, name) for name in names}
             if result is not None:
-                result.save(out / cell.key)
-                row |= json.loads(figures_json(result.figures)) | {"record": f"{cell.key}/record.json"}
-            rows.append(row | ({"error": cell.message} if cell.message else {}))
-            found.append((cell.row, cell.column, result))
+                result.save(out / spot.key)
+                row |= json.loads(figures_json(result.figures)) | {"record": f"{spot.key}/record.json"}
+            rows.append(row | ({"error": error} if error else {}))
+            found.append((spot.row, spot.column, result))
     keys = list(dict.fromkeys(key for row in rows for key in row))
     rows = [{key: row.get(key) for key in keys} for row in rows]  # a run without one sound step has no figures
     (out / "sweep.json").write_text(json.dumps({"rows": rows}, indent=1))

@@ -1,9 +1,8 @@
 """A problem to solve: a measurement, its operator and noise, and the ground truth where it is known.
 
-    problem = Problem.simulate(x_true, H, sigma_y=0.0, seed=0)
+problem = Problem.simulate(x_true, H, sigma_y=0.0, seed=0)
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,8 @@ from torch import Tensor
 
 from redgui.operators.base import Operator, OperatorError
 from redgui.randomness import MEASUREMENT, Generators
+
+NOISIEST = 2.0  # sigma_y: half of what a picture spans, which leaves little of it
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Problem:
     x_true: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma_y) and 0 <= self.sigma_y <= 2):
-            raise OperatorError(f"sigma_y lies in 0 to 2 (images span -1 to 1); got {self.sigma_y:g}.")
+        if not 0 <= self.sigma_y <= NOISIEST:  # nan is not, either
+            raise OperatorError(f"sigma_y lies in 0 to {NOISIEST:g} (images span -1 to 1); got {self.sigma_y:g}.")
         for what, held in (("original", self.x_true), ("measurement", self.y)):
             if held is not None and not bool(held.isfinite().all()):
                 bad = f"{int((~held.isfinite()).sum())} of {held.numel()} numbers that are not finite"

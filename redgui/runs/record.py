@@ -13,7 +13,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -21,18 +21,23 @@ from torch import Tensor
 import redgui
 from redgui import images, knobs, operators, samplers
 from redgui.errors import RedguiError
-from redgui.fitting import WAYS
-from redgui.operators import Operator
+from redgui.fitting import Way
+from redgui.knobs import KnobError
 from redgui.priors import Counted, Prior
-from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.rounds import Shared
+from redgui.runs.settings import Settings
 from redgui.runs.stream import Measured, Stop, controlled, measured, solve, summary
 from redgui.samplers import Sampler
 
 FORMAT = "redgui-record"
 VERSION = 1
 MAX_BYTES = 16 * 2**20
+MOST_STEPS = 100_000  # more than any sampler makes
+MOST_TOGETHER, MOST_CALLS = 1024, 10**7
+# What every record of this version says; other fields came later, and older records lack them.
+FIRST = ("image", "prior", "operator", "sampler", "sigma_y", "seed", "particles", "steps", "given", "device", "precision")
+Sizes = tuple[tuple[int, int], ...]
 
 
 class RecordError(RedguiError):
@@ -49,126 +54,72 @@ class Change:
 
 @dataclass(frozen=True)
 class Record:
-    """A run. `image` is a PNG in base64: the ground truth, or the measurement itself where `given` is true.
+    """A run.
 
-    `fit` says how a person's picture became it (`redgui.fitting`); a replay does not need it, and older records lack it.
-    `threads` are those of the CPU, where the run was made there, on which the last bits depend; older records lack it, too.
-    `sizes`: how many pictures went through the network together, [[pictures, calls], ...], where the run shared its calls with
-    others: the last bits depend on that number, and a replay fills its calls up to it. None for a run alone.
+    Attributes:
+        image: a PNG in base64: the ground truth, or the measurement itself where the settings say `given`.
+        settings: those at the start, with the device, the precision and the CPU's threads that it had. Older records lack
+            `threads`, on which the last bits depend, and `fit`, which a replay does not need; `size` is that of the image.
+        steps: that were made.
+        changes: in mid-run.
+        sizes: [pictures, calls] pairs: how many pictures went through the network together, for how many calls; None: alone.
+        result: figures, and the digest of the pixels.
+        made_with: versions.
     """
 
     image: str
-    prior: str
-    operator: dict[str, Any]
-    sampler: dict[str, Any]
-    sigma_y: float
-    seed: int
-    particles: int
+    settings: Settings
     steps: int
-    given: bool
-    device: str
-    precision: str
     changes: tuple[Change, ...] = ()
-    fit: str = "crop"
-    threads: int | None = None
-    sizes: list[list[int]] | None = None
+    sizes: Sizes | None = None
     result: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls,
-        picture: Tensor,
-        problem: Problem,
-        prior: Prior,
-        sampler: Sampler,
-        last: Measured,
-        changes: tuple[Change, ...] = (),
-        fit: str = "crop",
-        sizes: list[list[int]] | None = None,
-    ) -> "Record":
+    def of(cls, picture: Tensor, problem: Problem, prior: Prior, sampler: Sampler, last: Measured,
+           changes: tuple[Change, ...] = (), fit: str = "crop", sizes: Sizes | None = None) -> Self:  # fmt: skip
         """The record of a run of `sampler` (as it was at the start) whose last Step is `last`."""
+        settings = Settings(H=problem.H, sampler=sampler, sigma_y=problem.sigma_y, seed=problem.seed,
+                            given=problem.x_true is None, fit=cast(Way, fit)).by(prior)  # fmt: skip
+        return cls.made(picture, problem, settings, last, changes, sizes)
+
+    @classmethod
+    def made(cls, picture: Tensor, problem: Problem, settings: Settings, last: Measured, changes: tuple[Change, ...] = (),
+             sizes: Sizes | None = None) -> Self:  # fmt: skip
+        """The same by the settings of the run, which name its prior, device and precision."""
+        settings = dataclasses.replace(settings, particles=len(last.x0_hat), threads=last.threads)
         # How many steps were planned tells a run that was stopped by hand from one that ended.
         result = {**summary(last, problem), "planned": last.n, "pixels_sha256": pixels_sha256(last.x0_hat)}
-        return cls(
-            image=encoded(picture),
-            prior=prior.name,
-            operator={"name": problem.H.name, "knobs": knobs.values(problem.H)},
-            sampler={"name": sampler.name, "knobs": knobs.values(sampler)},
-            sigma_y=problem.sigma_y,
-            seed=problem.seed,
-            particles=len(last.x0_hat),
-            steps=last.i + 1,
-            given=problem.x_true is None,
-            device=prior.device.type,
-            precision=prior.precision,
-            changes=changes,
-            fit=fit,
-            threads=last.threads,
-            sizes=sizes,
-            result=result,
-            made_with={"redgui": redgui.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        )
+        versions = {"redgui": redgui.__version__, "torch": torch.__version__, "python": platform.python_version()}
+        return cls(encoded(picture), settings, last.i + 1, changes, sizes, result, versions)
 
     def to_json(self) -> str:
         """Readable JSON text."""
-        body = dataclasses.asdict(self)
-        image = body.pop("image")
-        return json.dumps({"format": FORMAT, "version": VERSION, **body, "image": image}, indent=1)
+        s = self.settings
+        specs = {what: {"name": of.name, "knobs": knobs.values(of)} for what, of in (("operator", s.H), ("sampler", s.sampler))}
+        body = {"format": FORMAT, "version": VERSION, **specs, **{name: getattr(s, name) for name in _stored()}}
+        body |= {"steps": self.steps, "changes": [vars(change) for change in self.changes]}
+        body |= {} if self.sizes is None else {"sizes": self.sizes}  # what an older redgui reads, too, where it can
+        return json.dumps({**body, "result": self.result, "made_with": self.made_with, "image": self.image}, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> "Record":
+    def from_json(cls, text: str) -> Self:
         """Reads and validates; a record is data from anywhere. Raises RecordError or KnobError."""
-        if len(text) > MAX_BYTES:
-            raise RecordError(f"the record has {len(text)} characters; at most {MAX_BYTES} are read.")
+        body = _typed(_body(text))
+        if not 1 <= (steps := body["steps"]) <= MOST_STEPS:
+            raise RecordError(f"the record is out of range: the steps lie in 1 to {MOST_STEPS}; got {str(steps)[:20]}.")
+        changes = tuple(_change(change) for change in body.get("changes", []))
+        sizes = None if body.get("sizes") is None else _pairs(body["sizes"])
+        H = _built(operators.OPERATORS, body["operator"], "operator")
+        sampler = _built(samplers.SAMPLERS, body["sampler"], "sampler")
         try:
-            body = json.loads(text)
-        except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
-            raise RecordError(f"the record is not valid JSON: {error}") from None
-        if not isinstance(body, dict) or body.pop("format", None) != FORMAT:
-            raise RecordError("this is not a redgui record: its format is not 'redgui-record'.")
-        version = body.pop("version", None)
-        if version != VERSION:
-            raise RecordError(f"the record is of version {version!r}; this redgui reads version {VERSION}. Update redgui.")
-        known = {f.name: f for f in dataclasses.fields(cls)}
-        for name in body:
-            if name not in known:
-                raise RecordError(f"the record has a field {name!r} that this redgui does not know. Update redgui.")
-        types = dict(image=str, prior=str, operator=dict, sampler=dict, sigma_y=(int, float), seed=int, particles=int,
-                     steps=int, given=bool, device=str, precision=str, changes=list, fit=str,
-                     threads=(int, NoneType), sizes=(list, NoneType), result=dict, made_with=dict)  # fmt: skip
-        for name, kind in types.items():
-            required = known[name].default is dataclasses.MISSING and known[name].default_factory is dataclasses.MISSING
-            if name not in body and required:
-                raise RecordError(f"the record lacks the field {name!r}.")
-            truth = name in body and isinstance(body[name], bool) and kind is not bool  # Python counts True as an int
-            wrong = name in body and (truth or not isinstance(body[name], kind))
-            if wrong:
-                raise RecordError(f"the record's {name!r} has the wrong type: {type(body[name]).__name__}.")
-        changes = []
-        for change in body.get("changes", []):
-            fits = isinstance(change, dict) and set(change) == {"after", "knobs"}
-            if not fits or type(change["after"]) is not int or not isinstance(change["knobs"], dict):
-                raise RecordError(f"a change in a record is {{'after': step, 'knobs': {{...}}}}; got {str(change)[:80]}.")
-            changes.append(Change(change["after"], change["knobs"]))
-        record = cls(**{**body, "changes": tuple(changes)})
-        if not (1 <= record.particles <= 64 and 1 <= record.steps <= 100_000 and 0 <= record.seed < 2**63):
-            raise RecordError("the record's particles, steps or seed are out of range (1 to 64, 1 to 100000, 0 to 2^63).")
-        if record.threads is not None and not 1 <= record.threads <= cores.MOST:
-            raise RecordError(f"the record's threads lie in 1 to {cores.MOST}; got {record.threads}.")
-        pairs = record.sizes or []
-        if not all(isinstance(p, list) and len(p) == 2 and all(type(n) is int and 1 <= n <= 100_000 for n in p) for p in pairs):
-            raise RecordError("the record's sizes are pairs [pictures in a call, calls], both 1 to 100000.")
-        if any(size > 1024 for size, _ in pairs) or sum(calls for _, calls in pairs) > 10**7:
-            raise RecordError("the record's sizes are of more pictures or calls than a run can have (1024, 10000000).")
-        if record.fit not in WAYS:
-            raise RecordError(f"the record's fit is one of {', '.join(WAYS)}; got {record.fit[:20]!r}. Update redgui.")
-        if not 0 <= record.sigma_y <= 2:
-            raise RecordError(f"the record's sigma_y lies in 0 to 2; got {str(record.sigma_y)[:20]}.")
-        return record
+            settings = Settings(H=H, sampler=sampler, **{name: body[name] for name in _stored() if name in body})
+        except KnobError as error:
+            raise RecordError(f"the record is out of range: {error}") from None
+        return cls(body["image"], settings, steps, changes, sizes, body.get("result", {}), body.get("made_with", {}))
 
     @classmethod
-    def read(cls, path: str | Path) -> "Record":
+    def read(cls, path: str | Path) -> Self:
         """From a file."""
         try:
             return cls.from_json(Path(path).read_text())
@@ -182,31 +133,22 @@ class Record:
         except ValueError as error:
             raise RecordError(f"the record's image cannot be read: {error}") from None
 
-    def build_operator(self) -> Operator:
-        """The operator with its knobs."""
-        return _build(operators.OPERATORS, self.operator, "operator")
-
-    def build_sampler(self) -> Sampler:
-        """The sampler with its knobs at the start of the run."""
-        return _build(samplers.SAMPLERS, self.sampler, "sampler")
-
     def problem(self) -> Problem:
         """The same measurement, to the bit."""
-        make = Problem.given if self.given else Problem.simulate
-        return make(self.picture(), self.build_operator(), float(self.sigma_y), self.seed)
+        return self.settings.problem(self.picture())
 
     def begins_with(self, problem: Problem, sampler: Sampler, particles: int) -> bool:
         """Whether a run of these is the run of this record up to its first change."""
-        own = self.problem()
+        own, s = self.problem(), self.settings
         known = (own.x_true is None) == (problem.x_true is None)
         if not known or own.y.shape != problem.y.shape or not torch.equal(own.y, problem.y.to(own.y)):
             return False
-        same = (self.sigma_y, self.seed, self.particles) == (problem.sigma_y, problem.seed, particles)
-        return same and self.operator["name"] == problem.H.name and self.build_sampler() == sampler
+        wanted = (problem.sigma_y, problem.seed, particles, problem.H.name, sampler)
+        return (s.sigma_y, s.seed, s.particles, s.H.name, s.sampler) == wanted
 
     def replay(self, prior: Prior) -> Generator[Measured, None, None]:
         """The run again, Step by Step, with its changes in mid-run at the steps where they were made."""
-        problem, sampler, counted = self.problem(), self.build_sampler(), Counted(Shared(prior, self.sizes))
+        problem, sampler, counted = self.problem(), self.settings.sampler, Counted(Shared(prior, self.sizes))
         tuner = Tuner(sampler, self.changes)
 
         def control(step: Measured) -> Sampler | None:
@@ -214,7 +156,7 @@ class Record:
                 raise Stop
             return tuner(step.i)
 
-        stream = measured(solve(problem, counted, sampler, self.particles), problem, counted)
+        stream = measured(solve(problem, counted, sampler, self.settings.particles), problem, counted)
         return controlled(stream, control)
 
     def reproduces(self, last: Measured) -> bool:
@@ -250,7 +192,68 @@ def pixels_sha256(x: Tensor) -> str:
     return digest.hexdigest()
 
 
-def _build(classes: tuple[type, ...], entry: dict[str, Any], what: str) -> Any:
+# ---- reading
+
+
+def _stored() -> dict[str, knobs.Knob]:
+    """The knobs of the settings that a record says; the longest side is that of its picture."""
+    return {k.name: k for k in knobs.knobs(Settings) if k.name != "size"}
+
+
+def _body(text: str) -> dict[str, Any]:
+    """The JSON object of a record of this version."""
+    if len(text) > MAX_BYTES:
+        raise RecordError(f"the record has {len(text)} characters; at most {MAX_BYTES} are read.")
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
+        raise RecordError(f"the record is not valid JSON: {error}") from None
+    if not isinstance(body, dict) or body.pop("format", None) != FORMAT:
+        raise RecordError("this is not a redgui record: its format is not 'redgui-record'.")
+    version = body.pop("version", None)
+    if version != VERSION:
+        raise RecordError(f"the record is of version {version!r}; this redgui reads version {VERSION}. Update redgui.")
+    return body
+
+
+def _typed(body: dict[str, Any]) -> dict[str, Any]:
+    """The body itself, where it has all that it needs and nothing else, each of its type."""
+    types: dict[str, Any] = dict(image=str, operator=dict, sampler=dict, steps=int, changes=list, sizes=(list, NoneType),
+                                 result=dict, made_with=dict)  # fmt: skip
+    for name, k in _stored().items():
+        types[name] = (int, float) if k.kind is float else k.kind if k.default is not None else (k.kind, NoneType)
+    for name in body:
+        if name not in types:
+            raise RecordError(f"the record has a field {name!r} that this redgui does not know. Update redgui.")
+    for name, kind in types.items():
+        if name not in body and name in FIRST:
+            raise RecordError(f"the record lacks the field {name!r}.")
+        value = body.get(name)
+        truth = isinstance(value, bool) and kind is not bool  # Python counts True as an int
+        if name in body and (truth or not isinstance(value, kind)):
+            raise RecordError(f"the record's {name!r} has the wrong type: {type(value).__name__}.")
+    return body
+
+
+def _change(change: Any) -> Change:
+    fits = isinstance(change, dict) and set(change) == {"after", "knobs"}
+    if not fits or type(change["after"]) is not int or not isinstance(change["knobs"], dict):
+        raise RecordError(f"a change in a record is {{'after': step, 'knobs': {{...}}}}; got {str(change)[:80]}.")
+    return Change(change["after"], change["knobs"])
+
+
+def _pairs(sizes: list[Any]) -> Sizes:
+    """[pictures, calls] pairs of whole numbers from 1, of at most MOST_TOGETHER pictures and MOST_CALLS calls in all."""
+    for pair in sizes:
+        if not isinstance(pair, list) or len(pair) != 2 or any(type(n) is not int or n < 1 for n in pair):
+            raise RecordError(f"the record's sizes are [pictures, calls] pairs of whole numbers from 1; got {str(pair)[:40]}.")
+    if (calls := sum(pair[1] for pair in sizes)) > MOST_CALLS or any(pair[0] > MOST_TOGETHER for pair in sizes):
+        most = f"at most {MOST_TOGETHER} pictures, and {MOST_CALLS} calls in all"
+        raise RecordError(f"the record's sizes are of {most}; got {str(calls)[:20]} calls.")
+    return tuple((pictures, calls) for pictures, calls in sizes)
+
+
+def _built(classes: tuple[type, ...], entry: dict[str, Any], what: str) -> Any:
     if set(entry) != {"name", "knobs"} or not isinstance(entry["knobs"], dict):
         raise RecordError(f"the record's {what} is {{'name': ..., 'knobs': {{...}}}}; got {str(entry)[:80]}.")
     return knobs.build(knobs.find(classes, entry["name"], what), entry["knobs"])

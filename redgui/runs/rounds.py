@@ -102,6 +102,12 @@ class Shared(Wrapped):
             return x0_hat, pull
         return x0_hat, lambda u: worker.ask(Question(self.inner, u, graph=pull, rows=asked.rows)).answer
 
+    def together(self, particles: int) -> tuple[tuple[int, int], ...] | None:
+        """`sizes` for a record; None where every call was of these particles alone."""
+        if all(size == particles for size, _ in self.sizes):
+            return None
+        return tuple((size, calls) for size, calls in self.sizes)
+
     def _scripted(self, n: int) -> int:
         """The size of the next call of the record; after its last one the batch's own."""
         while self.script and not self.script[0][1]:

@@ -183,8 +183,8 @@ class Run:
         if self.last is None:
             raise RuntimeError("a run has no record before its first step")
         fit = self.fitting.how if self.fitting else "crop"
-        sizes = self.shared.sizes if any(size != self.particles for size, _ in self.shared.sizes) else None
-        return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, tuple(self.changes), fit, sizes=sizes)
+        sizes, changes = self.shared.together(self.particles), tuple(self.changes)
+        return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, changes, fit, sizes)
 
     def full(self) -> Image.Image | None:
         """What is restored so far at the picture's own shape and size; None where that is what the prior takes."""

@@ -1,28 +1,44 @@
-"""What a run is, in one value: page, link, record, task, command, HTTP call and worker read and write it."""
+"""What a run is, in one value: page, link, record, task, command, HTTP call, benchmark and worker read and write it.
 
+    settings = Settings.read({"operator": "blur:size=5", "sampler": "reddiff", "sigma_y": 0.1})
+    settings.words()                 {"operator": "blur:size=5", "sampler": "reddiff", "sigma_y": 0.1, "prior": "faces-64"}
+
+A new field is a knob here, and by that a parameter of a link that reads itself back, an option of a command, an argument of a
+snippet, an entry of a record and what a call may send.
+"""
+
+import base64
+import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs
-from redgui.knobs import knob
-from redgui.operators import Operator
-from redgui.runs.problem import Problem
-from redgui.runs.record import Record
+from redgui import bundled, fitting, images, knobs, operators, presets
+from redgui.fitting import Way
+from redgui.knobs import Knob, KnobError, knob
+from redgui.operators import Operator, masks
+from redgui.priors.base import LARGEST, SMALLEST, Prior
+from redgui.runs import cores
+from redgui.runs.problem import NOISIEST, Problem
 from redgui.samplers import Sampler
+
+if TYPE_CHECKING:
+    from redgui.runs.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All that a run is made of but the pixels of its picture. Its knobs have their bounds here and nowhere else.
 
+    A knob that is not `shown` is on no page and in no link. Settings are equal that are so but for the machine.
+
     Attributes:
-        given: the picture is itself the measurement; there is no original.
-        prior: the name of the diffusion model.
-        fit: how the picture is brought to what the prior takes (`redgui.fitting`).
         example, picture: the picture, as the name of a bundled example or by its number (`picture_number`); or neither.
 
     Raises:
@@ -33,49 +49,151 @@ class Settings:
 
     H: Operator
     sampler: Sampler
-    sigma_y: float = knob(0.0, 0.0, 2.0, step=0.005, label="Noise σ_y", help="standard deviation, the picture spanning -1 to 1")
+    sigma_y: float = knob(
+        0.0, 0.0, NOISIEST, step=0.005, label="Noise σ_y", help="standard deviation, the picture spanning -1 to 1"
+    )
     seed: int = knob(0, 0, 2**63 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
     particles: int = knob(1, 1, 64, help="independent runs in one batch: their mean and spread")
-    given: bool = False
-    prior: str = "faces-64"
-    fit: str = "crop"
+    given: bool = knob(False, help="the picture is itself the measurement; there is no original")
+    prior: str = knob("faces-64", hi=5000, help="the name of the diffusion model")
+    fit: Way = knob("crop", help="how a picture of another shape is brought to what the prior takes")
+    size: int | None = knob(None, SMALLEST, LARGEST, shown=False, help="longest side of the fit native")
+    device: Literal["auto", "cpu", "cuda"] = knob("auto", shown=False, compare=False, help="where the network runs")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = knob("auto", shown=False, compare=False, help="of the network")
+    threads: int | None = knob(None, 1, cores.MOST, shown=False, compare=False, help="of the CPU; the last bits depend on it")
     example: str | None = None
     picture: str | None = None
 
     def __post_init__(self) -> None:
-        knobs.check(self)
+        for k in knobs.knobs(type(self)):
+            object.__setattr__(self, k.name, checked(k, getattr(self, k.name)))
 
     @classmethod
-    def of(cls, record: Record) -> Self:
-        """The settings at the start of a record's run. Raises RedguiError."""
-        example = example_of(record)
-        return cls(
-            H=record.build_operator(), sampler=record.build_sampler(), sigma_y=float(record.sigma_y), seed=record.seed,
-            particles=record.particles, given=record.given, prior=record.prior, fit=record.fit, example=example,
-            picture=None if example else picture_number(record),
-        )  # fmt: skip
+    def read(cls, said: Mapping[str, Any], painted: np.ndarray | None = None) -> Self:
+        """The settings in texts or JSON values, by their names. What is absent or None is what a bare command takes.
+
+        Args:
+            said: `operator` and `sampler` as specifications (either may be made already), knobs, `example`, `picture`.
+            painted: a mask (h, w) on the fitted picture, True = to be filled in; the operator is then an inpainting.
+
+        Raises:
+            KnobError: a name that is unknown, or a value that cannot be used.
+        """
+        known = {k.name: k for k in knobs.knobs(cls)}
+        names = ("operator", "sampler", *known, "example", "picture")
+        for name in said:
+            if name not in names:
+                raise KnobError(f"a run has no setting {knobs.shown(name)}. Its settings: {', '.join(names)}.")
+        found = {name: value for name, value in said.items() if value is not None}
+        found |= {name: checked(k, found[name]) for name, k in known.items() if name in found}
+        operator, spec = (found.pop(name, usual) for name, usual in (("operator", "inpaint"), ("sampler", "reddiff")))
+        for name, value, made in (("operator", operator, Operator), ("sampler", spec, Sampler)):
+            if not isinstance(value, (str, made)):
+                raise KnobError(f"{name} is a text; got {knobs.shown(value)}.")
+        H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
+        sampler = spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, found.get("sigma_y", 0.0))
+        found["given"] = found.get("given", False) or given
+        return cls(H=H, sampler=sampler, **{"particles": presets.particles(sampler, H), **found})
+
+    @staticmethod
+    def of(record: "Record") -> "Settings":
+        """The settings of a record with what its picture tells: which one it is, and its size. Raises RedguiError."""
+        size = _size_of(record)
+        example = example_of(record.image, record.settings.fit)
+        picture = None if example else picture_number(record)
+        return dataclasses.replace(record.settings, example=example, picture=picture, size=size)
+
+    def by(self, prior: Prior) -> Self:
+        """The same, with the name, device and precision of a prior that is loaded."""
+        return dataclasses.replace(self, prior=prior.name, device=prior.device.type, precision=prior.precision)
 
     def problem(self, picture: Tensor) -> Problem:
         """The measurement of a fitted picture (1, 3, h, w): simulated, or the picture itself where it is `given`."""
         make = Problem.given if self.given else Problem.simulate
         return make(picture, self.H, self.sigma_y, self.seed)
 
+    def words(self, page: bool = False) -> dict[str, Any]:
+        """What `read` makes the settings of again, by name: specifications, the prior, and what a bare command would not have.
 
-def example_of(record: Record) -> str | None:
-    """The name of the bundled example whose picture, fitted as the record says, is the record's; None if there is none."""
-    picture = record.picture()
+        Args:
+            page: without what is not `shown`.
+        """
+        said: dict[str, Any] = {"operator": knobs.spec(self.H), "sampler": presets.text(self.sampler, self.H, self.sigma_y)}
+        usual = {"particles": presets.particles(self.sampler, self.H), "prior": None}  # a host may have another prior
+        for k in knobs.knobs(type(self)):
+            if (k.shown or not page) and getattr(self, k.name) != usual.get(k.name, k.default):
+                said[k.name] = getattr(self, k.name)
+        return said
+
+    def figures(self) -> dict[str, Any]:
+        """What was run, as command line, benchmark and tasks name it beside its results."""
+        rest = ("sigma_y", "seed", "particles", "device", "precision")
+        specs = {"prior": self.prior, "operator": knobs.spec(self.H), "sampler": knobs.spec(self.sampler)}
+        return specs | {name: getattr(self, name) for name in rest}
+
+
+def checked(k: Knob, value: Any) -> Any:
+    """`knobs.coerce`, which tells a number that is out of bounds (nan is) what they are."""
+    try:
+        return knobs.coerce(k, value)
+    except KnobError:
+        number = type(value) is int or (type(value) is float and k.kind is float)
+        if not number or k.lo is None or k.hi is None or k.lo <= value <= k.hi:
+            raise
+        lie = "lie" if k.name.endswith("s") else "lies"
+        raise KnobError(f"the {k.name} {lie} in {knobs.span(k)}; got {str(value)[:20]}.") from None
+
+
+# What the page's controls end at, and the calls with them: a browser's whole numbers, a slider that can be aimed.
+ENDS = {"sigma_y": 1.0, "seed": 2**31 - 1, "particles": 16}
+PAGE = {k.name: dataclasses.replace(k, hi=ENDS[k.name]) for k in knobs.knobs(Settings) if k.name in ENDS}
+
+
+def parse_operator(spec: str, painted: np.ndarray | None = None) -> tuple[Operator, bool]:
+    """An operator from its text form, and whether the picture is to be the measurement itself (`given:of=NAME,...`).
+
+    Args:
+        painted: a mask (h, w) on the fitted picture, True = to be filled in; the operator is then an inpainting.
+    """
+    name, settings = knobs.parse(spec)
+    given = name == "given"
+    if given:
+        name = settings.pop("of", "denoise" if painted is None else "inpaint")
+    if painted is not None:
+        if name != "inpaint":
+            raise KnobError(f"a mask goes with the operator inpaint; got {name!r}. Leave --mask out or choose inpaint.")
+        settings |= {"kind": "mask", "painted": masks.encode(painted)}
+    return knobs.build(knobs.find(operators.OPERATORS, name, "operator"), settings), given
+
+
+@lru_cache(maxsize=4)  # a link, a command and a snippet of one record ask; each key holds a picture
+def example_of(image: str, fit: str) -> str | None:
+    """The name of the bundled example whose picture, fitted so, is that of a record (`Record.image`); None if there is none."""
+    picture = images.to_tensor(images.read(base64.b64decode(image)))
     h, w = picture.shape[-2:]
     for path in images.folder(bundled.EXAMPLES):
-        image = images.read(path)
-        if image.size != (w, h):
-            if record.fit == "native":  # which depends on the prior; a record has a picture of its own for that
+        found = images.read(path)
+        if found.size != (w, h):
+            if fit == "native":  # which depends on the prior; a record has a picture of its own for that
                 continue
-            image = fitting.plan((image.height, image.width), (h, w), record.fit).apply(image)
-        if torch.equal(images.to_tensor(image), picture):
+            found = fitting.plan((found.height, found.width), (h, w), fit).apply(found)
+        if torch.equal(images.to_tensor(found), picture):
             return path.stem
     return None
 
 
-def picture_number(record: Record) -> str:
+def picture_number(record: "Record") -> str:
     """Tells a picture from others without showing it: 16 hexadecimal digits of the SHA-256 of its file."""
     return hashlib.sha256(record.image.encode()).hexdigest()[:16]
+
+
+def _size_of(record: "Record") -> int | None:
+    """The `size` that gives a record's picture its own size by the fit native; None where the usual one does."""
+    s = record.settings
+    h, w = record.picture().shape[-2:]
+    if s.fit != "native":
+        return None
+    if s.given:  # the longest side is that of the picture which is looked for
+        like = (256, 256)
+        h, w = (n * k // m for n, k, m in zip((h, w), like, s.H.measured_size(*like), strict=True))
+    return min(max(h, w), LARGEST) if max(h, w) > fitting.LONGEST else None

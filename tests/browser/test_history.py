@@ -238,7 +238,7 @@ def test_the_link_of_an_own_picture(mine, browser, app):
     assert session.source == Image.open(app.actions.examples_paths[0]).convert("RGB")
     other.page.locator("#run").click()
     other.ended()
-    assert (session.run.problem.H.hole(16, 16) == masks.decode(record.operator["knobs"]["painted"])).all()
+    assert (session.run.problem.H.hole(16, 16) == masks.decode(record.settings.H.painted)).all()
     other.page.close()
     context.close()
 

@@ -165,7 +165,7 @@ def test_on_zero_gpu_a_run_is_tuned_stopped_and_gone_on_with_and_its_record_repl
         page.locator("#result a[download='record.json']").click()
     download.value.save_as(tmp_path / "record.json")
     record = Record.read(tmp_path / "record.json")
-    *_, last = record.replay(load(record.prior, record.device, record.precision))
+    *_, last = record.replay(load(record.settings.prior, record.settings.device, record.settings.precision))
     assert record.reproduces(last)
     assert record.steps == session.run.last.i + 1
     assert len(spaces.asked) == 2

@@ -251,8 +251,8 @@ def test_two_people_do_not_see_each_others_work(open_tab, tmp_path):
         np.testing.assert_array_equal(tab.hole(), box | drawn)
         (tmp_path / tab.key).mkdir()
         records.append(Record.read(tab.download("record.json", tmp_path / tab.key)))
-    assert [record.sampler["knobs"]["lr"] == 0.3 for record in records] == [True, False]
-    assert [record.sampler["knobs"]["lam"] == 0.7 for record in records] == [False, True]
+    assert [record.settings.sampler.lr == 0.3 for record in records] == [True, False]
+    assert [record.settings.sampler.lam == 0.7 for record in records] == [False, True]
     assert records[0].image != records[1].image
     assert records[1].steps == 4
     assert two.session.source == images.read(tmp_path / "mine.png")
@@ -320,7 +320,7 @@ def test_a_photo_of_another_shape_is_fitted_and_comes_back_at_its_own_size(open_
     assert full.shape == (200, 300, 3)
     np.testing.assert_array_equal(full[~hole], np.asarray(mine)[~hole])
     assert (full != np.asarray(mine)).any(-1)[hole].mean() > 0.9
-    assert Record.read(tab.download("record.json", tmp_path)).fit == "pad"
+    assert Record.read(tab.download("record.json", tmp_path)).settings.fit == "pad"
 
     photo(128, 128).save(tmp_path / "square.png")
     tab.uploaded(tmp_path / "square.png")
@@ -395,8 +395,8 @@ def test_particles_and_the_dice(open_tab, tmp_path):
     tab.type("reddiff-steps", 4)
     tab.run()
     record = Record.read(tab.download("record.json", tmp_path))
-    assert record.particles == 3
-    assert record.seed == int(seed.input_value())
+    assert record.settings.particles == 3
+    assert record.settings.seed == int(seed.input_value())
     names = tab.result.locator("figcaption")
     expect(names).to_have_text(["mean", "spread (std)", "particle 1", "particle 2", "particle 3"])
     sources = [tile.get_attribute("src") for tile in tab.result.locator(".rg-gallery img").all()]

@@ -14,22 +14,23 @@ import binascii
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
 
-from redgui import api, fitting, images, knobs, metrics
+from redgui import api, images, knobs, metrics
 from redgui.errors import RedguiError
+from redgui.priors import Prior
 from redgui.runs import zero_gpu
-from redgui.runs.problem import Problem
+from redgui.runs.settings import PAGE, Settings
 from redgui.runs.watch import compute
 from redgui.ui.calls.restoration import Restoration, clean
 from redgui.ui.host.limits import Limits
 from redgui.ui.host.queue import LOOK, Line, threaded
 from redgui.ui.host.uploads import CallError, discard, uploaded, written
-from redgui.ui.parts.controls import Setting
 from redgui.ui.restore.handlers import Actions
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
@@ -74,15 +75,11 @@ def add_endpoints(actions: Actions) -> None:
             size: longest side of the fit native; null: 256.
             as_file: the result as a PNG file that the server keeps for an hour at most, instead of a data: URL.
         """
-        setting = settled(sigma_y, seed, particles)
-        wanted = dict(
-            image=read(picture, limits), mask=None if mask is None else mask_of(mask, limits),
-            operator=degradation(operator, given),
-            sampler=text(sampler, "sampler"), sigma_y=setting.sigma_y, seed=setting.seed, fit=text(fit, "fit"),
-            size=limited(size, limits), particles=None if particles is None else setting.particles,
-        )  # fmt: skip
-        there = zero_gpu.device_there(actions.device, actions.precision)
-        job = Restoration(wanted, actions.prior_named(prior).name, *there, limits)
+        said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, seed=seed, particles=particles, given=given, fit=fit,
+                    size=size)  # fmt: skip
+        settings, source, drawn = asked(actions, picture, mask, actions.prior_named(prior), said)
+        device, precision = zero_gpu.device_there(settings.device, settings.precision)
+        job = Restoration(replace(settings, device=device, precision=precision), source, drawn, limits)
         for png, figures, record in zero_gpu.stream(job):
             yield (written(png) if as_file and record else url(png)), figures, record
 
@@ -112,19 +109,14 @@ def add_endpoints(actions: Actions) -> None:
             size: longest side of the fit native; null: 256.
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
         """
-        setting, source, how = settled(sigma_y, seed, None), read(picture, limits), text(fit, "fit")
-        loaded, painted, longest = actions.prior_named(prior), None, limited(size, limits)
-        if mask is not None:
-            painted, _ = fitting.read_mask(mask_of(mask, limits), fitting.for_prior(source, loaded, how, longest))
-        H, is_given = api.parse_operator(degradation(operator, given), painted)
-        fitted = fitting.for_prior(source, loaded, how, longest, H, is_given)
-        H.check_size(*fitted.solved)
-        pose = Problem.given if is_given else Problem.simulate
-        problem = compute(lambda: pose(images.to_tensor(fitted.apply(source)), H, setting.sigma_y, setting.seed))
-        found, truth = images.encode(H.picture(problem.y)), problem.x_true
+        said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
+        loaded = actions.prior_named(prior)
+        settings, source, _ = asked(actions, picture, mask, loaded, said)
+        problem = compute(lambda: settings.problem(api.fitted_to(loaded, settings, source)[1]))
+        found, truth = images.encode(problem.H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
-        figures = {"psnr_measurement": psnr, "operator": knobs.spec(H), "sigma_y": problem.sigma_y, "seed": problem.seed}
-        return (written(found) if as_file else url(found)), clean(figures | {"prior": loaded.name})
+        figures = {name: settings.figures()[name] for name in ("operator", "sigma_y", "seed", "prior")}
+        return (written(found) if as_file else url(found)), clean({"psnr_measurement": psnr, **figures})
 
     def listing() -> dict[str, Any]:
         """Samplers, operators, priors and examples with their knobs, bounds and defaults."""
@@ -175,37 +167,17 @@ def streaming(call: Callable[..., Iterator[Any]], once: Any, line: Line) -> Call
 # ---- arguments, which may be any JSON
 
 
-def settled(sigma_y: Any, seed: Any, particles: Any) -> Setting:
-    """Noise, seed and particles within the bounds that they have on the page. Raises KnobError."""
-    return knobs.build(Setting, {"sigma_y": sigma_y, "seed": seed, "particles": 1 if particles is None else particles})
-
-
-def text(value: Any, name: str) -> str:
-    """A text, or a CallError."""
-    if not isinstance(value, str):
-        raise CallError(f"{name} is a text; got {str(value)[:40]!r}.")
-    return value
-
-
-def whole(value: Any) -> int | None:
-    """A whole number or None."""
-    if value is None or type(value) is int:
-        return value
-    raise CallError(f"size is a whole number or null; got {str(value)[:40]!r}.")
-
-
-def degradation(operator: Any, given: Any) -> str:
-    """The operator's spec, as `given:of=...` where the picture is already damaged."""
-    spec = text(operator, "operator")
-    if not isinstance(given, bool):
-        raise CallError(f"given is true or false; got {str(given)[:40]!r}.")
-    name, colon, settings = spec.partition(":")
-    return f"given:of={name}{',' if colon else ''}{settings}" if given and name.strip() != "given" else spec
-
-
-def limited(size: Any, limits: Limits) -> int | None:
-    """A longest side within this host's, or None. Raises CallError or LimitError."""
-    return None if whole(size) is None else limits.size(size)
+def asked(actions: Actions, picture: Any, mask: Any, prior: Prior, said: dict[str, Any]) -> api.Asked:
+    """`redgui.api.settled` of a call, within the bounds of the page and of this host. Raises RedguiError."""
+    for name, k in PAGE.items():
+        if said.get(name) is not None:
+            knobs.coerce(k, said[name], Settings.name)
+    if not isinstance(said["given"], bool):
+        raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")
+    if type(said["size"]) is int:
+        actions.limits.size(said["size"])
+    source = read(picture, actions.limits)
+    return api.settled(source, None if mask is None else mask_of(mask, actions.limits), prior, said)
 
 
 def read(picture: Any, limits: Limits) -> Any:

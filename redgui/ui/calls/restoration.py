@@ -8,15 +8,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from redgui import api, images, presets, priors
+import numpy as np
+from PIL import Image
+
+from redgui import api, images, priors
 from redgui.runs import zero_gpu
 from redgui.runs.remote import HZ, START, gpu_seconds
 from redgui.runs.rounds import Job, Shared, seconds, turn
 from redgui.runs.run import COMPANY
+from redgui.runs.settings import Settings
 from redgui.runs.stream import Measured
 from redgui.runs.watch import told
 from redgui.runs.zero_gpu import Heard, HostError
-from redgui.samplers import Sampler
 from redgui.ui.host.limits import Limits
 
 WEIGHT = 0.5  # of a call beside what people watch
@@ -24,39 +27,35 @@ WEIGHT = 0.5  # of a call beside what people watch
 
 @dataclass(frozen=True)
 class Restoration:
-    """A call of `redgui.api.restore`. Its news: PNG, figures and the record as a dict, None before the end."""
+    """A call of `redgui.api.restore`, its words read. Its news: PNG, figures and the record as a dict, None before the end.
 
-    wanted: dict[str, Any]  # its arguments, but for prior, device and precision
-    prior: str
-    device: str
-    precision: str
+    Attributes:
+        settings: with the device and precision of the process that plays.
+        source: the picture.
+        drawn: a mask as it was drawn on it (`redgui.api.settled`).
+    """
+
+    settings: Settings
+    source: Image.Image
+    drawn: np.ndarray | None
     limits: Limits
 
     @property
     def longest(self) -> float:
-        """The seconds that it may take. Raises RedguiError for wrong specs, and for what is more than this host does."""
-        return self.limits.run(*self.asked())
-
-    def asked(self) -> tuple[Sampler, int]:
-        """Sampler and particles. Raises RedguiError."""
-        masked = self.wanted.get("mask") is not None
-        H, _ = api.parse_operator("inpaint" if masked else self.wanted["operator"])
-        sampler = presets.sampler_for(self.wanted["sampler"], H, self.wanted["sigma_y"])
-        return sampler, self.wanted["particles"] or presets.particles(sampler, H)
+        """The seconds that it may take. Raises LimitError for what is more than this host does."""
+        return self.limits.run(self.settings.sampler, self.settings.particles)
 
     @property
     def seconds(self) -> float:
-        """Wrong specs are told here, before a GPU is asked for."""
-        sampler, many = self.asked()
-        self.limits.run(sampler, many)
-        prior = priors.load(self.prior, *zero_gpu.device_here(self.device, self.precision))
-        return START + gpu_seconds(sampler, self.wanted["sigma_y"], many, prior)
+        s = self.settings
+        prior = priors.load(s.prior, *zero_gpu.device_here(s.device, s.precision))
+        return START + gpu_seconds(s.sampler, s.sigma_y, s.particles, prior)
 
     def news(self, heard: Heard) -> Iterator[tuple[bytes, dict[str, Any], dict[str, Any] | None]]:
         made: list[Any] = []
         longest = self.longest
         allowed = zero_gpu.allowed(self.seconds, longest) if zero_gpu.on_zero_gpu() else longest
-        prior = Shared(priors.load(self.prior, self.device, self.precision))
+        prior = Shared(priors.load(self.settings.prior, self.settings.device, self.settings.precision))
         began, clock = None, time.perf_counter()
 
         def watch(step: Measured) -> None:
@@ -70,7 +69,7 @@ class Restoration:
             turn()
 
         def turns() -> Iterator[None]:
-            made[:] = [api.restore(**self.wanted, prior=prior, watch=watch)]
+            made[:] = [api.perform(self.settings, self.source, self.drawn, prior, watch)]
             return
             yield
 

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, knobs, presets, snippets
+from redgui import images, knobs, snippets
 from redgui.operators import Operator
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
@@ -35,7 +35,7 @@ def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = 
     facts = [given, {"name": "sampler", "text": f"{settings.sampler.label}: {_knobs(settings)}"}]
     facts += [{"name": f"from step {change.after + 2} on", "text": _pairs(change.knobs)} for change in record.changes]
     facts.append({"name": "noise, seed", "text": f"σ_y {settings.sigma_y:g}, seed {settings.seed}" + _many(settings)})
-    facts.append({"name": "prior", "text": f"{settings.prior}, on {record.device} in {record.precision}"})
+    facts.append({"name": "prior", "text": f"{settings.prior}, on {settings.device} in {settings.precision}"})
     facts.append({"name": "picture", "text": settings.example or "a person's own"})
     body = {
         "w": start.shape[-1],
@@ -84,7 +84,7 @@ def operator_text(H: Operator) -> str:
 
 def _knobs(settings: Settings) -> str:
     """The sampler's knobs that differ from the presets for this degradation."""
-    text = presets.text(settings.sampler, settings.H, settings.sigma_y).partition(":")[2]
+    text = settings.words()["sampler"].partition(":")[2]
     return text.replace(",", ", ").replace("=", " ") or "presets"
 
 

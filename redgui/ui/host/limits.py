@@ -107,9 +107,9 @@ class Limits:
         Raises RedguiError.
         """
         self.size(max(record.picture().shape[-2:]))
-        begun = record.build_sampler()
+        begun = record.settings.sampler
         for sampler in (begun, *Tuner(begun, record.changes).after.values()):
-            self.run(sampler, record.particles)
+            self.run(sampler, record.settings.particles)
         self._most("steps", record.steps, self.steps, "Replay it on a machine of your own")
         return record
 
