@@ -13,6 +13,7 @@ from torch import Tensor
 
 from redgui import images, knobs
 from redgui.fitting import Fitting, full_size
+from redgui.knobs import KnobError
 from redgui.priors import Counted, Prior
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record, Tuner
@@ -141,8 +142,11 @@ class Run:
         if self.finished and self.last:
             with self._lock:
                 sampler = self._wanted or self.now
-                more = min(self.last.n + steps, next(k.hi for k in knobs.knobs(type(sampler)) if k.name == "steps") or 0)
-                self._wanted = dataclasses.replace(sampler, steps=int(more))
+                k = next((k for k in knobs.knobs(type(sampler)) if k.name == "steps"), None)
+                if k is None:
+                    raise KnobError(f"{sampler.label} has no number of steps that could grow; press Run to start anew.")
+                more = self.last.n + steps if k.hi is None else min(self.last.n + steps, int(k.hi))
+                self._wanted = dataclasses.replace(sampler, steps=more)
 
     def film(self) -> list[Frame]:
         """The kept iterates and the last one, wherever the run stands."""

@@ -9,6 +9,7 @@ batched convolution (`redgui.runs.lockstep`). The paper's ablations over lr, lam
 (arXiv 2305.04391).
 """
 
+import itertools
 import logging
 import math
 import threading
@@ -133,21 +134,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A sampler and the two axes along which its knobs are changed: `rows` down, `columns` across."""
+    """A sampler and the axes along which its knobs are changed: `rows` down, `columns` across, None for a single column."""
 
     sampler: Sampler
     rows: Axis
-    columns: Axis
+    columns: Axis | None = None
 
     def __post_init__(self) -> None:
-        swept = {self.rows.knob.name: self.rows, self.columns.knob.name: self.columns}
-        if len(swept) == 1:
+        swept = {axis.knob.name: axis for axis in self.axes}
+        if len(swept) < len(self.axes):
             raise KnobError(f"both axes are {self.rows.knob.name}; choose two different knobs.")
-        count = len(self.rows.values) * len(self.columns.values)
+        count = math.prod(len(axis.values) for axis in self.axes)
         if count > MOST_CELLS:
-            got = f"{len(self.rows.values)} x {len(self.columns.values)} = {count}"
+            got = " x ".join(str(len(axis.values)) for axis in self.axes) + f" = {count}"
             raise KnobError(f"a grid has at most {MOST_CELLS} cells; got {got}. Leave some values out.")
-        for k in (self.rows.knob, self.columns.knob):
+        for k in (axis.knob for axis in self.axes):
             if k.only_with is None:
                 continue
             other, wanted = k.only_with
@@ -157,14 +158,21 @@ class Grid:
         _ = self.cells  # every setting is built once here, so that a combination that cannot be is told before anything runs
 
     @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Its axes, one or two."""
+        return (self.rows,) if self.columns is None else (self.rows, self.columns)
+
+    @property
     def cells(self) -> list[Cell]:
         """New cells, row by row."""
-        kept, found = knobs.values(self.sampler), []
-        for i, row in enumerate(self.rows.values):
-            for j, column in enumerate(self.columns.values):
-                changed = {self.rows.knob.name: row, self.columns.knob.name: column}
-                found.append(Cell(i, j, knobs.build(type(self.sampler), {**kept, **changed})))
-        return found
+        return [
+            Cell(at[0], at[1] if len(at) > 1 else 0, knobs.build(type(self.sampler), knobs.values(self.sampler) | self.at(*at)))
+            for at in itertools.product(*(range(len(axis.values)) for axis in self.axes))
+        ]
+
+    def at(self, row: int, column: int = 0) -> dict[str, Any]:
+        """The swept knobs of a cell, by their names."""
+        return {axis.knob.name: axis.values[k] for axis, k in zip(self.axes, (row, column), strict=False)}
 
 
 class Sweep:
