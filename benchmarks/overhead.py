@@ -20,6 +20,7 @@ from watched import Watched
 
 from redgui import priors
 from redgui.runs.teams import with_team, work_alone
+from redgui.ui.restore.state import Restoring
 
 
 def open_at(steps: int) -> Watched:
@@ -39,7 +40,7 @@ def seconds(watched: Watched) -> tuple[float, float]:
     watched.run("#run", ".rg-live")
     first = time.perf_counter() - began
     watched.wait(".rg-live")
-    run = watched.session.run
+    run = watched.session.state(Restoring).played
     watched.page.wait_for_timeout(300)
     return run.elapsed, first
 

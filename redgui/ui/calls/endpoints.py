@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
+from gradio.events import api as endpoint
 
 from redgui import api, fitting, images, knobs, metrics
 from redgui.errors import RedguiError
@@ -26,20 +27,20 @@ from redgui.runs import zero_gpu
 from redgui.runs.problem import Problem
 from redgui.runs.teams import with_team
 from redgui.ui.calls.restoration import Restoration, clean
+from redgui.ui.host.host import Host
 from redgui.ui.host.limits import Limits
 from redgui.ui.host.queue import LOOK, Line, threaded
 from redgui.ui.host.uploads import CallError, discard, uploaded, written
 from redgui.ui.parts.controls import Setting
-from redgui.ui.restore.handlers import Actions
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
 Fit = Literal["crop", "pad", "stretch", "native"]
 LONGEST = 56_000_000  # characters of a data: URL: the 40 MB of an upload
 
 
-def add_endpoints(actions: Actions) -> None:
+def add_endpoints(host: Host) -> None:
     """Adds the endpoints to the block that is open."""
-    limits = actions.limits
+    limits = host.limits
 
     def restore(
         picture: Picture,
@@ -81,10 +82,10 @@ def add_endpoints(actions: Actions) -> None:
             sampler=text(sampler, "sampler"), sigma_y=setting.sigma_y, seed=setting.seed, fit=text(fit, "fit"),
             size=limited(size, limits), particles=None if particles is None else setting.particles,
         )  # fmt: skip
-        there = zero_gpu.device_there(actions.device, actions.precision)
-        job = Restoration(wanted, actions.prior_named(prior).name, *there, limits)
+        there = zero_gpu.device_there(host.device, host.precision)
+        job = Restoration(wanted, host.prior_named(prior).name, *there, limits)
         for png, figures, record in zero_gpu.stream(job):
-            yield (written(png) if as_file and record else url(png)), figures, record
+            yield (written(png) if as_file and record else images.file_url(png)), figures, record
 
     def degrade(
         picture: Picture,
@@ -113,7 +114,7 @@ def add_endpoints(actions: Actions) -> None:
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
         """
         setting, source, how = settled(sigma_y, seed, None), read(picture, limits), text(fit, "fit")
-        loaded, painted, longest = actions.prior_named(prior), None, limited(size, limits)
+        loaded, painted, longest = host.prior_named(prior), None, limited(size, limits)
         if mask is not None:
             painted, _ = fitting.read_mask(mask_of(mask, limits), fitting.for_prior(source, loaded, how, longest))
         H, is_given = api.parse_operator(degradation(operator, given), painted)
@@ -124,7 +125,7 @@ def add_endpoints(actions: Actions) -> None:
         found, truth = images.encode(H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
         figures = {"psnr_measurement": psnr, "operator": knobs.spec(H), "sigma_y": problem.sigma_y, "seed": problem.seed}
-        return (written(found) if as_file else url(found)), clean(figures | {"prior": loaded.name})
+        return (written(found) if as_file else images.file_url(found)), clean(figures | {"prior": loaded.name})
 
     def listing() -> dict[str, Any]:
         """Samplers, operators, priors and examples with their knobs, bounds and defaults."""
@@ -132,9 +133,9 @@ def add_endpoints(actions: Actions) -> None:
 
     once = tuple[Picture, dict[str, Any], dict[str, Any] | None]  # what one yield of /restore holds
     # Of these calls one at a time: it stands in line among the pages, the others wait in the queue, which tells clients.
-    gr.api(streaming(restore, once, actions.line), api_name="restore", concurrency_limit=1)
-    gr.api(spoken(degrade), api_name="degrade", concurrency_limit=2)
-    gr.api(listing, api_name="list", concurrency_limit=None)
+    endpoint(streaming(restore, once, host.queue), api_name="restore", concurrency_limit=1)
+    endpoint(spoken(degrade), api_name="degrade", concurrency_limit=2)
+    endpoint(listing, api_name="list", concurrency_limit=None)
 
 
 def spoken(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -241,11 +242,3 @@ def content(picture: Any) -> Path | bytes:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
         raise CallError(f"the data: URL is not valid base64: {picture[:40]!r}.") from None
-
-
-# ---- results
-
-
-def url(png: bytes) -> str:
-    """A PNG as a `data:` URL."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
