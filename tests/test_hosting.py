@@ -322,7 +322,7 @@ def test_the_app_runs_in_the_worker_and_its_record_replays(zero_gpu):
     from redgui.ui import build
 
     demo = build("gaussian:size=32")
-    restore, form, layout = demo.restore, demo.restore.form, demo.restore.layout
+    restore, form, layout = demo.restore, demo.form, demo.restore.layout
     assert (demo.host.device, demo.host.precision) == ("cpu", "fp32")
     everything = next(fn for fn in demo.fns.values() if getattr(fn.fn, "__name__", "") == "start" and form.mask in fn.inputs)
     values = {part: part.value for part in everything.inputs}

@@ -76,7 +76,7 @@ class Page:
 
     def __init__(self, demo: gr.Blocks, number: int, loop: asyncio.AbstractEventLoop, people: "list[Page]"):
         self.demo, self.number, self.loop, self.people = demo, number, loop, people
-        self.host, self.layout, self.form = demo.host, demo.restore.layout, demo.restore.form
+        self.host, self.layout, self.form = demo.host, demo.restore.layout, demo.form
         self.opened = 0
         self.fresh()
 
@@ -268,7 +268,7 @@ class People(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.demo = app()
-        self.host, self.layout, self.form = self.demo.host, self.demo.restore.layout, self.demo.restore.form
+        self.host, self.layout, self.form = self.demo.host, self.demo.restore.layout, self.demo.form
         self.loop = asyncio.new_event_loop()
         self.pages: list[Page] = []
         for number in (0, 1):

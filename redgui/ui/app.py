@@ -53,8 +53,8 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
             learn_tab(restore.page)
             history_tab(restore, keeper)
         form, layout = restore.form, restore.layout
-        shown = [form.mask, layout.measurement, form.fit, layout.weights]
-        loaded = demo.load(restore.editing.load_page, form.inputs, shown, **SILENT)
+        outputs = [form.mask, layout.measurement, form.fit, layout.weights]
+        loaded = demo.load(restore.editing.load_page, form.inputs, outputs, **SILENT)
         loaded.then(lambda: {"loaded": True}, None, keeper, **SILENT)  # only then may a link change the page
 
         def leave(request: gr.Request) -> None:
@@ -70,7 +70,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
     # Nothing goes past the queue; runs pass it at once, and wait in a line of our own.
     demo.queue(max_size=host.limits.queue, default_concurrency_limit=8, api_open=False)
     served: Any = demo
-    served.host, served.restore = host, restore  # for those who look after the app: tests and the warm-up
+    served.host, served.form, served.restore = host, form, restore  # for those who look after the app: tests and the warm-up
     return demo
 
 
