@@ -66,6 +66,15 @@ def test_the_state_is_scaled_into_what_samplers_presume(prior):
     torch.testing.assert_close(prior.denoise(x, sigma), z0_hat / prior.scale, rtol=1e-4, atol=1e-4)
 
 
+def test_the_pull_back_of_latents_is_autograds(prior):
+    x, u, sigma = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), torch.tensor([0.1, 1.0])
+    D, back = prior.linearized(x, sigma)
+    leaf = x.clone().requires_grad_()
+    wanted = prior.denoise(leaf, sigma)
+    assert torch.equal(D, wanted)
+    assert torch.equal(back(u), torch.autograd.grad(wanted, leaf, u)[0])
+
+
 @pytest.mark.parametrize(("told", "factor"), [({}, 0.18215), ({"scaling_factor": 0.5}, 0.5)])
 def test_a_gaussian_autoencoder_with_its_factor(tmp_path, told, factor):
     prior = priors.load(str(make(tmp_path, "vae", **told)), "cpu", "fp32")

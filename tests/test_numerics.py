@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import pickle
 import re
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import api, bench, cli, images, knobs
+from redgui import api, bench, cli, images, knobs, priors
 from redgui.operators import Blur, Inpaint, Operator, OperatorError
 from redgui.priors import Counted, GaussianPrior, Prior
 from redgui.priors.network import DiffusersPrior
@@ -24,9 +25,9 @@ from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Record
 from redgui.runs.run import Run
-from redgui.runs.stream import measured, solve, throttle
+from redgui.runs.stream import measured, solve
 from redgui.runs.sweep import Grid, Sweep, axis
-from redgui.runs.watch import newest
+from redgui.runs.watch import watch
 from redgui.samplers import SAMPLERS, RedDiff, Sampler, VmlMap
 from redgui.samplers import build as sampler_of
 from redgui.schedule import linear_beta
@@ -284,7 +285,7 @@ def test_a_run_that_is_watched_keeps_its_last_sound_step_and_cannot_go_on(spec):
     sampler = sampler_of(spec)
     run = unplayed(Breaking(run_of(PRIOR, sampler)[4].nfe + 1), sampler)
     with pytest.raises(Diverged, match="step 6 of 8; step 5 is kept"):
-        list(newest(single(run.play(2.0)), run.stop))
+        list(watch(run, ALL))
     assert (run.last.i, len(run.rows), run.film()[-1].i) == (4, 5, 5)
     assert run.broken
     record = Record.from_json(run.record().to_json())
@@ -303,14 +304,13 @@ def test_a_run_that_is_watched_keeps_its_last_sound_step_and_cannot_go_on(spec):
 
 def test_from_a_worker_the_last_sound_step_comes_before_the_error(monkeypatch):
     sampler = RedDiff(steps=8)
-    monkeypatch.setattr(remote.priors, "load", lambda _: Breaking(6))
-    job = remote.RunJob(images.to_tensor(PICTURE), problem(), PRIOR.name, sampler, 1, 1.0, ALL)
     run = unplayed(PRIOR, sampler)
+    job = remote.PlayJob(pickle.dumps(run), 1.0, ALL)
+    monkeypatch.setattr(priors, "load", lambda _: Breaking(6))
 
     def listen() -> None:
-        for news in job.news(lambda: None):
-            if news is not None:
-                news.tell(run)
+        for state in job.news(lambda: None):
+            run.take(state)
 
     with pytest.raises(Diverged):
         listen()
@@ -329,7 +329,7 @@ def test_one_of_a_race_and_of_a_sweep_keeps_its_last_sound_step():
     list(sweep.play())
     assert [(cell.status, cell.last.i) for cell in sweep.cells] == [("done", 5), ("error", 2), ("done", 5)]
     assert "step 4 of 6; step 3 is kept" in sweep.cells[1].message
-    record = sweep.record(sweep.cells[1])
+    record = sweep.cells[1].run.record()
     *_, again = record.replay(PRIOR)
     assert torch.equal(again.x0_hat, run_of(PRIOR, sweep.cells[1].sampler)[2].x0_hat)
 
@@ -382,19 +382,12 @@ def test_noise_is_drawn_on_the_cpu_in_fp32_and_brought_to_where_it_is_used():
 def test_a_run_is_the_same_at_any_rate_of_watching_or_without_a_watcher(sampler):
     prior = network()
     plain = list(solve(problem(), prior, sampler))[-1].x0_hat
-    for hz in (1e-9, ALL):
-        *_, last = throttle(measured(solve(problem(), prior, sampler), problem()), hz)
-        assert torch.equal(last.x0_hat, plain)
-    run = unplayed(prior, sampler)
-    *_, last = newest(single(run.play(ALL)), run.stop)
+    *_, last = measured(solve(problem(), prior, sampler), problem())
     assert torch.equal(last.x0_hat, plain)
-    assert run.last is last
-
-
-def single(stream):
-    """In the thread that plays it with one thread of torch, as conftest has it for the main one."""
-    torch.set_num_threads(1)
-    yield from stream
+    for hz in (2.0, ALL):
+        run = unplayed(prior, sampler)
+        list(watch(run, hz))
+        assert torch.equal(run.last.x0_hat, plain)
 
 
 def test_all_samplers_at_once_on_one_prior_are_each_as_alone():
@@ -405,8 +398,9 @@ def test_all_samplers_at_once_on_one_prior_are_each_as_alone():
     begin = threading.Barrier(len(samplers))
 
     def work(k: int) -> None:
+        torch.set_num_threads(1)  # as conftest has it for the main thread
         begin.wait()
-        found[k] = list(single(solve(problem(), prior, samplers[k], 2)))[-1].x0_hat
+        found[k] = list(solve(problem(), prior, samplers[k], 2))[-1].x0_hat
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(len(samplers))]
     for thread in threads:

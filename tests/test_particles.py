@@ -245,7 +245,7 @@ def test_a_page_that_closes_ends_its_run():
     session = sessions.of("page")
     problem = Problem.simulate(PICTURE, build("inpaint"), 0.1, seed=4)
     particles = session.states[Particles] = Particles(Run(PICTURE, problem, SMALL, sampler("reddiff:steps=500"), 2))
-    for k, _ in enumerate(particles.played.play(float("inf"))):
+    for k, _ in enumerate(particles.played.play()):
         if k == 3:
             sessions.drop("page")
     assert particles.played.last.i <= 5

@@ -15,6 +15,7 @@ from redgui import api, images, knobs, metrics, priors, schedule
 from redgui.bundled import EXAMPLES
 from redgui.knobs import KnobError
 from redgui.priors import Counted, GaussianPrior, MixturePrior, PriorError, device_of, empirical_prior, per_image
+from redgui.priors.base import Wrapped
 from redgui.priors.network import DiffusersPrior, alphas_cumprod
 
 SIGMAS = schedule.linear_beta()
@@ -216,6 +217,60 @@ def test_calls_and_backward_passes_are_counted_where_they_happen(gaussian):
     prior.denoise(x, 1.0)  # a graph that nobody goes back through
     assert (prior.forwards, prior.backwards) == (6, 2)
     assert (prior.name, prior.shape) == (gaussian.name, gaussian.shape)
+    _, back = prior.linearized(x.detach(), 1.0)
+    assert (prior.forwards, prior.backwards) == (7, 2)
+    back(x.detach())
+    assert (prior.forwards, prior.backwards) == (7, 3)
+
+
+# ---- D and its Jacobian, transposed ----
+
+LEVELS = [0.3, torch.tensor([0.05, 4.0])]
+
+
+class Through(Wrapped):
+    """A wrapper that says no more than it must."""
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        return self.inner.denoise(x, sigma)
+
+
+@pytest.mark.parametrize("sigma", LEVELS, ids=["one level", "a level per image"])
+def test_the_jacobian_of_the_gaussian_denoiser_is_its_filter(sigma):
+    prior = GaussianPrior(size=16, mean=0.2)
+    x, u = noise(2, 3, 16, 16), noise(2, 3, 16, 16, seed=1)
+    D, back = prior.linearized(x, sigma)
+    assert torch.equal(D, prior.denoise(x, sigma))
+    torch.testing.assert_close(back(u), prior.denoise(u + prior.mean, sigma) - prior.mean, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", LEVELS, ids=["one level", "a level per image"])
+@pytest.mark.parametrize("wrap", [lambda prior: prior, Through, Counted], ids=["itself", "wrapped", "counted"])
+@pytest.mark.parametrize("make", [network, lambda: MixturePrior(noise(3, 3, 6, 5), 0.2)], ids=["network", "mixture"])
+def test_the_pull_back_is_autograds_and_no_graph_leaves_it(make, wrap, sigma):
+    prior, x, u = make(), noise(2, 3, 6, 5), noise(2, 3, 6, 5, seed=1)
+    leaf = x.clone().requires_grad_()
+    wanted = prior.denoise(leaf, sigma)
+    for enabled in (False, True):
+        with torch.set_grad_enabled(enabled):
+            D, back = wrap(prior).linearized(x, sigma)
+            got = back(u)
+    assert torch.equal(D, wanted)
+    assert torch.equal(got, torch.autograd.grad(wanted, leaf, u)[0])
+    assert not any(v.requires_grad for v in (D, got, x))
+
+
+def test_a_prior_that_answers_itself_is_asked_and_none_goes_back_twice():
+    class Linear(GaussianPrior):
+        def linearized(self, x, sigma):
+            return x / 2, lambda u: u / 2
+
+    D, back = Counted(Linear(size=16)).linearized(noise(1, 3, 16, 16), 1.0)
+    assert torch.equal(D, back(noise(1, 3, 16, 16)))
+    _, back = network().linearized(noise(1, 3, 6, 5), 1.0)
+    back(noise(1, 3, 6, 5))
+    with pytest.raises(RuntimeError, match="second time"):
+        back(noise(1, 3, 6, 5))
 
 
 # ---- networks from disk ----

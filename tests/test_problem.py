@@ -1,6 +1,5 @@
 """Problems and the stream of Steps: noise where there is a measurement, metrics, thinning out, stopping and going on."""
 
-import itertools
 import math
 from collections.abc import Generator, Iterator
 
@@ -12,7 +11,7 @@ from redgui import metrics
 from redgui.operators import OPERATORS, OperatorError, build
 from redgui.priors import Counted, GaussianPrior
 from redgui.runs.problem import Problem
-from redgui.runs.stream import Measured, Stop, measured, solve, summary, throttle
+from redgui.runs.stream import Measured, Stop, controlled, measured, solve, summary
 from redgui.samplers import RedDiff, SamplerError, Step
 
 GREY = torch.zeros(1, 3, 128, 128)
@@ -30,9 +29,9 @@ def fake(n: int, heard: list | None = None, closed: list | None = None) -> Gener
             closed.append(True)
 
 
-def ticking(seconds: float) -> Iterator[float]:
-    """A clock that goes on by some seconds at every look."""
-    return itertools.count(0.0, seconds)
+def heed(step: Measured) -> None:
+    """A control that changes nothing."""
+
 
 
 # ---- the measurement ----
@@ -124,7 +123,7 @@ def test_measured_adds_what_an_observer_knows(gaussian, drawn):
 
 def test_seconds_do_not_count_what_the_consumer_does(gaussian, drawn, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("redgui.runs.stream.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("redgui.runs.rounds.time.perf_counter", lambda: now[0])
 
     def slow() -> Iterator[Step]:
         for i in range(3):
@@ -165,28 +164,13 @@ def test_closing_the_outer_stream_closes_the_sampler():
     closed = []
     sampler = fake(5, closed=closed)  # kept here, so that it is not closed for want of a reference
     watched = measured(sampler, Problem.simulate(torch.zeros(1, 3, 2, 2), build("denoise")))
-    outer = throttle(watched, 1e9)
+    outer = controlled(watched, heed)
     next(outer)
     outer.close()
     assert closed == [True]
 
 
-# ---- throttle ----
-
-
-def test_steps_faster_than_asked_for_are_dropped_but_never_the_first_or_the_last():
-    # Two looks at the clock per Step that comes through, one per dropped one: 0.1 s each, so about one in four at 2 Hz.
-    clock = ticking(0.1)
-    shown = [step.i for step in throttle(fake(21), 2, clock=lambda: next(clock))]
-    assert shown[0] == 0
-    assert shown[-1] == 20
-    assert 4 <= len(shown) <= 7
-    assert shown == sorted(set(shown))
-
-
-def test_steps_slower_than_asked_for_all_come_through():
-    clock = ticking(1.0)
-    assert [step.i for step in throttle(fake(6), 2, clock=lambda: next(clock))] == list(range(6))
+# ---- controlled ----
 
 
 def test_control_hears_of_every_step_and_what_it_says_is_heard_at_once():
@@ -196,9 +180,7 @@ def test_control_hears_of_every_step_and_what_it_says_is_heard_at_once():
         seen.append(step.i)
         return "faster" if step.i == 3 else None
 
-    clock = ticking(0.0)
-    shown = [step.i for step in throttle(fake(6, heard), 1, control, clock=lambda: next(clock))]
-    assert shown == [0, 5]  # nothing in between came through
+    assert [step.i for step in controlled(fake(6, heard), control)] == list(range(6))
     assert seen == list(range(6))
     assert heard == [(i, "faster" if i == 3 else None) for i in range(6)]
 
@@ -210,9 +192,7 @@ def test_stop_ends_the_run_with_that_very_step_and_closes_the_stream():
         if step.i == 4:
             raise Stop
 
-    clock, stream = ticking(0.0), fake(100, heard, closed)
-    shown = [step.i for step in throttle(stream, 1, control, clock=lambda: next(clock))]
-    assert shown == [0, 4]
+    assert [step.i for step in controlled(fake(100, heard, closed), control)] == [0, 1, 2, 3, 4]
     assert closed == [True]
     assert len(heard) == 4  # no further iteration was begun
 
@@ -228,13 +208,13 @@ def test_a_suspended_stream_goes_on_where_it_was_left_with_other_knobs():
 
         return control
 
-    assert [s.i for s in throttle(stream, 1e9, stop_after(3), close=False)] == [0, 1, 2, 3]
+    assert [s.i for s in controlled(stream, stop_after(3), close=False)] == [0, 1, 2, 3]
     assert closed == []
-    assert [s.i for s in throttle(stream, 1e9, stop_after(6), first="other", close=False)] == [4, 5, 6]
+    assert [s.i for s in controlled(stream, stop_after(6), first="other", close=False)] == [4, 5, 6]
     assert heard[3] == (3, "other")
-    assert [s.i for s in throttle(stream, 1e9)] == [7, 8, 9]
+    assert [s.i for s in controlled(stream, heed)] == [7, 8, 9]
     assert closed == [True]
-    assert list(throttle(stream, 1e9)) == []
+    assert list(controlled(stream, heed)) == []
 
 
 def test_a_suspended_run_gives_the_same_pictures_as_one_in_one_go(gaussian, drawn):
@@ -248,7 +228,7 @@ def test_a_suspended_run_gives_the_same_pictures_as_one_in_one_go(gaussian, draw
         return measured(solve(problem, gaussian, sampler), problem)
 
     whole, stream = [step.x0_hat for step in run()], run()
-    parts = [s.x0_hat for s in throttle(stream, 1e9, stop, close=False)] + [s.x0_hat for s in throttle(stream, 1e9)]
+    parts = [s.x0_hat for s in controlled(stream, stop, close=False)] + [s.x0_hat for s in controlled(stream, heed)]
     assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 

@@ -15,7 +15,7 @@ from redgui.priors import GaussianPrior
 from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record, RecordError, Tuner, pixels_sha256
-from redgui.runs.stream import Measured, Stop, measured, solve, throttle
+from redgui.runs.stream import Measured, Stop, controlled, measured, solve
 from redgui.samplers import RedDiff, Sampler
 
 PRIOR = GaussianPrior(size=16, std=0.4)
@@ -40,7 +40,7 @@ def made(operator: str = "inpaint", sampler: Sampler = SAMPLER, changes: dict[in
             return now
         return None
 
-    steps = list(throttle(measured(solve(problem, PRIOR, sampler, particles), problem), float("inf"), control))
+    steps = list(controlled(measured(solve(problem, PRIOR, sampler, particles), problem), control))
     noted = tuple(Change(after, knobs) for after, knobs in (changes or {}).items())
     return Record.of(picture, problem, PRIOR, sampler, steps[-1], noted), steps
 

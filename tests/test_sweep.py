@@ -17,8 +17,9 @@ from redgui import images
 from redgui.knobs import KnobError, knob
 from redgui.operators import build
 from redgui.priors import Counted, GaussianPrior
+from redgui.runs.budget import within
 from redgui.runs.problem import Problem
-from redgui.runs.race import Contestant, Race, within
+from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Record
 from redgui.runs.run import Run
 from redgui.runs.stream import measured, solve
@@ -103,7 +104,6 @@ def test_a_step_of_the_whole_grid_is_one_call_of_the_network(over):
 
     one = played(sweep(prior=Watched(PRIOR), particles=2))
     assert calls == [6 * 2] * 8
-    assert over.calls == one.calls == 8
     assert all(cell.last.nfe == 8 for cell in one.cells)
 
 
@@ -122,7 +122,7 @@ def test_a_cell_that_fails_ends_alone(monkeypatch):
     by = {(cell.sampler.lr, cell.sampler.lam): cell for cell in one.cells}
     assert [cell.status for cell in one.cells] == ["done", "done", "done", "error", "error", "error"]
     assert "finite numbers" in by[0.1, 0.25].message
-    assert by[0.3, 0.1].message == "broke off: no luck"
+    assert by[0.3, 0.1].message == "reddiff:lr=0.3,lam=0.1 broke off: no luck"
     assert by[0.3, 0.1].last.i == 2
     assert one.progress == 1
     found = json.loads(SweepBoard(one, 1).to_json())
@@ -142,14 +142,20 @@ def test_stop_ends_all_within_a_step_and_leaves_no_thread():
         pass
     assert not one.playing
     assert {cell.status for cell in one.cells} == {"stopped"}
-    assert max(cell.last.i for cell in one.cells) <= 6
+    assert max(cell.last.i for cell in one.cells if cell.last) <= 6
     assert 0 < one.progress < 0.05
     assert threading.active_count() == before
 
 
 def test_the_time_allowed_is_kept_and_told():
-    ticks = iter(range(10**6))
-    one = played(sweep(grid(RedDiff(steps=500)), seconds_allowed=20.0, clock=lambda: float(next(ticks))))
+    now = [0.0]
+
+    class Slow(Counted):
+        def denoise(self, x, sigma):
+            now[0] += 1
+            return super().denoise(x, sigma)
+
+    one = played(sweep(grid(RedDiff(steps=500)), prior=Slow(PRIOR), seconds_allowed=20.0, clock=lambda: now[0]))
     assert {cell.status for cell in one.cells} == {"stopped"}
     assert 18 <= one.cells[0].last.i <= 21
     assert "20 seconds" in one.cells[0].message
@@ -162,7 +168,9 @@ def test_closing_the_page_ends_the_sweep():
     stream = sweeping.played.play()
     next(stream)
     sessions.drop("page")
-    assert len(list(stream)) <= 2
+    list(stream)
+    assert {cell.status for cell in sweeping.played.cells} == {"stopped"}
+    assert max(cell.last.i for cell in sweeping.played.cells if cell.last) <= 1
     assert sweeping.stop_wanted
 
 
@@ -380,9 +388,9 @@ def test_a_sampler_without_a_knob_says_that_there_is_nothing_to_sweep(monkeypatc
 
 def test_a_sampler_without_steps_runs_races_and_ends():
     run = Run(PICTURE, problem(), PRIOR, NoKnob())
-    assert [step.i for step in run.play(float("inf"))][-1] == 9
-    with pytest.raises(KnobError, match="No knob has no number of steps"):
-        run.extend(5)
+    assert [step.i for step in run.play()][-1] == 9
+    run.extend(5)
+    assert (run.finished, run.now, run.changes) == (True, NoKnob(), [])
     assert within(NoKnob(), 0.1, 4) == (NoKnob(), ())
     racer = Contestant("no-knob", "No knob", Run(PICTURE, problem(), PRIOR, NoKnob()), budget=4)
     list(Race([racer]).play())

@@ -5,6 +5,7 @@ axis, beta schedule and parametrisation exist only here.
 """
 
 import abc
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from redgui.errors import RedguiError
 
 Sigma = float | Tensor  # one level for the batch, or one per image, shape (b,)
+Back = Callable[[Tensor], Tensor]  # u, (b, c, h, w), to J^T u of the same shape
 SMALLEST, LARGEST = 64, 512  # sides of the pictures that a network of any size is given
 
 
@@ -43,6 +45,18 @@ class Prior(abc.ABC):
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         """E[x0 | x0 + sigma eps = x], shape b c h w, differentiable in x."""
 
+    def linearized(self, x: Tensor, sigma: Sigma) -> tuple[Tensor, Back]:
+        """D = E[x0 | x], (b, c, h, w), and `back`, where back(u) is J^T u, (b, c, h, w), for the Jacobian J = dD/dx.
+
+        It has the shape of torch.func.vjp, and costs one forward here and one backward in `back`. Both tensors are detached: no
+        autograd graph leaves this method, so that whoever makes the calls of several runs together can answer both questions.
+        `back` is called once at most; it frees what the forward kept in memory for it.
+        """
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            D = self.denoise(x, sigma)
+        return D.detach(), lambda u: torch.autograd.grad(D, x, u)[0]
+
     @property
     def picture_shape(self) -> tuple[int, int, int]:
         """(c, h, w) of its pictures: `shape`, unless `denoise` is of latents."""
@@ -63,7 +77,7 @@ class Prior(abc.ABC):
 
 
 class Wrapped(Prior):
-    """A prior around another: like it in everything but `denoise`."""
+    """A prior around another: like it in everything but `denoise`, which `linearized` goes through unless it is given too."""
 
     def __init__(self, prior: Prior):
         self.inner = prior
@@ -98,14 +112,27 @@ class Counted(Wrapped):
         self.finite: Tensor | None = None
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
-        self.forwards += 1
         x0_hat = self.inner.denoise(x, sigma)
-        finite = x0_hat.detach().isfinite().flatten(1).all(1)  # on its device: looked at once a step, not here
-        same = self.finite is not None and self.finite.shape == finite.shape
-        self.finite = self.finite & finite if same else finite
+        self._count_forward(x0_hat)
         if x0_hat.requires_grad:
             x0_hat.register_hook(self._count_backward)
         return x0_hat
+
+    def linearized(self, x: Tensor, sigma: Sigma) -> tuple[Tensor, Back]:
+        D, back = self.inner.linearized(x, sigma)
+        self._count_forward(D)
+
+        def counted(u: Tensor) -> Tensor:
+            self._count_backward(u)
+            return back(u)
+
+        return D, counted
+
+    def _count_forward(self, D: Tensor) -> None:
+        self.forwards += 1
+        finite = D.detach().isfinite().flatten(1).all(1)  # on its device: looked at once a step, not here
+        same = self.finite is not None and self.finite.shape == finite.shape
+        self.finite = self.finite & finite if same else finite
 
     def _count_backward(self, _: Tensor) -> None:
         self.backwards += 1

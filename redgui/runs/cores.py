@@ -2,9 +2,12 @@
 
 It decides over speed, and over the last bits of a result, since some sums are made in parts. `torch.set_num_threads` would
 change it for all threads to come, too, so what is changed here is OpenMP's own setting, with threadpoolctl.
+
+In a process that serves pages the engine's thread takes the cores, and every other thread works alone.
 """
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +17,8 @@ import torch
 from redgui.errors import RedguiError
 
 MOST = 1024
+_at_start = torch.get_num_threads()
+_left = 1
 
 
 class ThreadsError(RedguiError):
@@ -21,12 +26,12 @@ class ThreadsError(RedguiError):
 
 
 def number() -> int:
-    """That of the calling thread."""
+    """The number of CPU threads that the calling thread uses."""
     return torch.get_num_threads()
 
 
 def limit(n: int) -> None:
-    """Sets that of the calling thread, 1 to 1024. Raises ThreadsError."""
+    """Has the calling thread use n CPU threads, 1 to 1024. Raises ThreadsError."""
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST:
         raise ThreadsError(f"the number of threads lies in 1 to {MOST}; got {str(n)[:20]}.")
     if number() != n:  # asked first: at a thread's first operation torch would set it anew
@@ -35,7 +40,7 @@ def limit(n: int) -> None:
 
 @contextmanager
 def limited(n: int | None) -> Iterator[None]:
-    """Within, the calling thread's number is n; None leaves it as it is. Raises ThreadsError."""
+    """Limits the calling thread to n CPU threads inside the block; None changes nothing. Raises ThreadsError."""
     before = number()
     if n is not None:
         limit(n)
@@ -43,6 +48,22 @@ def limited(n: int | None) -> Iterator[None]:
         yield
     finally:
         limit(before)
+
+
+def share_out(left: int) -> None:
+    """In a process that serves pages, before its threads begin: they work alone, and the engine leaves `left` cores to others.
+
+    A team of all cores waits at every barrier for the one whose core a browser draws on. So one core is left where the browser
+    is on the same machine, and none on a host of strangers.
+    """
+    global _at_start, _left
+    _left, _at_start = left, max(_at_start, number())
+    torch.set_num_threads(1)
+
+
+def take() -> None:
+    """Has the calling thread, the engine's, use all cores but those that are left, or OMP_NUM_THREADS where it is set."""
+    limit(_at_start if "OMP_NUM_THREADS" in os.environ else max(1, _at_start - _left))
 
 
 @functools.lru_cache(maxsize=1)

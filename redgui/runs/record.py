@@ -26,7 +26,8 @@ from redgui.operators import Operator
 from redgui.priors import Counted, Prior
 from redgui.runs import cores
 from redgui.runs.problem import Problem
-from redgui.runs.stream import Measured, Stop, measured, solve, summary, throttle
+from redgui.runs.rounds import Shared
+from redgui.runs.stream import Measured, Stop, controlled, measured, solve, summary
 from redgui.samplers import Sampler
 
 FORMAT = "redgui-record"
@@ -52,6 +53,8 @@ class Record:
 
     `fit` says how a person's picture became it (`redgui.fitting`); a replay does not need it, and older records lack it.
     `threads` are those of the CPU, where the run was made there, on which the last bits depend; older records lack it, too.
+    `sizes`: how many pictures went through the network together, [[pictures, calls], ...], where the run shared its calls with
+    others: the last bits depend on that number, and a replay fills its calls up to it. None for a run alone.
     """
 
     image: str
@@ -68,6 +71,7 @@ class Record:
     changes: tuple[Change, ...] = ()
     fit: str = "crop"
     threads: int | None = None
+    sizes: list[list[int]] | None = None
     result: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
 
@@ -81,6 +85,7 @@ class Record:
         last: Measured,
         changes: tuple[Change, ...] = (),
         fit: str = "crop",
+        sizes: list[list[int]] | None = None,
     ) -> "Record":
         """The record of a run of `sampler` (as it was at the start) whose last Step is `last`."""
         # How many steps were planned tells a run that was stopped by hand from one that ended.
@@ -100,6 +105,7 @@ class Record:
             changes=changes,
             fit=fit,
             threads=last.threads,
+            sizes=sizes,
             result=result,
             made_with={"redgui": redgui.__version__, "torch": torch.__version__, "python": platform.python_version()},
         )
@@ -130,7 +136,7 @@ class Record:
                 raise RecordError(f"the record has a field {name!r} that this redgui does not know. Update redgui.")
         types = dict(image=str, prior=str, operator=dict, sampler=dict, sigma_y=(int, float), seed=int, particles=int,
                      steps=int, given=bool, device=str, precision=str, changes=list, fit=str,
-                     threads=(int, NoneType), result=dict, made_with=dict)  # fmt: skip
+                     threads=(int, NoneType), sizes=(list, NoneType), result=dict, made_with=dict)  # fmt: skip
         for name, kind in types.items():
             required = known[name].default is dataclasses.MISSING and known[name].default_factory is dataclasses.MISSING
             if name not in body and required:
@@ -150,6 +156,11 @@ class Record:
             raise RecordError("the record's particles, steps or seed are out of range (1 to 64, 1 to 100000, 0 to 2^63).")
         if record.threads is not None and not 1 <= record.threads <= cores.MOST:
             raise RecordError(f"the record's threads lie in 1 to {cores.MOST}; got {record.threads}.")
+        pairs = record.sizes or []
+        if not all(isinstance(p, list) and len(p) == 2 and all(type(n) is int and 1 <= n <= 100_000 for n in p) for p in pairs):
+            raise RecordError("the record's sizes are pairs [pictures in a call, calls], both 1 to 100000.")
+        if any(size > 1024 for size, _ in pairs) or sum(calls for _, calls in pairs) > 10**7:
+            raise RecordError("the record's sizes are of more pictures or calls than a run can have (1024, 10000000).")
         if record.fit not in WAYS:
             raise RecordError(f"the record's fit is one of {', '.join(WAYS)}; got {record.fit[:20]!r}. Update redgui.")
         if not 0 <= record.sigma_y <= 2:
@@ -195,7 +206,7 @@ class Record:
 
     def replay(self, prior: Prior) -> Generator[Measured, None, None]:
         """The run again, Step by Step, with its changes in mid-run at the steps where they were made."""
-        problem, sampler, counted = self.problem(), self.build_sampler(), Counted(prior)
+        problem, sampler, counted = self.problem(), self.build_sampler(), Counted(Shared(prior, self.sizes))
         tuner = Tuner(sampler, self.changes)
 
         def control(step: Measured) -> Sampler | None:
@@ -204,7 +215,7 @@ class Record:
             return tuner(step.i)
 
         stream = measured(solve(problem, counted, sampler, self.particles), problem, counted)
-        return throttle(stream, float("inf"), control)
+        return controlled(stream, control)
 
     def reproduces(self, last: Measured) -> bool:
         """Whether a replay's last Step has the very pixels of this record."""

@@ -1,4 +1,4 @@
-"""A run that a person watches: it can be tuned, stopped and gone on with. No gradio here."""
+"""A run that a person watches: it can be tuned, stopped and gone on with."""
 
 import dataclasses
 import inspect
@@ -11,17 +11,19 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, knobs
+from redgui import images, knobs, priors
 from redgui.fitting import Fitting, full_size
-from redgui.knobs import KnobError
 from redgui.priors import Counted, Prior
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record, Tuner
-from redgui.runs.stream import Measured, Stop, measured, solve, throttle
+from redgui.runs.rounds import Job, Shared, seconds
+from redgui.runs.stream import Measured, Stop, controlled, measured, solve
 from redgui.samplers import Sampler
 
 FRAMES = 48  # iterates kept for the filmstrip
-SERIES = ("i", "sigma", "data", "prior", "psnr", "residual")
+COMPANY = 10  # times the seconds allowed, on the clock: what a run may take that shares the solver with others
+STATE = ("changes", "rows", "frames", "now", "broken", "_stride")  # what a copy is brought up to
+UNPLOTTED = ("at", "seconds", "nfe", "backward")  # of a row
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,23 @@ class Frame:
     src: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """One picture being restored.
 
     The stream of Steps is left suspended when the run is stopped or has made its last step, so that `play` can go on with
     it: with the same random numbers and the optimiser's state. All that a person changes is kept in `changes`.
+
+    Attributes:
+        seconds_allowed: for each play, as `rounds.seconds` counts them; on the clock COMPANY times as many.
+        heard: called after every step, before the knobs of the next are settled. It may raise Stop.
+        fitting: how the person's picture `source` became `picture`.
+        replayed: a record whose changes the run makes, after the same steps, and where it ends.
+        filmed: whether iterates are kept for the filmstrip.
+        rows: of every step its figures by name: i, sigma, every scalar, psnr, residual, nfe, backward, seconds, and `at`, its
+            time on the clock.
+        broken: an error ended it; what was made before it stays.
+        elapsed: seconds of play so far, on the clock.
     """
 
     picture: Tensor
@@ -49,36 +62,47 @@ class Run:
     particles: int = 1
     _: KW_ONLY
     seconds_allowed: float = float("inf")
-    heard: Callable[[Measured], None] | None = None  # called after every step, before the knobs of the next are settled
-    fitting: Fitting | None = None  # how the person's picture `source` became `picture`
+    heard: Callable[[Measured], None] | None = None
+    fitting: Fitting | None = None
     source: Image.Image | None = None
-    replayed: Record | None = None  # the run makes its changes, after the same steps, and ends where it does
+    replayed: Record | None = None
+    filmed: bool = True
 
     changes: list[Change] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
-    rows: list[tuple[Any, ...]] = field(default_factory=list)  # a row of SERIES for every step
+    rows: list[dict[str, Any]] = field(default_factory=list)
     last: Measured | None = None
     playing: bool = False
-    broken: bool = False  # an error ended it; what was made before it stays
-    elapsed: float = 0.0  # seconds of play so far, what watching costs included
+    broken: bool = False
+    elapsed: float = 0.0
 
     def __post_init__(self) -> None:
-        self.counted = Counted(self.prior)
         self.now = self.sampler  # the knobs in force
-        self._lock = threading.Lock()
-        self._wanted: Sampler | None = None
-        self._stop = threading.Event()
+        self._began = self._clock = 0.0
         self._stride = 1
-        self._began = time.perf_counter()
-        self._script = None if self.replayed is None else Tuner(self.sampler, self.replayed.changes)
-        # Fits are checked here, before anything runs.
+        self._wanted: Sampler | None = None
+        self._wish: Sampler | None = None  # the newest that was passed on to where it is played
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        changes = None if self.replayed is None else self.replayed.changes
+        self._script = None if changes is None else Tuner(self.sampler, changes)
+        self._begin()
+
+    def _begin(self) -> None:
+        """A stream before its first step. That sampler and operator fit is checked here, before anything runs."""
+        self.shared = Shared(self.prior, None if self.replayed is None else self.replayed.sizes)
+        self.counted = Counted(self.shared)
         self._stream = measured(solve(self.problem, self.counted, self.sampler, self.particles), self.problem, self.counted)
 
     @property
     def series(self) -> dict[str, list[Any]]:
-        """The curves of the run so far, by their names. From any thread: rows are added whole."""
-        columns = list(zip(*list(self.rows), strict=True)) or [()] * len(SERIES)
-        return {name: list(column) for name, column in zip(SERIES, columns, strict=True)}
+        """The curves of the run so far, by their names: i, sigma, psnr, residual and every scalar of its Steps.
+
+        None where a step has no such scalar. From any thread: rows are added whole.
+        """
+        rows = list(self.rows)
+        names = dict.fromkeys(name for row in rows for name in row if name not in UNPLOTTED)
+        return {name: [row.get(name) for row in rows] for name in names}
 
     @property
     def progress(self) -> float:
@@ -96,20 +120,23 @@ class Run:
         closed = inspect.getgeneratorstate(self._stream) == inspect.GEN_CLOSED
         return self.broken or closed or (self.finished and not self.sampler.endless)
 
-    def play(self, hz: float = 10.0) -> Iterator[Measured]:
-        """Runs on until the end or `stop`; yields at most `hz` Steps a second, always the first and the last."""
-        self._began = time.perf_counter()
-        self.playing = True
+    def play(self) -> Iterator[Measured]:
+        """Runs on until the end or `stop`, and yields every Step."""
+        self.begun()
+        self._began = seconds()
         try:
             # The knobs in force are sent again: whoever left the last `play` may have kept them from the sampler.
-            first = (self._take(self.last.i) or self.now) if self.last else None
-            yield from throttle(self._stream, hz, self._control, first=first, close=False)
+            first = (self._take(self.last.i) or self.now) if self.last and not self._repeating else None
+            yield from controlled(self._stream, self._control, first=first, close=False)
         except Exception:  # whatever it is, the stream is over
             self.broken = True
             raise
         finally:
-            self.playing = False
-            self.elapsed += time.perf_counter() - self._began
+            self.ended()
+
+    def jobs(self) -> list[Job]:
+        """The run as a job of an engine."""
+        return [Job(self.play())]
 
     def tune(self, sampler: Sampler) -> None:
         """Has the next iteration use other knobs. From any thread."""
@@ -139,14 +166,11 @@ class Run:
         """Prepares another `play`: the steps that a stop left over, or after the last one `steps` more."""
         self._stop.clear()
         self.replayed = None  # from here on it is a person's own
-        if self.finished and self.last:
+        knob = next((k for k in knobs.knobs(type(self.now)) if k.name == "steps"), None)
+        if self.finished and self.last and knob is not None:
             with self._lock:
-                sampler = self._wanted or self.now
-                k = next((k for k in knobs.knobs(type(sampler)) if k.name == "steps"), None)
-                if k is None:
-                    raise KnobError(f"{sampler.label} has no number of steps that could grow; press Run to start anew.")
-                more = self.last.n + steps if k.hi is None else min(self.last.n + steps, int(k.hi))
-                self._wanted = dataclasses.replace(sampler, steps=more)
+                more = self.last.n + steps if knob.hi is None else min(self.last.n + steps, int(knob.hi))
+                self._wanted = knobs.build(type(self.now), {**knobs.values(self._wanted or self.now), "steps": more})
 
     def film(self) -> list[Frame]:
         """The kept iterates and the last one, wherever the run stands."""
@@ -159,7 +183,8 @@ class Run:
         if self.last is None:
             raise RuntimeError("a run has no record before its first step")
         fit = self.fitting.how if self.fitting else "crop"
-        return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, tuple(self.changes), fit)
+        sizes = self.shared.sizes if any(size != self.particles for size, _ in self.shared.sizes) else None
+        return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, tuple(self.changes), fit, sizes=sizes)
 
     def full(self) -> Image.Image | None:
         """What is restored so far at the picture's own shape and size; None where that is what the prior takes."""
@@ -170,12 +195,17 @@ class Run:
         return full_size(self.fitting, self.source, self.last.estimate, self.problem.H)
 
     def _control(self, step: Measured) -> Sampler | None:
+        if step.i < len(self.rows):  # repeated, to go on behind it
+            self.last = step
+            assert self._script is not None
+            return (self._take(step.i) if step.i + 1 == len(self.rows) else None) or self._script(step.i)
         self.last = step
         self._remember(step)
         if self.heard is not None:
             self.heard(step)
-        last = step.n if self.replayed is None else self.replayed.steps
-        if self._stop.is_set() or step.i + 1 >= last or time.perf_counter() - self._began > self.seconds_allowed:
+        end = step.n if self.replayed is None else self.replayed.steps
+        late = max(seconds() - self._began, (time.perf_counter() - self._clock) / COMPANY) > self.seconds_allowed
+        if self._stop.is_set() or step.i + 1 >= end or late:
             raise Stop
         return self._take(step.i)
 
@@ -196,12 +226,79 @@ class Run:
         return self.now
 
     def _remember(self, step: Measured) -> None:
-        self.rows.append((step.i + 1, step.sigma, step.scalar("data"), step.scalar("prior"), step.psnr, step.residual))
+        figures = dict(i=step.i + 1, sigma=step.sigma, psnr=step.psnr, residual=step.residual)
+        spent = dict(at=time.perf_counter(), seconds=step.seconds, nfe=step.nfe, backward=step.backward)
+        self.rows.append({name: step.scalar(name) for name in step.scalars} | figures | spent)
+        if not self.filmed:
+            return
         if step.i % self._stride == 0 or step.i + 1 >= step.n:
             self.frames.append(_frame(step))
         if len(self.frames) > FRAMES:
             self._stride *= 2
             self.frames = [f for f in self.frames if (f.i - 1) % self._stride == 0]
+
+    # ---- on a GPU that is lent (`redgui.runs.remote`): pickled, and played by a copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what no other process can have. The prior is known by its name there."""
+        left_out = ("_stream", "_lock", "_stop", "counted", "shared", "heard", "source", "fitting", "last", "prior")
+        state = {name: value for name, value in vars(self).items() if name not in left_out}
+        return state | {"prior": self.prior.name, "playing": False, "_wanted": self.wanted()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy that repeats the steps made so far, with their changes: a worker has forgotten the run that it played."""
+        vars(self).update(state)
+        self.prior = priors.load(state["prior"])
+        self.heard = self.fitting = self.source = self.last = None
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        if self.replayed is None:
+            self._script = Tuner(self.sampler, tuple(self.changes))
+        self._begin()
+
+    @property
+    def _repeating(self) -> bool:
+        """Whether steps that were made elsewhere are still to be made here."""
+        return inspect.getgeneratorstate(self._stream) == inspect.GEN_CREATED
+
+    def state(self) -> dict[str, Any]:
+        """All that changes while it is played, to be pickled: its tensors on the CPU."""
+        last = self.last if self.last is not None and self.last.i + 1 >= len(self.rows) else None
+        found = {name: getattr(self, name) for name in STATE} | {"last": last and last.carried(), "sizes": self.shared.sizes}
+        return found | {"device": self.prior.device.type, "precision": self.prior.precision}
+
+    def take(self, state: dict[str, Any]) -> None:
+        """Brings this copy to the state of another, which was played elsewhere."""
+        from redgui.runs.remote import RemotePrior
+
+        if state["last"] is None:  # it still repeats what this copy has
+            return
+        for name in (*STATE, "last"):
+            setattr(self, name, state[name])
+        self.shared.sizes = state["sizes"]
+        if not isinstance(self.prior, RemotePrior):
+            self.prior = RemotePrior(self.prior, state["device"], state["precision"])
+
+    def begun(self) -> None:
+        """It is played elsewhere from now on."""
+        self.playing, self._clock = True, time.perf_counter()
+
+    def ended(self) -> None:
+        """It is played no more."""
+        self.playing = False
+        self.elapsed += time.perf_counter() - self._clock
+
+    def wishes(self) -> tuple[bool, Sampler | None]:
+        """What a person wants of it: to stop, and other knobs; the newest of each."""
+        self._wish = self.wanted() or self._wish
+        return self.stopping, self._wish
+
+    def grant(self, wishes: tuple[bool, Sampler | None]) -> None:
+        """Does what a person wants, in the copy that is played."""
+        stop, sampler = wishes
+        if sampler is not None:
+            self.tune(sampler)
+        if stop:
+            self.stop()
 
 
 def _frame(step: Measured) -> Frame:

@@ -3,11 +3,10 @@
     for step in measured(solve(problem, prior, sampler), problem):
         print(step.i, step.psnr)
 
-`solve` runs a sampler, `measured` adds metrics and seconds, `throttle` thins the stream out for a viewer.
+`solve` runs a sampler, `measured` adds metrics and seconds, `controlled` lets somebody tune it and end it.
 """
 
 import math
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +22,7 @@ from redgui.runs import cores
 from redgui.runs.divergence import Diverged, explained, sound
 from redgui.runs.latent import Decoded, decoded
 from redgui.runs.problem import Problem
+from redgui.runs.rounds import seconds
 from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step, Steps
 
 
@@ -33,7 +33,7 @@ class Measured(Step):
     Attributes:
         psnr: dB against the ground truth; of the mean over particles when there are several; None without a truth.
         residual: |H(x) - y| / sqrt(m) as the sampler saw it in this iteration, mean over particles.
-        seconds: since the first iteration began, without the time that the consumer took.
+        seconds: that the iterations took, without the consumer's and, beside other runs, without theirs.
         nfe, backward: forwards of the network so far, and backward passes through it, per picture.
         best: of an ambiguous operator, the particle with the least residual (the truth has no say in it).
         threads: of the CPU, where the steps are made there: the last bits depend on it.
@@ -52,6 +52,11 @@ class Measured(Step):
         """What the run reports, (1, c, h, w): the mean over particles, or the best of them."""
         return self.x0_hat.mean(0, keepdim=True) if self.best is None else self.x0_hat[self.best : self.best + 1]
 
+    def carried(self) -> "Measured":
+        """The Step as it goes to another process: its tensors on the CPU."""
+        scalars = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in self.scalars.items()}
+        return replace(self, x0_hat=self.x0_hat.cpu(), scalars=scalars)
+
     def scalar(self, name: str) -> float:
         """A scalar of the sampler, mean over particles; nan where it has none."""
         value = self.scalars.get(name, math.nan)
@@ -59,7 +64,7 @@ class Measured(Step):
 
 
 class Stop(Exception):
-    """Raised by the `control` of `throttle` to end a run."""
+    """Raised by the `control` of `controlled` to end a run."""
 
 
 def solve(problem: Problem, prior: Prior, sampler: Sampler, particles: int = 1) -> Steps:
@@ -100,7 +105,7 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
     first = True
     try:
         while True:
-            began = time.perf_counter()
+            began = seconds()
             try:
                 step = next(steps) if first else steps.send(tuned)
             except StopIteration:
@@ -124,7 +129,7 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
                 residual = float(metrics.residual(step.x0_hat, y, problem.H).mean())
             if not math.isfinite(residual):
                 raise Diverged(explained(step, counted), last)
-            spent += time.perf_counter() - began
+            spent += seconds() - began
             calls = (counted.forwards, counted.backwards) if counted else (0, 0)
             figures = dict(psnr=psnr, residual=residual, seconds=spent, nfe=calls[0], backward=calls[1])
             figures["threads"] = cores.number() if step.x0_hat.device.type == "cpu" else None
@@ -134,24 +139,21 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
         steps.close()
 
 
-def throttle(
+def controlled(
     stream: Generator[Measured, Sampler | None, None],
-    hz: float,
-    control: Callable[[Measured], Sampler | None] = lambda step: None,
+    control: Callable[[Measured], Sampler | None],
     *,
     first: Sampler | None = None,
     close: bool = True,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[Measured, None, None]:
-    """Drops Steps so that at most `hz` a second come through, never the first or the last.
+    """A stream that somebody steers.
 
     Args:
-        control: called after every Step, dropped or not; a sampler that it returns is used in the very next iteration.
-            Raising Stop in it ends the watching there, and that Step comes through as the last.
+        control: called after every Step; a sampler that it returns is used in the very next iteration. Raising Stop in it ends
+            the stream there, with that Step as the last.
         first: a sampler to send before the first Step, to go on with a stream that was left suspended.
         close: whether the stream is closed in the end, or left suspended to be gone on with.
     """
-    shown = -math.inf
     tuned, ended = first, False
     try:
         while not ended:
@@ -163,9 +165,7 @@ def throttle(
                 tuned = control(step)
             except Stop:
                 ended = True
-            if ended or step.i + 1 >= step.n or clock() - shown >= 1 / hz:
-                shown = clock()
-                yield step
+            yield step
     finally:
         if close:
             stream.close()

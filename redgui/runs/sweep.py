@@ -1,40 +1,34 @@
-"""A sweep: two knobs of a sampler on a grid, all settings on one measurement with one call of the network a step.
+"""A sweep: two knobs of a sampler on a grid, all settings on one measurement.
 
-    sweep = Sweep(picture, problem, prior, grid(sampler, axis(RedDiff, "lr", "0.03, 0.1"), axis(RedDiff, "lam", "0.1, 0.25")))
+    sweep = Sweep(picture, problem, prior, Grid(sampler, axis(RedDiff, "lr", "0.03, 0.1"), axis(RedDiff, "lam", "0.1, 0.25")))
     for _ in sweep.play():
         print([cell.last.psnr for cell in sweep.cells if cell.last])
 
 Every cell has the seed, and so the random numbers, of a run alone; its result is that of a run alone up to the rounding of a
-batched convolution (`redgui.runs.lockstep`). The paper's ablations over lr, lambda and weighting are such grids
-(arXiv 2305.04391).
+batched convolution. The paper's ablations over lr, lambda and weighting are such grids (arXiv 2305.04391).
 """
 
 import itertools
-import logging
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from redgui import knobs
-from redgui.errors import RedguiError
+from redgui.fitting import Fitting
 from redgui.knobs import Knob, KnobError
-from redgui.priors import Counted, Prior
-from redgui.runs.lockstep import lockstep
+from redgui.priors import Prior
+from redgui.runs.group import Group, Member
 from redgui.runs.problem import Problem
-from redgui.runs.record import Record
-from redgui.runs.stream import Measured, measured, seen_by, solve
-from redgui.samplers import SAMPLERS, Sampler
+from redgui.runs.run import Run
+from redgui.samplers import Sampler
 
 MOST_VALUES = 8  # of an axis: RED-diff has so many weightings
 MOST_CELLS = 25
 MOST_PICTURES = 100  # cells times particles: they go through the network together
-OVER = ("stopped", "done", "error")
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -110,26 +104,31 @@ def _round(x: float, digits: int = 2) -> float:
     return float(f"{x:.{digits}g}")
 
 
-@dataclass
-class Cell:
-    """A setting of the grid and its newest Step."""
+@dataclass(frozen=True)
+class Spot:
+    """A setting of the grid and where it lies."""
 
     row: int
     column: int
     sampler: Sampler
-    status: str = "waiting"
-    message: str = ""
-    last: Measured | None = None
 
     @property
     def key(self) -> str:
         """Its name within the grid."""
         return f"{self.row}-{self.column}"
 
+
+@dataclass(eq=False, kw_only=True)
+class Cell(Member):
+    """A setting of the grid as a run."""
+
+    row: int
+    column: int
+
     @property
-    def over(self) -> bool:
-        """Whether it makes no more steps."""
-        return self.status in OVER
+    def sampler(self) -> Sampler:
+        """Its knobs."""
+        return self.run.sampler
 
 
 @dataclass(frozen=True)
@@ -163,29 +162,30 @@ class Grid:
         return (self.rows,) if self.columns is None else (self.rows, self.columns)
 
     @property
-    def cells(self) -> list[Cell]:
-        """New cells, row by row."""
-        return [
-            Cell(at[0], at[1] if len(at) > 1 else 0, knobs.build(type(self.sampler), knobs.values(self.sampler) | self.at(*at)))
-            for at in itertools.product(*(range(len(axis.values)) for axis in self.axes))
-        ]
+    def cells(self) -> list[Spot]:
+        """The settings, row by row."""
+        spots = itertools.product(range(len(self.rows.values)), range(1 if self.columns is None else len(self.columns.values)))
+        return [Spot(i, j, knobs.build(type(self.sampler), knobs.values(self.sampler) | self.at(i, j))) for i, j in spots]
 
-    def at(self, row: int, column: int = 0) -> dict[str, Any]:
+    def at(self, row: int, column: int) -> dict[str, Any]:
         """The swept knobs of a cell, by their names."""
         return {axis.knob.name: axis.values[k] for axis, k in zip(self.axes, (row, column), strict=False)}
 
 
-class Sweep:
+class Sweep(Group[Cell]):
     """A grid on one problem.
 
     Args:
         picture: what the record holds: the ground truth, or the measurement itself of a problem without one.
         particles: of each cell.
-        fit: how the person's picture became `picture`, for the record.
+        fitting: how the person's picture became `picture`, for the record.
         seconds_allowed: of the sweep as a whole, on the clock.
 
     Raises: SamplerError or KnobError, before anything runs.
     """
+
+    what: ClassVar[str] = "sweep"
+    together: ClassVar[int] = MOST_PICTURES
 
     def __init__(
         self,
@@ -194,85 +194,24 @@ class Sweep:
         prior: Prior,
         grid: Grid,
         particles: int = 1,
-        fit: str = "crop",
+        fitting: Fitting | None = None,
         seconds_allowed: float = float("inf"),
         clock: Callable[[], float] = time.perf_counter,
     ):
-        self.picture, self.problem, self.prior, self.grid, self.particles = picture, problem, prior, grid, particles
-        self.fit, self.seconds_allowed, self.clock = fit, seconds_allowed, clock
-        self.cells = grid.cells
-        if len(self.cells) * particles > MOST_PICTURES:
-            most = max(1, MOST_PICTURES // len(self.cells))
+        if len(grid.cells) * particles > MOST_PICTURES:
+            most = max(1, MOST_PICTURES // len(grid.cells))
             raise KnobError(
-                f"{len(self.cells)} cells of {particles} particles are too many at once; "
+                f"{len(grid.cells)} cells of {particles} particles are too many at once; "
                 f"take at most {most} particles, or fewer values."
             )
-        grid.sampler.check_fit(seen_by(prior, problem.H), SAMPLERS)
-        self.playing = False
-        self.calls = 0  # of the network, each for all cells that asked
-        self._stop = threading.Event()
+        self.grid, self.particles = grid, particles
+        cells = []
+        for spot in grid.cells:
+            run = Run(picture, problem, prior, spot.sampler, particles, fitting=fitting, filmed=False)
+            cells.append(Cell(spot.key, knobs.spec(spot.sampler, grid.sampler), run, row=spot.row, column=spot.column))
+        super().__init__(cells, seconds_allowed, clock)
 
     @property
-    def progress(self) -> float:
-        """The share of all cells' steps that has been made, 0 to 1."""
-        shares = [1.0 if c.status in ("done", "error") else (c.last.i + 1) / c.last.n if c.last else 0.0 for c in self.cells]
-        return sum(shares) / len(shares)
-
-    def stop(self) -> None:
-        """Ends all cells after the iteration in progress. From any thread."""
-        self._stop.set()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it was told to stop."""
-        return self._stop.is_set()
-
-    def play(self) -> Iterator[list[Cell]]:
-        """Runs until all cells are over, and yields those that have something new."""
-        began, self.playing = self.clock(), True
-        counted = Counted(self.prior)
-        news = lockstep(counted, [self._start(cell.sampler) for cell in self.cells])
-        try:
-            for items in news:
-                self.calls = counted.forwards
-                for index, item in items:
-                    self._note(self.cells[index], item)
-                yield [self.cells[index] for index, _ in items]
-                late = self.clock() - began > self.seconds_allowed
-                if self._stop.is_set() or late:
-                    self.end("stopped", f"the {self.seconds_allowed:.0f} seconds of a sweep are over" if late else "")
-                    return
-        finally:
-            news.close()
-            self.end("stopped")
-            self.playing = False
-
-    def record(self, cell: Cell) -> Record:
-        """What reproduces a cell alone, up to the rounding of a batched convolution."""
-        if cell.last is None:
-            raise RuntimeError("a cell has no record before its first step")
-        return Record.of(self.picture, self.problem, self.prior, cell.sampler, cell.last, fit=self.fit)
-
-    def _start(self, sampler: Sampler) -> Callable[[Prior], Iterator[Measured]]:
-        def of(asking: Prior) -> Iterator[Measured]:
-            counted = Counted(asking)
-            return measured(solve(self.problem, counted, sampler, self.particles), self.problem, counted)
-
-        return of
-
-    def _note(self, cell: Cell, item: Any) -> None:
-        if isinstance(item, RedguiError):
-            cell.status, cell.message = "error", str(item)
-        elif isinstance(item, Exception):  # whatever it is, the others go on
-            log.error("%s broke off", knobs.spec(cell.sampler), exc_info=item)
-            what = str(item).splitlines()[0][:200] if str(item) else type(item).__name__
-            cell.status, cell.message = "error", f"broke off: {what}"
-        else:
-            cell.last = item
-            cell.status = "done" if item.i + 1 >= item.n else "running"
-
-    def end(self, status: str, message: str = "") -> None:
-        """Gives all cells that are not over their end."""
-        for cell in self.cells:
-            if not cell.over:
-                cell.status, cell.message = status, message
+    def cells(self) -> list[Cell]:
+        """All cells, row by row."""
+        return self.members

@@ -1,21 +1,19 @@
-"""Watching what is played: a run, a race or a sweep goes on, and who looks on is told now and then that there is news.
+"""Watching what is played: it goes on by itself, and who looks on is told now and then that there is news.
 
     with closing(watch(race, hz=2.5)) as news:
         for _ in news:
             draw(race)
 """
 
-import contextvars
-import threading
+import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from threading import Event
 from typing import Any, Protocol, TypeVar
 
-from redgui.runs import remote, remote_race, remote_sweep
-from redgui.runs.race import Race
-from redgui.runs.run import Run
-from redgui.runs.teams import take_team
+from redgui.runs import remote, zero_gpu
+from redgui.runs.engine import engine
+from redgui.runs.rounds import Job, played
 
 T = TypeVar("T")
 
@@ -23,7 +21,10 @@ T = TypeVar("T")
 class Playable(Protocol):
     """A run, a race, a sweep."""
 
-    playing: bool
+    @property
+    def playing(self) -> bool:
+        """Whether it was begun and is not over."""
+        ...
 
     @property
     def progress(self) -> float:
@@ -31,65 +32,65 @@ class Playable(Protocol):
         ...
 
     def stop(self) -> None:
-        """Ends it after the step in progress. From any thread."""
+        """Ends it within the step in progress. From any thread."""
+        ...
+
+    def jobs(self) -> list[Job]:
+        """Its runs as jobs of an engine."""
         ...
 
 
-def watch(played: Any, hz: float) -> Generator[None, None, None]:
-    """Plays a Run, a Race or a Sweep to its end and yields at news, at most `hz` times a second, and after the last step.
+def compute(work: Callable[[], T]) -> T:
+    """What a page needs computed besides runs, between two rounds of the engine; here and now where GPUs are lent: no fork may
+    have an engine."""
+    return work() if zero_gpu.on_zero_gpu() else engine().call(work)
 
-    Closing this (the page is gone) stops what is played and waits for the step in progress. An error of a Run is raised here.
+
+def watch(of: Any, hz: float) -> Generator[None, None, None]:
+    """Plays a run or a group to its end and yields at news, at most `hz` times a second, and after the last step.
+
+    Closing this (the page is gone) stops what is played and waits for the step in progress. An error of a run is raised here,
+    one of a group's member is told in its message.
     """
-    with closing(newest(_steps(played, hz), played.stop)) as news:
-        for _ in news:
+    if zero_gpu.on_zero_gpu():
+        yield from remote.watch(of, hz)
+        return
+    yield from _told(of.jobs(), hz, of.stop)
+
+
+def told(job: Job, hz: float) -> Generator[None, None, None]:
+    """Plays a job, and yields as `watch` does. In a lent worker, which has the thread to itself, after every turn."""
+    if not zero_gpu.on_zero_gpu():
+        yield from _told([job], hz, lambda: setattr(job, "leaving", True))
+        return
+    shown = -math.inf
+    for _ in played([job]):
+        if job.over.is_set() or time.perf_counter() - shown >= 1 / hz:
             shown = time.perf_counter()
             yield
-            time.sleep(max(0.0, shown + 1 / hz - time.perf_counter()))
+    if job.error is not None:
+        raise job.error
 
 
-def _steps(played: Any, hz: float) -> Iterator[Any]:
-    if isinstance(played, Run):
-        return remote.play(played, hz)
-    return remote_race.race(played) if isinstance(played, Race) else remote_sweep.sweep(played)
-
-
-def newest(stream: Iterator[T], stop: Callable[[], None]) -> Generator[T, None, None]:
-    """Runs a stream in a thread of its own and yields its newest Step: the solver does not wait for who looks on.
-
-    Closing this calls `stop` and waits for the thread, so for the iteration in progress.
-    """
-    latest: list[T] = []
-    failed: list[BaseException] = []
-    news, over = threading.Event(), threading.Event()
-
-    def work() -> None:
-        try:
-            take_team()
-            for step in stream:
-                latest[:] = [step]
-                news.set()
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            over.set()
-            news.set()
-
-    # In the context of who looks on: a host that lends GPUs wants to know for whom.
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True, name="solver")
-    thread.start()
+def _told(jobs: Sequence[Job], hz: float, stop: Callable[[], None]) -> Generator[None, None, None]:
+    news = Event()
+    for job in jobs:
+        job.told = news.set
+        engine().play(job)
     try:
-        shown = None
         while True:
             news.wait()
             news.clear()
-            ended = over.is_set()  # read first: what is the newest after the end is the last
-            if latest and latest[0] is not shown:
-                shown = latest[0]
-                yield shown
-            if ended:
+            over = all(job.over.is_set() for job in jobs)  # read first: what is the newest after the end is the last
+            shown = time.perf_counter()
+            yield
+            if over:
                 break
-        if failed:
-            raise failed[0]
+            time.sleep(max(0.0, shown + 1 / hz - time.perf_counter()))
     finally:
         stop()
-        thread.join()
+        for job in jobs:
+            job.over.wait()
+    for job in jobs:
+        if job.error is not None:
+            raise job.error

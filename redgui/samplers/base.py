@@ -120,10 +120,10 @@ def pull(prior: Prior, H: Operator, y: Tensor, x: Tensor, sigma: float, clip: bo
 
     One forward and one backward of the network; both results are detached.
     """
+    D, back = prior.linearized(x, sigma)
     with torch.enable_grad():
-        x = x.detach().requires_grad_(True)
-        x0_hat = prior.denoise(x, sigma)
-        x0_hat = x0_hat.clamp(-1, 1) if clip else x0_hat
+        D = D.detach().requires_grad_(True)
+        x0_hat = D.clamp(-1, 1) if clip else D
         norms = H.residual(x0_hat, y).flatten(1).norm(dim=1)
-        (g,) = torch.autograd.grad(norms.sum(), x)
-    return x0_hat.detach(), g
+        (u,) = torch.autograd.grad(norms.sum(), D)
+    return x0_hat.detach(), back(u)

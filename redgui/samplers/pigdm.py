@@ -100,11 +100,7 @@ class PiGDM(Sampler):
     ) -> tuple[Tensor, Tensor]:
         """D(x, sigma), and w times sigma^2 g (variant A), r2 g (B) or J^T H^+ (y - H D) (C)."""
         r2 = self.spread * sigma**2 / (self.spread + sigma**2)
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            x0_hat = prior.denoise(x, sigma)
-            r = y - H(x0_hat.detach())
-            noise = 0.0 if self.variant == "C" else max(sigma_y, self.sigma_y_min)
-            u = lift(H, r, noise**2 / r2)
-            (pull,) = torch.autograd.grad(x0_hat, x, u)  # J^T u = r2 g
-        return x0_hat.detach(), self.weight * (sigma**2 / r2 if self.variant == "A" else 1) * pull
+        noise = 0.0 if self.variant == "C" else max(sigma_y, self.sigma_y_min)
+        x0_hat, back = prior.linearized(x, sigma)
+        u = lift(H, y - H(x0_hat), noise**2 / r2)
+        return x0_hat, self.weight * (sigma**2 / r2 if self.variant == "A" else 1) * back(u)  # back(u) = r2 g

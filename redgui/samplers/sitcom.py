@@ -87,24 +87,27 @@ class SITCOM(Sampler):
         """D(u) after the optimisation of u, its residual and the number of optimiser steps, both (b,)."""
         scale = (1 + sigma**2) ** 0.5
         first = x / scale
-        u = first.clone().requires_grad_(True)
+        u = first.clone()
         optimizer = torch.optim.Adam([u], self.lr)
         count = H.entries(y)
         used = torch.zeros(len(x), device=x.device)
         for k in range(self.inner):
+            last = k == self.inner - 1
+            D, back = (prior.denoise(scale * u, sigma), None) if last else prior.linearized(scale * u, sigma)
             with torch.enable_grad():
-                D = prior.denoise(scale * u, sigma)
-                D = D.clamp(-1, 1) if self.clip else D
-                r = H.residual(D, y).flatten(1)
-                loss = r.square().sum() + self.proximity * (u - first).square().sum()
+                D = D.detach().requires_grad_(True)
+                x0_hat = D.clamp(-1, 1) if self.clip else D
+                r = H.residual(x0_hat, y).flatten(1)
+                loss = r.square().sum()
             residual = r.detach().norm(dim=1) / count**0.5
             active = residual >= self.stop * floor + 0.001
-            if k == self.inner - 1 or not bool(active.any()):
+            if back is None or not bool(active.any()):
                 break
-            (u.grad,) = torch.autograd.grad(loss, u)
-            before = u.detach().clone()
+            (g,) = torch.autograd.grad(loss, D)
+            u.grad = scale * back(g) + 2 * self.proximity * (u - first)
+            before = u.clone()
             optimizer.step()
             # A picture that fits stays as it is while the others of its batch go on.
             u.copy_(torch.where(active.view(-1, 1, 1, 1), u, before))
             used += active
-        return D.detach(), residual, used
+        return x0_hat.detach(), residual, used

@@ -130,21 +130,18 @@ class VmlMap(Sampler):
         share = share.clamp(min=1 / 16)  # another level, another chance
         before: tuple[Tensor, ...] = ()
         for k in range(self.inner + 1):
-            with torch.set_grad_enabled(k < self.inner):
-                x_in = x.detach().requires_grad_(k < self.inner)
-                D_out = prior.denoise(x_in, sigma)
-            D = D_out.detach()
+            D, back = prior.linearized(x, sigma) if k < self.inner else (prior.denoise(x, sigma), None)
             if before and self.backtrack:
                 # Go back, and half as far, where the last step did not bring D nearer to its target D + u.
                 good = self.nearer(H, y, before[1], D, before[2], (sigma_y / sigma) ** 2)
                 share = torch.where(good, 2 * share, share / 2).clamp(max=1)
             else:
                 good = torch.ones(len(x), dtype=torch.bool, device=x.device)
-            if k == self.inner:
+            if back is None:
                 x, D = self.chosen(good, (x, D), before)
                 return x, D, share
             u = self.direction(prior, H, y, sigma_y, x, D, sigma)
-            (p,) = torch.autograd.grad(D_out, x_in, u)
+            p = back(u)
             p = p * per_image((longest / p.flatten(1).norm(dim=1).clamp(min=1e-12)).clamp(max=1), x)
             before = self.chosen(good, (x, D, u, p), before)
             x = before[0] + per_image(self.step * share, x) * before[3]

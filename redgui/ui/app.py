@@ -8,10 +8,14 @@ from typing import Any
 from redgui.runs import zero_gpu  # first: where GPUs are lent, its package must be imported before CUDA is touched
 
 import gradio as gr  # isort: skip
+import torch
+
 from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
-from redgui.runs.teams import leave_cores, onlookers, take_team
+from redgui.runs import cores
+from redgui.runs.batches import Question, denoised
+from redgui.runs.watch import compute
 from redgui.ui.calls.endpoints import add_endpoints
 from redgui.ui.compare.tab import compare_tab
 from redgui.ui.history.tab import history_tab
@@ -39,7 +43,7 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         prior: the diffusion model that is chosen at the start.
         public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.host.limits.PUBLIC`.
     """
-    leave_cores(0 if public else 1)  # strangers bring the machines that their browsers run on
+    cores.share_out(left=0 if public else 1)  # strangers bring the machines that their browsers run on
     host = Host(prior, *zero_gpu.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
@@ -66,7 +70,6 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         add_endpoints(host)
     host.limits.show(demo.blocks.values())
     guard(demo.fns.values(), tell=not public)
-    onlookers(demo.fns.values())
     # Nothing goes past the queue; runs pass it at once, and wait in a line of our own.
     demo.queue(max_size=host.limits.queue, default_concurrency_limit=8, api_open=False)
     served: Any = demo
@@ -122,9 +125,6 @@ def forget(demo: gr.Blocks, key: str) -> None:
 
 def warm_up(host: Host) -> None:
     """Loads the prior and calls it once, so that the first click does not pay for it."""
-    import torch
-
-    take_team()
     prior = host.prior_named(None)
-    with torch.no_grad():
-        prior.denoise(torch.zeros(1, *prior.shape, device=prior.device), 1.0)
+    question = Question(prior, torch.zeros(1, *prior.shape, device=prior.device), 1.0)
+    compute(lambda: denoised(question))

@@ -25,7 +25,7 @@ from redgui import api, fitting, images, knobs, metrics
 from redgui.errors import RedguiError
 from redgui.runs import zero_gpu
 from redgui.runs.problem import Problem
-from redgui.runs.teams import with_team
+from redgui.runs.watch import compute
 from redgui.ui.calls.restoration import Restoration, clean
 from redgui.ui.host.host import Host
 from redgui.ui.host.limits import Limits
@@ -121,7 +121,7 @@ def add_endpoints(host: Host) -> None:
         fitted = fitting.for_prior(source, loaded, how, longest, H, is_given)
         H.check_size(*fitted.solved)
         pose = Problem.given if is_given else Problem.simulate
-        problem = with_team(pose, images.to_tensor(fitted.apply(source)), H, setting.sigma_y, setting.seed)
+        problem = compute(lambda: pose(images.to_tensor(fitted.apply(source)), H, setting.sigma_y, setting.seed))
         found, truth = images.encode(H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
         figures = {"psnr_measurement": psnr, "operator": knobs.spec(H), "sigma_y": problem.sigma_y, "seed": problem.seed}

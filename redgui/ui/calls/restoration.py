@@ -2,25 +2,24 @@
 
 import json
 import math
-import queue
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from redgui import api, images, presets, priors
 from redgui.runs import zero_gpu
 from redgui.runs.remote import HZ, START, gpu_seconds
+from redgui.runs.rounds import Job, Shared, seconds, turn
+from redgui.runs.run import COMPANY
 from redgui.runs.stream import Measured
-from redgui.runs.teams import take_team
+from redgui.runs.watch import told
 from redgui.runs.zero_gpu import Heard, HostError
 from redgui.samplers import Sampler
 from redgui.ui.host.limits import Limits
 
-
-class _Left(Exception):
-    """Nobody waits for the result any more."""
+WEIGHT = 0.5  # of a call beside what people watch
 
 
 @dataclass(frozen=True)
@@ -54,44 +53,34 @@ class Restoration:
         return START + gpu_seconds(sampler, self.wanted["sigma_y"], many, prior)
 
     def news(self, heard: Heard) -> Iterator[tuple[bytes, dict[str, Any], dict[str, Any] | None]]:
-        found: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        left, began, shown = threading.Event(), time.perf_counter(), -math.inf
+        made: list[Any] = []
         longest = self.longest
         allowed = zero_gpu.allowed(self.seconds, longest) if zero_gpu.on_zero_gpu() else longest
+        prior = Shared(priors.load(self.prior, self.device, self.precision))
+        began, clock = None, time.perf_counter()
 
         def watch(step: Measured) -> None:
-            nonlocal shown
-            now = time.perf_counter()
-            if left.is_set():
-                raise _Left
-            if now - began > allowed:
+            nonlocal began
+            began = seconds() if began is None else began
+            if seconds() - began > allowed or time.perf_counter() - clock > COMPANY * allowed:
                 raise HostError(
                     f"the run takes longer than the {allowed:.0f} seconds that this host allows; ask for fewer steps."
                 )
-            if now - shown >= 1 / HZ and step.i + 1 < step.n:
-                shown = now
-                found.put(step)
+            made[:] = [step]
+            turn()
 
-        def work() -> None:
-            try:
-                take_team()
-                found.put(
-                    api.restore(**self.wanted, prior=self.prior, device=self.device, precision=self.precision, watch=watch)
-                )
-            except BaseException as error:
-                found.put(error)
+        def turns() -> Iterator[None]:
+            made[:] = [api.restore(**self.wanted, prior=prior, watch=watch)]
+            return
+            yield
 
-        thread = threading.Thread(target=work, daemon=True, name="restoration")
-        thread.start()
-        try:
-            while not isinstance(item := found.get(), api.Result):
-                if isinstance(item, BaseException):
-                    raise item
-                yield images.encode(item.estimate), clean(_figures(item)), None
-            yield images.encode(item.full or item.restored), clean(item.figures), json.loads(item.record.to_json())
-        finally:
-            left.set()
-            thread.join()
+        job = Job(turns(), weight=WEIGHT)
+        with closing(told(job, HZ)) as looks:
+            for _ in looks:
+                if made and isinstance(made[0], Measured) and made[0].i + 1 < made[0].n:
+                    yield images.encode(made[0].estimate), clean(_figures(made[0])), None
+        result = made[0]
+        yield images.encode(result.full or result.restored), clean(result.figures), json.loads(result.record.to_json())
 
 
 def _figures(step: Measured) -> dict[str, Any]:

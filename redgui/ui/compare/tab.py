@@ -9,8 +9,9 @@ from redgui import knobs, presets
 from redgui.errors import RedguiError
 from redgui.knobs import knob
 from redgui.operators import Operator
+from redgui.runs.budget import within
 from redgui.runs.problem import Problem
-from redgui.runs.race import Contestant, Race, within
+from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
 from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui.compare.board import Scoreboard, blank
@@ -152,7 +153,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         return Race(contestants, self.page.host.limits.race((c.run.sampler, c.run.particles) for c in contestants))
 
     def goes_on(self, state: Comparison, played: Race) -> bool:
-        return not all(c.over for c in played.contestants)
+        return not played.over
 
     def outcome(self, state: Comparison, played: Race) -> tuple[str, str]:
         statuses = [c.status for c in played.contestants]

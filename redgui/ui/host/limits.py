@@ -161,7 +161,7 @@ def limits_of(public: bool) -> Limits:
 @lru_cache(maxsize=256)
 def _cost(sampler: Sampler) -> float:
     """Calls of the network that a step costs, counted in a short run on a tiny closed-form prior."""
-    from redgui.runs.race import spent
+    from redgui.runs.budget import spent
 
     steps = getattr(sampler, "steps", None)
     few = sampler if steps is None else dataclasses.replace(sampler, steps=min(2, steps))

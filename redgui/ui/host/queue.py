@@ -17,7 +17,6 @@ import anyio.to_thread
 from gradio.utils import SyncToAsyncIterator
 
 from redgui.errors import RedguiError
-from redgui.runs.teams import each_alone
 from redgui.ui.host.limits import HOME
 
 LOOK = 0.1  # seconds until somebody who waits looks whether it is their turn
@@ -139,7 +138,7 @@ def duration(seconds: float) -> str:
 async def threaded(steps: Iterator[Any]) -> AsyncGenerator[Any, None]:
     """A generator whose items are made in threads, the one that closes it included, which waits for its step in progress."""
     try:
-        async for item in SyncToAsyncIterator(each_alone(steps), None):
+        async for item in SyncToAsyncIterator(steps, None):
             yield item
     finally:
         while True:

@@ -13,7 +13,7 @@ from redgui.knobs import knob
 from redgui.priors import Prior
 from redgui.randomness import Generators
 from redgui.runs.problem import Problem
-from redgui.runs.teams import with_team
+from redgui.runs.watch import compute
 from redgui.samplers import RedDiff
 from redgui.ui.host.sessions import Session
 from redgui.ui.learn import anatomy, texts
@@ -128,10 +128,9 @@ class LearnTab:
             sampler, prior, look = self._sampler(values), self.form.load_prior(values), self.layout.look.build(values)
             sigma = anatomy.nearest_level(prior.sigmas, look.sigma)
             problem, mu, sampler = self._begin(session, values, prior, sampler)
-            pieces = with_team(
-                anatomy.dissect, prior, problem.H, problem.y, problem.sigma_y, sampler, mu, sigma,
-                generator=Generators.of_run(look.seed, 1),
-            )  # fmt: skip
+            generator = Generators.of_run(look.seed, 1)
+            given = prior, problem.H, problem.y, problem.sigma_y, sampler, mu, sigma
+            pieces = compute(lambda: anatomy.dissect(*given, generator=generator))
         except RedguiError as error:
             return {self.layout.view: {"message": str(error)}}
         return {

@@ -80,7 +80,7 @@ class SweepBoard:
         if x_true is not None and (anew or row.get("ssim_at") != step.i) and due:
             row |= {"ssim": float(metrics.ssim(picture, x_true)), "ssim_at": step.i}
         if final and anew and cell.status != "error":
-            result = self.sweep.record(cell).result  # the figures of the picture itself, as the record has them
+            result = cell.run.record().result  # the figures of the picture itself, as the record has them
             row |= {key: result[key] for key in ("psnr", "ssim", "residual")}
         if self.problem.sigma_y > 0:
             row["ratio"] = row["residual"] / self.problem.sigma_y
@@ -111,7 +111,7 @@ class SweepBoard:
         for cell in self.sweep.cells:
             record = None
             if cell.last is not None and cell.status != "error":
-                record = json.loads(self.sweep.record(cell).to_json())
+                record = json.loads(cell.run.record().to_json())
                 image = record.pop("image")
             where = self.sweep.grid.at(cell.row, cell.column)
             entry = {"knobs": where, "sampler": knobs.spec(cell.sampler), "status": cell.status, "message": cell.message}

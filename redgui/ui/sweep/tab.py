@@ -159,10 +159,10 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
         particles = self.form.build_setting(values).particles
         prior, grid = self.form.load_prior(values), self._grid(values)
         allowed = self.page.host.limits.sweep(grid, particles)
-        return Sweep(picture, problem, prior, grid, particles, fitted.how, allowed)
+        return Sweep(picture, problem, prior, grid, particles, fitted, allowed)
 
     def goes_on(self, state: Sweeping, played: Sweep) -> bool:
-        return not all(cell.over for cell in played.cells)
+        return not played.over
 
     def outcome(self, state: Sweeping, played: Sweep) -> tuple[str, str]:
         statuses = [cell.status for cell in played.cells]
