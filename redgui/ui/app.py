@@ -8,8 +8,7 @@ from typing import Any
 from redgui.runs import zero_gpu  # first: where GPUs are lent, its package must be imported before CUDA is touched
 
 import gradio as gr  # isort: skip
-import torch
-
+import torch  # isort: skip
 from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
