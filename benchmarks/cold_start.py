@@ -28,7 +28,8 @@ def child(only_torch: bool) -> None:
 
     times = {"torch": time.monotonic() - began}
     if not only_torch:
-        sys.path.insert(0, str(ROOT))
+        import checkout  # noqa: F401
+
         from redgui import api, images, presets, priors
         from redgui.operators import build
         from redgui.runs.problem import Problem

@@ -9,13 +9,11 @@ rounds. `previews_per_second` is that of all tiles together.
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
+from redgui.runs.teams import with_team, work_alone
 from timing import face
 from watched import Watched
 
@@ -25,7 +23,6 @@ from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
 from redgui.runs.stream import measured, solve
-from redgui.runs.teams import with_team, work_alone
 from redgui.runs.watch import watch
 from redgui.samplers import Sampler
 from redgui.ui.compare.board import Scoreboard

@@ -10,14 +10,11 @@ get the same noisy picture and the true sigma; their strength (and the patch siz
 import argparse
 import itertools
 import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redgui import priors
 from redgui.train.data import Source

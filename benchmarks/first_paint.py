@@ -11,13 +11,10 @@ import argparse
 import json
 import os
 import socket
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
 from playwright.sync_api import Browser, sync_playwright
 from watched import browser_of
 

@@ -8,17 +8,15 @@ Both are timed in turn in each round, so that a machine's changing speed meets t
 import argparse
 import itertools
 import json
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
+from redgui.runs.lockstep import lockstep
 
 from redgui import api, images, presets, priors
 from redgui.operators import build
 from redgui.priors import Counted
-from redgui.runs.lockstep import lockstep
 from redgui.runs.problem import Problem
 from redgui.runs.stream import measured, solve
 

@@ -31,12 +31,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import checkout  # noqa: F401
 import numpy as np
 import torch
 from PIL import Image
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
-
 from visitor import RefusedError, Visitor
 
 from redgui import images, priors

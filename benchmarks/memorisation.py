@@ -8,15 +8,11 @@ faces do. The last line is one JSON object.
 
 import argparse
 import json
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "assets" / "examples")]
-
+import checkout  # noqa: F401
 import torch
-from make import draw
 
+from assets.examples.make import draw
 from redgui import bench
 from redgui.train import data
 from redgui.train.report import neighbours

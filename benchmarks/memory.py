@@ -13,9 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import checkout  # noqa: F401
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redgui import api, images, presets, priors
 from redgui.operators import build

@@ -8,14 +8,11 @@ pair of runs the largest difference of PSNR in dB and of a pixel in levels of 25
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 
+import checkout  # noqa: F401
 import torch
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redgui import bench, knobs, metrics, operators, presets, priors
 from redgui.priors import Prior

@@ -8,18 +8,15 @@ that a machine's changing speed meets all alike; the ratios are medians over rou
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
+from redgui.runs.teams import with_team, work_alone
 from timing import bare, face, full
 from watched import Watched
 
 from redgui import priors
-from redgui.runs.teams import with_team, work_alone
 from redgui.ui.restore.state import Restoring
 
 

@@ -8,23 +8,19 @@ of about 100 per picture (RSD: 200, over four particles; phase retrieval more). 
 """
 
 import argparse
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
 import torch
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
 from tune import FAMILIES
 
 from redgui import bench, knobs, operators, priors
 from redgui.bench import report
 from redgui.samplers import SAMPLERS
 
+ROOT = Path(__file__).resolve().parents[1]
 PROBLEMS = [(spec, sigma_y) for spec in FAMILIES for sigma_y in (0.0, 0.1) if (spec, sigma_y) != ("denoise", 0.0)]
 
 

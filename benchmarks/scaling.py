@@ -10,13 +10,10 @@ batch: below 1 is what batching gains. `per_pixel` is the same over the pixels, 
 
 import argparse
 import json
-import sys
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
 from timing import bare, face, full
 
 from redgui import priors

@@ -9,14 +9,11 @@ graphs of the network's calls. The last line is one JSON object.
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
+import checkout  # noqa: F401
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redgui import api, images, presets, priors
 from redgui.operators import build

@@ -10,13 +10,12 @@ with OMP_NUM_THREADS=1, since threads that wait for each other count, too.
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
+from redgui.runs.teams import with_team, work_alone
 
 from redgui import api, images, presets, priors
 from redgui.operators import build
@@ -24,7 +23,6 @@ from redgui.priors import Counted
 from redgui.runs.problem import Problem
 from redgui.runs.stream import measured, solve
 from redgui.runs.sweep import Grid, Sweep, axis
-from redgui.runs.teams import with_team, work_alone
 from redgui.runs.watch import watch
 from redgui.samplers import RedDiff
 from redgui.ui.parts.running_tab import HZ

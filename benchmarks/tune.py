@@ -10,13 +10,10 @@ choice. RSD takes RED-diff's knobs. Resumable: what ran is read from --out.
 
 import argparse
 import itertools
-import sys
-from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redgui import bench, knobs, operators, presets, priors
 from redgui.samplers import SAMPLERS

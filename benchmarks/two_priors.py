@@ -7,11 +7,9 @@ The pictures are the first of the zip's `val/`, all of a problem in one batch.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
 import torch
 
 from redgui import bench, metrics, presets, priors

@@ -1,7 +1,29 @@
 """redgui: see and compare how diffusion models solve inverse problems.
 
-The package imports nothing heavy by itself; take what you need from its modules:
-`redgui.priors`, `redgui.operators`, `redgui.samplers`, `redgui.runs.problem`.
+    from redgui import restore
+    restore("photo.jpg", operator="superres:factor=4", sampler="reddiff:steps=100").save("out")
+
+`import redgui` loads nothing heavy: its names are looked up where they are first used. The rest is in the modules:
+`redgui.priors`, `redgui.operators`, `redgui.samplers`, `redgui.runs`.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redgui.api import replay, restore, sweep
+    from redgui.priors import load as load_prior
+
 __version__ = "0.1.0"
+__all__ = ["load_prior", "replay", "restore", "sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "load_prior":
+        from redgui.priors import load
+
+        return load
+    from redgui import api
+
+    return getattr(api, name)

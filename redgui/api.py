@@ -1,20 +1,18 @@
 """The Python interface: one call each for what the command line does.
 
-    from redgui.api import restore
+    from redgui import restore
     result = restore("photo.jpg", operator="inpaint:kind=box", sampler="reddiff:steps=200")
     result.save("out")
 
 What a caller can mend is a RedguiError, in the words of the command line.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -28,6 +26,8 @@ from redgui.runs.divergence import Diverged
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
 from redgui.runs.stream import Measured, measured, solve
+from redgui.runs.sweep import Cell, Grid, axis
+from redgui.samplers import SAMPLERS, Sampler
 
 FILM = 8  # pictures in a filmstrip
 
@@ -82,7 +82,7 @@ def restore(
     size: int | None = None,
     prior: str | Prior = "faces-64",
     operator: str | Operator = "inpaint",
-    sampler: str = "reddiff",
+    sampler: str | Sampler = "reddiff",
     sigma_y: float = 0.0,
     particles: int | None = None,
     seed: int = 0,
@@ -100,7 +100,7 @@ def restore(
             auto: native where the prior takes any size, else crop.
         size: longest side of the fit native; None: 256.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
-        sampler: `NAME:knob=value,...`; knobs that are not named come from the presets.
+        sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
         sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         threads: of the CPU; None: as many as torch has. With another number the last bits are others.
@@ -115,19 +115,12 @@ def restore(
             raise KnobError(f"particles lie in 1 to 64; got {particles}.")
         if not 0 <= seed < 2**63:
             raise KnobError(f"the seed lies in 0 to 2^63 - 1; got {seed}.")
-        if mask is not None and isinstance(operator, Operator):
-            raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
-        source = None if mask is None else opened(image)
-        painted, drawn = None, None
-        if source is not None and mask is not None:
-            painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, loaded, fit, size))
-        H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
-        source = opened(image) if source is None else source
+        source, H, given, drawn = _posed(image, mask, operator, loaded, fit, size)
         fitted = fitting.for_prior(source, loaded, fit, size, H, given)
         H.check_size(*fitted.solved)
         picture = images.to_tensor(fitted.apply(source))
         problem = (Problem.given if given else Problem.simulate)(picture, H, sigma_y, seed)
-        chosen = presets.sampler_for(sampler, H, sigma_y)
+        chosen = presets.sampler_for(sampler, H, sigma_y) if isinstance(sampler, str) else sampler
 
         counted = Counted(loaded)
         many = particles or presets.particles(chosen, H)
@@ -148,6 +141,53 @@ def restore(
             raise
 
 
+def sweep(
+    image: str | Path | Image.Image,
+    rows: str,
+    columns: str,
+    *,
+    sampler: str = "reddiff",
+    operator: str | Operator = "inpaint",
+    prior: str | Prior = "faces-64",
+    sigma_y: float = 0.0,
+    device: str = "auto",
+    precision: str = "auto",
+    **options: Any,
+) -> Iterator[tuple[Cell, Result | None]]:
+    """Restores one measurement with every setting of a grid, one after the other: each result is that of `restore`, to the bit.
+
+    A setting that leaves the finite numbers has the status `error`, its message, and the result of its last sound step, if any.
+
+    Args:
+        rows, columns: two knobs of the sampler with the values that they take, `lr=0.03,0.1`.
+        options: the other arguments of `restore`.
+    """
+    loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
+    _, H, _, _ = _posed(image, options.get("mask"), operator, loaded, options.get("fit", "auto"), options.get("size"))
+    base = presets.sampler_for(sampler, H, sigma_y)
+    sides = (text.partition("=")[::2] for text in (rows, columns))
+    for cell in Grid(base, *(axis(type(base), name.strip(), values) for name, values in sides)).cells:
+        try:
+            result = restore(image, operator=operator, prior=loaded, sigma_y=sigma_y, sampler=cell.sampler, **options)
+            cell.status = "done"
+        except Diverged as error:
+            result, cell.status, cell.message = error.result, "error", str(error)
+        yield cell, result
+
+
+def _posed(
+    image: str | Path | Image.Image, mask: str | Path | None, operator: str | Operator, prior: Prior, fit: str, size: int | None
+) -> tuple[Image.Image, Operator, bool, np.ndarray | None]:
+    """The picture, its operator, whether it is itself the measurement, and the mask as it was drawn on the whole picture."""
+    source, painted, drawn = opened(image), None, None
+    if mask is not None:
+        if isinstance(operator, Operator):
+            raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
+        painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, prior, fit, size))
+    H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
+    return source, H, given, drawn
+
+
 def replay(record: str | Path | Record, *, device: str | None = None, watch: Watcher | None = None) -> tuple[Result, bool]:
     """Runs a record again, on its own device (and as many threads) and precision unless told otherwise.
 
@@ -162,7 +202,7 @@ def replay(record: str | Path | Record, *, device: str | None = None, watch: Wat
     return result, wanted.reproduces(last)
 
 
-def watched(stream: Any, watch: Watcher | None) -> tuple[Measured, list[Tensor]]:
+def watched(stream: Iterator[Measured], watch: Watcher | None) -> tuple[Measured, list[Tensor]]:
     """Runs a stream to its end: the last Step, and a few pictures along the way; those of a run that diverges are its film."""
     film: list[Tensor] = []
     last = None
@@ -243,7 +283,6 @@ def std_picture(particles: Tensor) -> Tensor:
 
 def listing() -> dict[str, Any]:
     """All samplers, operators, priors and examples with their knobs, JSON-ready."""
-    from redgui.samplers import SAMPLERS
 
     def card(cls: Any) -> dict[str, Any]:
         fields = ("name", "kind", "default", "lo", "hi", "choices", "help", "live")
@@ -257,9 +296,3 @@ def listing() -> dict[str, Any]:
         "priors": [vars(p) for p in priors.PRIORS],
         "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
     }
-
-
-def figures_json(figures: dict[str, Any]) -> str:
-    """One line of JSON, nan and inf as null."""
-    clean = {k: (None if isinstance(v, float) and not torch.isfinite(torch.tensor(v)) else v) for k, v in figures.items()}
-    return json.dumps(clean)

@@ -1,4 +1,4 @@
-"""Where the files that come with redgui lie: in `assets/` of the repository, which an installed package carries inside."""
+"""Where the files that come with redgui lie: `assets/` of a checkout, which an installed package carries as `redgui/assets`."""
 
 from importlib.resources import files
 from pathlib import Path

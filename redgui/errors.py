@@ -5,7 +5,7 @@ SAID = ("out of memory", "not enough memory", "DefaultCPUAllocator", "CUDNN_STAT
 
 
 class RedguiError(ValueError):
-    """Base of KnobError, ImageError, PriorError, OperatorError, SamplerError and RecordError."""
+    """Base of every error that a person can mend, such as KnobError, ImageError, PriorError and OperatorError."""
 
 
 def in_short(error: BaseException, most: int = 200) -> str:

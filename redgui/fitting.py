@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import images
-from redgui.errors import RedguiError
+from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST, Prior
 
@@ -29,10 +29,6 @@ Way = Literal["crop", "pad", "stretch", "native"]
 WAYS = get_args(Way)
 LONGEST = 256  # longest side of `native` unless told otherwise
 Size = tuple[int, int]
-
-
-class FitError(RedguiError):
-    """A way to fit a picture that does not suit the prior; the message says which do."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +99,12 @@ class Fitting:
         left, top, right, bottom = (round(v) if abs(v - round(v)) < 1e-6 else int(v) + (k < 2) for k, v in enumerate(box))
         if right <= left or bottom <= top:  # of a picture one pixel high a crop may hold no whole pixel
             return whole
-        part = images.to_pil(restored).crop(tuple(inner))
+        part = images.to_pil(restored).crop((inner[0], inner[1], inner[2], inner[3]))
         if part.size != (right - left, bottom - top):
             sx, sy = part.width / (box[2] - box[0]), part.height / (box[3] - box[1])
             source = ((left - box[0]) * sx, (top - box[1]) * sy, (right - box[0]) * sx, (bottom - box[1]) * sy)
-            within = tuple(min(max(v, 0), part.size[k % 2]) for k, v in enumerate(source))
-            part = part.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=within)
+            x0, y0, x1, y1 = (min(max(v, 0), part.size[k % 2]) for k, v in enumerate(source))
+            part = part.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))
         if hole is None:
             whole = whole.copy()
             whole.paste(part, (left, top))
@@ -159,12 +155,12 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, of `H.measured_size`.
 
     Raises:
-        FitError: the way is none of the four, or the prior does not take it.
+        ImageError: the way is none of the four, or the prior does not take it.
     """
     if how not in WAYS:
-        raise FitError(f"a picture is fitted by {', '.join(WAYS)}; got {how!r}.")
+        raise ImageError(f"a picture is fitted by {', '.join(WAYS)}; got {how!r}.")
     if longest is not None and how != "native":
-        raise FitError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
+        raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     if how == "native":
         return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
     h, w = H.measured_size(*prior) if H is not None and given else prior
@@ -182,23 +178,27 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
 
 def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operator | None, given: bool) -> Fitting:
     if not multiple:
-        raise FitError(
+        raise ImageError(
             f"the fit native is for priors that take any size; this one takes {prior[1]}x{prior[0]} alone. "
             "Choose crop, pad or stretch, or another prior."
         )
     if not SMALLEST <= longest <= LARGEST:
-        raise FitError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
+        raise ImageError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
     # How many times larger than its measurement a picture is, where the measurement is what is given.
     times = tuple(n // m for n, m in zip(prior, H.measured_size(*prior), strict=True)) if H is not None and given else (1, 1)
     h0, w0 = (n * k for n, k in zip(original, times, strict=True))
     k = min(1.0, longest / max(h0, w0))
     inner = tuple(max(1, round(n * k / m)) for n, m in zip((h0, w0), times, strict=True))
-    found = None
+
+    def sides(step: int) -> Size:
+        least = SMALLEST if multiple > 1 else 1
+        h, w = (-(-max(n * m, least) // step) * step for n, m in zip(inner, times, strict=True))
+        return h, w
+
+    found = sides(multiple)
     # Sides that the operator takes, too: a factor of super-resolution, whole blocks of a JPEG.
     for step in range(multiple, 65, multiple):
-        least = SMALLEST if multiple > 1 else 1
-        size = tuple(-(-max(n * m, least) // step) * step for n, m in zip(inner, times, strict=True))
-        found = found or size
+        size = sides(step)
         if max(size) <= LARGEST and all(n % m == 0 for n, m in zip(size, times, strict=True)) and _takes(H, *size):
             found = size
             break

@@ -143,8 +143,36 @@ def particles(sampler: type[Sampler] | Sampler, H: type[Operator] | Operator) ->
     return SEVERAL if H.ambiguous or sampler.coupled else 1
 
 
+# (sampler, knob, value) -> knobs. The value asks for a method as it was published: it then has these knobs, the defaults and no
+# preset.
+PUBLISHED: dict[tuple[str, str, Any], dict[str, Any]] = {
+    ("reddiff", "compat", True): dict(steps=1000),
+    ("pigdm", "variant", "B"): dict(steps=33),
+    ("pigdm", "variant", "C"): dict(steps=33),
+}
+
+
+def published(sampler: Sampler) -> str | None:
+    """The knob by which a sampler is asked for as published; None where it is not."""
+    asked = (knob for name, knob, value in PUBLISHED if name == sampler.name and getattr(sampler, knob) == value)
+    return next(asked, None)
+
+
 def sampler_for(spec: str, H: Operator, sigma_y: float = 0.0) -> Sampler:
     """A sampler from its text form, with presets for H and sigma_y where the text says nothing. Raises KnobError."""
     name, given = knobs.parse(spec)
-    tuned = preset(name, H.name, getattr(H, "kind", None), sigma_y)
-    return knobs.build(knobs.find(SAMPLERS, name, "sampler"), {**tuned, **given})
+    cls = knobs.find(SAMPLERS, name, "sampler")
+    plain = knobs.build(cls, given)
+    if knob := published(plain):
+        tuned = PUBLISHED[name, knob, getattr(plain, knob)]
+    else:
+        tuned = preset(name, H.name, getattr(H, "kind", None), sigma_y)
+    return knobs.build(cls, {**tuned, **given})
+
+
+def text(sampler: Sampler, H: Operator, sigma_y: float = 0.0) -> str:
+    """The shortest text form that `sampler_for` reads back as this sampler."""
+    if not (knob := published(sampler)):
+        return knobs.spec(sampler, sampler_for(sampler.name, H, sigma_y))
+    usual = PUBLISHED[sampler.name, knob, getattr(sampler, knob)]
+    return knobs.spec(sampler, knobs.build(type(sampler), usual))

@@ -4,7 +4,10 @@ A grid is a float64 tensor on the CPU. Priors own an ascending training grid; sa
 selection of it. `alpha_bar = 1 / (1 + sigma^2)` links it to the variance-preserving notation of the papers.
 """
 
+import itertools
 import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -80,3 +83,91 @@ def descent(sigmas: Tensor, n: int, *, start: float = math.inf, length: int = 1,
         pairs.append((levels[k], levels[k + 1]))
         k += 1
     return pairs
+
+
+def pairs(levels: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """The pairs (level, next level) of a list of levels, the last one's next being 0."""
+    return list(itertools.pairwise([*levels, 0.0]))
+
+
+class Planned(Protocol):
+    """What a path takes for a sampler: it has `steps`, the class attributes `grid` and `endless` of `Sampler`, and a plan."""
+
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]: ...
+
+
+S = TypeVar("S", bound=Planned)
+Plan = Callable[[S, int, Any], list[tuple[Any, Any]]]
+
+
+@final
+class Path(Generic[S]):
+    """The iterations of a sampler, for a `for` loop, with levels that are planned anew when its knobs change in mid-run.
+
+        path = Path(self, prior.sigmas)
+        for i, sigma in path:
+            x0_hat = ...
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat)) or self)
+            x = ...                                                              # from sigma to path.s
+
+    A change of a knob in `grid` replans the iterations that are left: `steps` less those made, at least one. They begin at the
+    present level, which is followed by another `s` then; those of an `endless` sampler lie beyond it, and can follow the last.
+
+    Args:
+        sampler: whose levels they are.
+        sigmas: an ascending grid of noise levels.
+        start: the highest level.
+        plan: plan(sampler, n, start), the pairs (level, next level) of n iterations from `start` on; by default the sampler's.
+        ahead: the sampler is at `s` already when it yields, so that new levels begin there.
+
+    Attributes:
+        n: the number of iterations, those made included.
+        first: the level of the first.
+        s: the level after the present one, 0 at the end.
+        up: the level at which the next iteration begins: s, or one above it to which time travels back (0 at the end).
+    """
+
+    def __init__(
+        self, sampler: S, sigmas: Tensor, start: float = math.inf, *, plan: Plan[S] | None = None, ahead: bool = False
+    ):
+        self.plan: Plan[S] = plan or (lambda k, n, start: k.plan(sigmas, n, start))
+        self.sampler: Any = sampler
+        self.ahead = ahead
+        self.rest = self.plan(sampler, self.sampler.steps, start)
+        self.first = self.s = self.rest[0][0]
+        self.i, self.sigma = -1, start
+        self.levels: list[Any] = []  # those from the first down to the present one
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        while self.rest:
+            sigma, s = self.rest.pop(0)
+            if not self.sampler.endless and sigma > self.s:  # time travel: what lies below will be visited again
+                self.levels = [level for level in self.levels if level > sigma]
+            self.levels.append(sigma)
+            self.i, self.sigma, self.s = self.i + 1, sigma, s
+            yield self.i, sigma
+
+    @property
+    def n(self) -> int:
+        return self.i + 1 + len(self.rest)
+
+    @property
+    def up(self) -> float:
+        return self.rest[0][0] if self.rest else 0.0
+
+    def follow(self, tuned: S) -> S:
+        """The sampler with knobs as they are from now on, which replans what is left if they decide the levels."""
+        old, self.sampler = self.sampler, tuned
+        new = self.sampler
+        if all(getattr(old, name) == getattr(new, name) for name in new.grid) or not (self.rest or new.endless):
+            return tuned
+        # A run made shorter than it is already ends with one more step, which knows that it is the last.
+        left = max(new.steps - len(self.levels), 1 if self.rest else 0)
+        if new.endless:
+            self.rest = self.plan(tuned, left, self.sigma if self.rest else math.inf) if left else []
+        elif self.ahead:
+            self.rest = self.plan(tuned, left, self.s)
+            self.s = self.up
+        else:
+            (_, self.s), *self.rest = self.plan(tuned, 1 + left, self.sigma)
+        return tuned

@@ -144,16 +144,18 @@ def only_replay(record: "Record") -> str:
 def files(record: "Record") -> dict[str, bytes]:
     """The files that command and snippet name and their bytes: picture.png, mask.png where there is one; and record.json."""
     from redgui import images
+    from redgui.operators import Inpaint
 
     found = {"record.json": record.to_json().encode()}
     if only_replay(record):
         return found
     if _image(record) == "picture.png":
         found["picture.png"] = base64.b64decode(record.image)
-    if _painted(record):
+    H = record.build_operator()
+    if isinstance(H, Inpaint) and H.kind == "mask":
         from PIL import Image
 
-        hole = record.build_operator().hole(*record.picture().shape[-2:])
+        hole = H.hole(*record.picture().shape[-2:])
         found["mask.png"] = images.encode(Image.fromarray(hole.astype("uint8") * 255).convert("RGB"))
     return found
 
@@ -203,7 +205,7 @@ def _sampler_spec(s: "Settings") -> str:
     """The sampler with the knobs that differ from its presets for this degradation."""
     from redgui import presets
 
-    return knobs.spec(s.sampler, presets.sampler_for(s.sampler.name, s.H, s.sigma_y))
+    return presets.text(s.sampler, s.H, s.sigma_y)
 
 
 def _painted(record: "Record") -> bool:

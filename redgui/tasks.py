@@ -4,7 +4,7 @@
     tasks.find("sr").command        what restores it from the command line
 
 The settings are text, as on the command line, and the samplers' knobs are those of the presets. The pictures in `assets/tasks`
-are the results of these very settings with the bundled prior, made by `python assets/tasks/make.py`. Nothing heavy is imported
+are the results of these very settings with the bundled prior, made by `python -m assets.tasks.make`. Nothing heavy is imported
 before a task is used.
 """
 
@@ -169,7 +169,7 @@ def finished(task: Task) -> Finished:
     """The stored result. Raises TaskError where there is none."""
     stored = _stored().get(task.name)
     if stored is None:
-        raise TaskError(f"the task {task.name!r} has no finished result; run `python assets/tasks/make.py {task.name}`.")
+        raise TaskError(f"the task {task.name!r} has no finished result; run `python -m assets.tasks.make {task.name}`.")
     pictures = [bundled.TASKS / f"{task.name}-{what}.png" for what in ("measurement", "restored")]
     return Finished(stored["setting"], stored["figures"], *pictures)
 

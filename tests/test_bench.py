@@ -15,6 +15,7 @@ from PIL import Image
 
 from redgui import bench, cli, knobs, operators, presets, priors
 from redgui.bench import BenchError, loop, report, run
+from redgui.cli import output
 from redgui.errors import RedguiError
 from redgui.metrics import perceptual
 from redgui.priors import Prior
@@ -161,6 +162,28 @@ def test_pictures_come_from_folders_zips_and_the_examples(tmp_path):
             bench.pictures(tmp_path / wrong, SIDE, SIDE)
 
 
+def test_all_samplers_and_further_settings_stand_together():
+    shown = [bench.Picture("one", torch.zeros(1, 3, SIDE, SIDE))]
+    run_ = [job.sampler for job in bench.jobs(shown, ["inpaint"], ["all", "dps:steps=1000"])]
+    assert [type(sampler) for sampler in run_] == [*SAMPLERS, type(run_[-1])]
+    assert (run_[-1].name, run_[-1].steps) == ("dps", 1000)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ((["blur"], ["all", "dps"], [0.0]), "--samplers has dps twice"),
+        ((["blur"], ["ddrm:steps=2", "ddrm:steps=2"], [0.0]), "--samplers has ddrm:steps=2 twice"),
+        ((["blur", "blur"], ["ddrm"], [0.0]), "--operators has blur twice"),
+        ((["blur"], ["ddrm"], [0.1, 0, 0.1]), "--sigma-y has 0.1 twice"),
+    ],
+)
+def test_what_is_named_twice_is_told(asked, told):
+    shown = [bench.Picture("one", torch.zeros(1, 3, SIDE, SIDE))]
+    with pytest.raises(BenchError, match=told):
+        list(bench.jobs(shown, *asked))
+
+
 def test_command_line(tmp_path, capsys):
     command = ["bench", "--limit", "2", "--prior", f"gaussian:size={SIDE}", "--operators", "inpaint", "hdr", "--samplers",
                "reddiff:steps=3", "ddrm:steps=2", "--sigma-y", "0", "0.1", "--out", str(tmp_path)]  # fmt: skip
@@ -250,8 +273,8 @@ def test_the_extras_are_pinned_as_the_messages_say_and_not_installed_by_default(
 
 def test_the_time_left_is_that_of_this_run_alone(monkeypatch):
     page = io.StringIO()
-    monkeypatch.setattr(cli.sys, "stderr", page)
-    with cli.JobsBar() as bar:
+    monkeypatch.setattr(output.sys, "stderr", page)
+    with output.JobsBar() as bar:
         bar(900, 1000, "ddrm")  # 900 were there before
         bar.bar.start_t -= 50
         bar(950, 1000, "ddrm")

@@ -4,16 +4,12 @@ import copy
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 
 import pytest
+import table
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import table  # noqa: E402
-
 KEPT = json.loads(table.KEPT.read_text())
 
 

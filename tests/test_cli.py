@@ -12,6 +12,7 @@ from PIL import Image
 
 from redgui import api, knobs
 from redgui.cli import main
+from redgui.cli.output import figures_json
 from redgui.images import ImageError
 from redgui.knobs import KnobError
 from redgui.operators import OPERATORS, build
@@ -255,7 +256,6 @@ def test_a_persons_error_is_one_line_and_status_2(run, photo, monkeypatch, words
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "command"),
         (("restor",), "restor"),
         (("restore",), "IMAGE"),
         (("restore", "nothing.png", *FAST), "no file nothing.png"),
@@ -273,6 +273,19 @@ def test_a_wrong_command_is_one_line_and_status_2(run, words, told):
     assert len(errors) == 1
     assert errors[0].startswith("redgui: ")
     assert told in errors[0]
+
+
+@pytest.mark.parametrize("words", [(), ("app",)])
+def test_no_command_opens_the_app(run, monkeypatch, words):
+    from redgui import ui
+
+    opened = []
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    monkeypatch.setattr(ui, "build", lambda *what, public: (*what, public))
+    monkeypatch.setattr(ui, "launch", lambda *what, **how: opened.append((*what, how["inbrowser"])))
+    monkeypatch.setattr(sys, "argv", ["redgui"])
+    assert main(words or None) == 0
+    assert opened == [(("faces-64", "auto", "auto", False), True)]
 
 
 def test_ctrl_c_is_status_130(run, photo, monkeypatch):
@@ -308,6 +321,6 @@ def test_the_python_interface_raises_the_errors_of_the_command_line(gaussian, ph
 
 
 def test_figures_have_no_numbers_that_json_has_not():
-    line = api.figures_json({"psnr": float("nan"), "residual": float("inf"), "steps": 3, "operator": "inpaint"})
+    line = figures_json({"psnr": float("nan"), "residual": float("inf"), "steps": 3, "operator": "inpaint"})
     assert json.loads(line) == {"psnr": None, "residual": None, "steps": 3, "operator": "inpaint"}
     assert "\n" not in line

@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 
+from redgui.knobs import KnobError
 from redgui.runs import cores
 from redgui.runs.engine import Engine
 
@@ -51,7 +52,7 @@ def test_a_limit_for_a_while_ends_also_by_an_error(four):
 
 @pytest.mark.parametrize("wrong", [0, -1, 1025, 2.0, True, "2"])
 def test_a_number_of_threads_that_cannot_be_is_refused(wrong):
-    with pytest.raises(cores.ThreadsError, match="1 to 1024"):
+    with pytest.raises(KnobError, match="1 to 1024"):
         cores.limit(wrong)
 
 

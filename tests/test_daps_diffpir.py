@@ -128,8 +128,8 @@ def test_diffpir_without_noise_returns_what_is_measured(gaussian, drawn):
 
 
 def test_quad_spacing_is_dense_at_low_noise_and_spans_the_grid(gaussian):
-    levels = DiffPIR(spacing="quad").plan(gaussian.sigmas, 1000.0, 20)
-    index = [int((gaussian.sigmas - s).abs().argmin()) for s in levels]
+    levels = DiffPIR(spacing="quad").plan(gaussian.sigmas, 20, 1000.0)
+    index = [int((gaussian.sigmas - s).abs().argmin()) for s, _ in levels]
     gaps = [a - b for a, b in itertools.pairwise(index)]
     assert (index[0], index[-1]) == (999, 0)
     assert gaps == sorted(gaps, reverse=True)

@@ -10,7 +10,8 @@ from diffusers import DDPMScheduler, UNet2DModel
 from PIL import Image
 
 from redgui import api, fitting, images, priors
-from redgui.fitting import FitError, plan
+from redgui.fitting import plan
+from redgui.images import ImageError
 from redgui.operators import OPERATORS, OperatorError, build
 from redgui.priors import Counted, GaussianPrior
 from redgui.samplers import SAMPLERS
@@ -149,7 +150,7 @@ def test_native_sides_are_multiples_within_bounds_and_suit_the_operator():
     ],
 )
 def test_a_fit_that_does_not_suit_is_one_clear_error(options, told):
-    with pytest.raises(FitError, match=told):
+    with pytest.raises(ImageError, match=told):
         plan((100, 100), (64, 64), **options)
 
 
@@ -251,5 +252,5 @@ def test_the_usual_way_is_native_where_a_network_takes_any_size(multiple, how, m
 
 def test_a_longest_side_means_native(monkeypatch):
     monkeypatch.setattr(GaussianPrior, "multiple", 0)
-    with pytest.raises(FitError, match="takes 64x64 alone"):
+    with pytest.raises(ImageError, match="takes 64x64 alone"):
         fitting.for_prior(Image.new("RGB", (96, 80)), GaussianPrior(size=64), longest=128)

@@ -13,7 +13,7 @@ from redgui.priors.forward import Forward, Graphs
 from redgui.priors.network import DiffusersPrior
 from redgui.runs.problem import Problem
 from redgui.runs.stream import measured, solve
-from redgui.samplers import DPS, RedDiff, SamplerError
+from redgui.samplers import DPS, SAMPLERS, RedDiff, SamplerError
 from redgui.schedule import linear_beta
 
 ALPHA_BAR = 1 / (1 + linear_beta() ** 2)
@@ -74,6 +74,14 @@ def test_a_call_with_gradients_is_not_split_and_says_what_to_do():
         short.denoise(x, 1.0)
     assert short.net.sizes == [4]
     assert torch.autograd.grad(short.denoise(x[:2], 1.0).sum(), x)[0].shape == x.shape
+
+
+def test_the_advice_names_the_samplers_that_say_they_need_no_gradient():
+    with pytest.raises(PriorError) as caught:
+        prior(0).denoise(noise(1, 3, 16, 16).requires_grad_(), 1.0)
+    named = str(caught.value).partition("(")[2].partition(")")[0].split(", ")
+    assert named == [cls.name for cls in SAMPLERS if not cls().needs_gradient]
+    assert {"reddiff", "vml-map", "repaint", "rsd"} <= set(named)
 
 
 def test_another_error_is_no_lack_of_memory():

@@ -5,14 +5,12 @@ import gc
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,15 +18,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 
 import pytest
 import torch
+from load import Person
+from visitor import RefusedError, Visitor
 
 from redgui import priors
 from redgui.priors import GaussianPrior
 from redgui.ui.host.queue import Line, LineError, duration, ordinal
 from redgui.ui.restore.state import Restoring
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from load import Person
-from visitor import RefusedError, Visitor
 
 SIDE = 16
 PRIOR = f"gaussian:size={SIDE}"

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import itertools
 import math
 import pkgutil
 import threading
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from redgui import knobs, samplers
 from redgui.operators import OPERATORS, Blur, Operator, SpectralOperator, build
-from redgui.priors import GaussianPrior
+from redgui.priors import Counted, GaussianPrior, MixturePrior, Prior
 from redgui.randomness import Generators
 from redgui.runs.problem import Problem
 from redgui.runs.stream import solve
 from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step
 
 PRIOR = GaussianPrior(size=16)
+MODES = MixturePrior(PRIOR.sample(4, torch.Generator().manual_seed(3)), 0.1)
 SIGMA_Y = 0.1
 PAIRS = [(s, o()) for s in SAMPLERS for o in OPERATORS if s.accepts(o())]
 every_pair = pytest.mark.parametrize(("cls", "H"), PAIRS, ids=[f"{s.name}-{H.name}" for s, H in PAIRS])
@@ -162,32 +164,83 @@ def test_sending_the_same_knobs_changes_nothing(cls, H):
         assert (step.i, step.n) == (same.i, same.n)
 
 
-# Knobs of the samplers whose own tests do not turn them in mid-run, with what makes them act.
-LIVE = [
-    ("vml-map:use_jacobian=true,inner=2", "step", 0.5), ("vml-map", "inner", 3), ("vml-map", "objective", "map-ga"),
-    ("vml-map", "preconditioner", "plain"), ("vml-map", "use_jacobian", True), ("vml-map", "transition", "renoise"),
-    ("vml-map:use_jacobian=true", "clip", 0.01),
-    ("vml-map", "sigma_y_min", 0.4),
-    ("sitcom", "inner", 2), ("sitcom", "lr", 0.2), ("sitcom", "proximity", 5.0), ("sitcom:lr=0.2,inner=20", "stop", 3.0),
-    ("daps", "ode_steps", 5), ("daps", "inner", "langevin"), ("daps:inner=langevin", "langevin_steps", 3),
-    ("daps:inner=langevin", "lr", 1.0), ("daps", "texture", 100.0), ("daps", "prior_std", 0.05), ("daps", "sigma_y_min", 0.4),
-    ("diffpir", "lam", 10.0), ("diffpir", "zeta", 0.9), ("diffpir", "sigma_y_min", 0.4),
-    ("rsd", "lr", 0.5), ("rsd", "lam", 2.0), ("rsd", "gamma", 5.0), ("rsd:gamma=5", "where", "pixels"),
-    ("rsd", "noise_aware", False),
-]  # fmt: skip
+# ---- live knobs: what is turned in mid-run acts ----
 
 
-@pytest.mark.parametrize(("spec", "knob", "value"), LIVE, ids=[f"{spec.partition(':')[0]}-{knob}" for spec, knob, _ in LIVE])
-def test_a_knob_that_is_turned_acts_on_the_iterations_to_come_and_on_none_before(spec, knob, value):
-    sampler = dataclasses.replace(samplers.build(spec), steps=6)
-    H, seeds = build("inpaint"), [0, 1]
-    y = measurement(H, 2)
-    plain = [step.x0_hat for step in sampler(PRIOR, H, y, SIGMA_Y, generator=Generators(seeds))]
-    told = sampler(PRIOR, H, y, SIGMA_Y, generator=Generators(seeds))
-    seen = [next(told), told.send(None), told.send(None), told.send(dataclasses.replace(sampler, **{knob: value})), *told]
-    same = [torch.equal(step.x0_hat, picture) for step, picture in zip(seen, plain, strict=True)]
-    assert same[:3] == [True] * 3
-    assert not all(same[3:5])  # what is drawn between two levels shows in the one after the next
+def turned(k: knobs.Knob, value: object) -> list[object]:
+    """Other values of a knob, far from its own: all choices, both truths, both bounds."""
+    others = k.choices or ((True, False) if k.kind is bool else (20,) if k.name == "steps" else (k.lo, k.hi))
+    if k.kind is int and k.name != "steps":
+        others = (min(int(value) + 3, int(k.hi)), k.lo)
+    return [other for other in others if other != value]
+
+
+# What it takes for a knob to act where one other knob is not enough.
+SETTING = {("vml-map", "backtrack"): "vml-map:use_jacobian=true,inner=4"}
+
+
+def settings(cls: type[Sampler], k: knobs.Knob) -> list[Sampler]:
+    """Samplers in whose run a knob can act: the defaults, then each with one other value of another knob."""
+    spec = SETTING.get((cls.name, k.name))
+    plain = dataclasses.replace(samplers.build(spec) if spec else cls(), steps=6)
+    if k.only_with:
+        plain = dataclasses.replace(plain, **{k.only_with[0]: k.only_with[1][0]})
+    others = [other for other in knobs.knobs(cls) if other.name not in (k.name, "steps", *(k.only_with or ())[:1])]
+    return [plain, *(dataclasses.replace(plain, **{o.name: v}) for o in others for v in turned(o, getattr(plain, o.name)))]
+
+
+def acts(prior: Prior, sampler: Sampler, H: Operator, y: Tensor, sigma_y: float, name: str, value: object) -> bool:
+    """Whether a knob that is turned after the third step changes what follows, or how many; what was before must stay."""
+
+    def run(told: Sampler | None) -> list[Step]:
+        stream = sampler(prior, H, y, sigma_y, generator=Generators([0, 1]))
+        return [next(stream), stream.send(None), stream.send(None), stream.send(told), *stream]
+
+    plain, seen = run(None), run(dataclasses.replace(sampler, **{name: value}))
+    assert all(torch.equal(a.x0_hat, b.x0_hat) for a, b in zip(plain[:3], seen[:3], strict=True))
+    return len(plain) != len(seen) or not all(torch.equal(a.x0_hat, b.x0_hat) for a, b in zip(plain, seen, strict=True))
+
+
+def ignored(cls: type[Sampler], name: str) -> bool:
+    """Whether a live knob acts in none of its settings, with noise and without, under one mode and under several."""
+    k = next(k for k in knobs.knobs(cls) if k.name == name)
+    H = build("inpaint")
+    clean = H(PRIOR.sample(2, torch.Generator().manual_seed(1)).clamp(-1, 1))
+    problems = [(measurement(H, 2), SIGMA_Y), (clean, 0.0)]
+    for prior, sampler, (y, sigma_y) in itertools.product((PRIOR, MODES), settings(cls, k), problems):
+        if any(acts(prior, sampler, H, y, sigma_y, name, value) for value in turned(k, getattr(sampler, name))):
+            return False
+    return True
+
+
+LIVE = [(cls, k.name) for cls in SAMPLERS for k in knobs.knobs(cls) if k.live]
+
+
+@pytest.mark.parametrize(("cls", "name"), LIVE, ids=[f"{cls.name}-{name}" for cls, name in LIVE])
+def test_a_live_knob_that_is_turned_in_mid_run_acts(cls, name):
+    assert not ignored(cls, name), f"{cls.name} says that {name} is live, and ignores it"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Deaf(Sampler):
+    """Follows one knob and not the other."""
+
+    name, label, paper, about = "deaf", "Deaf", "", ""
+    steps: int = knobs.knob(6, 1, 100, help="")
+    gain: float = knobs.knob(0.5, 0.0, 1.0, help="")
+
+    @torch.no_grad()
+    def __call__(self, prior, H, y, sigma_y, *, generator):
+        n, x = self.steps, H.start(y)
+        for i in range(n):
+            x = prior.denoise(x, 1.0 + self.gain)
+            self = (yield Step(i, n, 1.0, x.clone())) or self
+
+
+def test_the_contract_of_live_knobs_finds_one_that_is_ignored():
+    assert ignored(Deaf, "steps")
+    assert not ignored(Deaf, "gain")
 
 
 @every_pair
@@ -259,6 +312,36 @@ def test_a_non_linear_operator_of_ones_own_works_where_it_is_accepted(cls):
     else:
         with pytest.raises(SamplerError):
             cls().check_fit(H, SAMPLERS)
+
+
+# ---- what a class says of itself ----
+
+VARIANTS = ["vml-map:use_jacobian=true", "vml-map:objective=map-ga", "vml-map:objective=map-ga-np", "sitcom:inner=1"]
+
+
+class NoGraph(GaussianPrior):
+    """Its denoiser is not for autograd; the Jacobian is the filter itself."""
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        assert not x.requires_grad
+        return super().denoise(x, sigma)
+
+    def linearized(self, x, sigma):
+        return self.denoise(x, sigma), lambda u: self.denoise(u + self.mean, sigma) - self.mean
+
+
+@every_sampler
+def test_a_sampler_says_whether_it_seeks_a_mode_and_whether_it_needs_a_gradient(cls):
+    assert isinstance(cls.seeks_mode, bool)
+    assert isinstance(cls().needs_gradient, bool)
+
+
+@pytest.mark.parametrize("spec", [*(s.name for s in SAMPLERS), *VARIANTS])
+def test_what_is_said_of_gradients_is_what_is_counted_and_no_graph_goes_through_the_network(spec):
+    sampler = dataclasses.replace(samplers.build(spec), steps=3)
+    H, prior = build("inpaint"), Counted(NoGraph(size=16))
+    list(sampler(prior, H, measurement(H, 2), SIGMA_Y, generator=Generators([0, 1])))
+    assert sampler.needs_gradient == (prior.backwards > 0)
 
 
 # ---- the registry ----

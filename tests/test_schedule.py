@@ -1,6 +1,8 @@
 """Noise levels: the table of DDPM's schedule, and the spacings as diffusers has them."""
 
 import itertools
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -107,3 +109,95 @@ def test_time_travel_costs_what_the_papers_say(n, length, repeats, calls):
 def test_time_travel_goes_back_up_from_every_multiple_of_its_length():
     down = [(4, 3), (3, 2), (4, 3), (3, 2), (2, 1), (1, 0), (2, 1), (1, 0), (0, 0)]
     assert schedule.descent(INDICES[:5], 5, length=2, repeats=2) == down
+
+
+# ---- a path that is followed ----
+
+
+@dataclass(frozen=True)
+class Walker:
+    """What a path asks of a sampler."""
+
+    steps: int
+    repeats: int = 1
+    other: float = 0.0
+    grid: ClassVar[tuple[str, ...]] = ("steps", "repeats")
+    endless: ClassVar[bool] = False
+
+    def plan(self, sigmas, n, start):
+        return schedule.descent(sigmas, n, start=start, length=2, repeats=self.repeats)
+
+
+class Endless(Walker):
+    endless = True
+
+    def plan(self, sigmas, n, start):
+        rest = sigmas[sigmas < start]
+        return schedule.pairs(schedule.uniform(rest if len(rest) else sigmas, n).tolist())
+
+
+def walk(walker, told=None, **options):
+    """(i, n, sigma, s) of every iteration, s as it is after other knobs, told at some of them, are followed."""
+    path, seen = schedule.Path(walker, INDICES, **options), []
+    for i, sigma in path:
+        n = path.n
+        walker = path.follow((told or {}).get(i) or walker)
+        seen.append((i, n, sigma, path.s))
+    return seen
+
+
+def test_a_path_visits_what_was_planned_and_says_how_many():
+    assert [(sigma, s) for _, _, sigma, s in walk(Walker(7, 3))] == schedule.descent(INDICES, 7, length=2, repeats=3)
+    seen = walk(Walker(7), start=500.0)
+    assert seen[0][2] == 500
+    assert [(i, n) for i, n, *_ in seen] == [(i, 7) for i in range(7)]
+
+
+def test_another_knob_leaves_the_path_as_it_is():
+    assert walk(Walker(7), {2: Walker(7, other=1.0)}) == walk(Walker(7))
+
+
+@pytest.mark.parametrize(("at", "steps", "n"), [(2, 20, 20), (2, 5, 5), (4, 2, 6), (6, 20, 7)])
+def test_other_steps_are_spread_from_the_present_level_down(at, steps, n):
+    seen = walk(Walker(7), {at: Walker(steps)})
+    assert [row[0] for row in seen] == list(range(n))
+    assert seen[-1][1] == n
+    assert seen[: at + 1] == [*walk(Walker(7))[:at], (at, 7, seen[at][2], seen[at][3])]
+    below = [row[2] for row in seen[at + 1 :]]
+    assert below == schedule.uniform(INDICES[: int(seen[at][2]) + 1], n - at).tolist()[1:]
+    assert seen[at][3] == (below[0] if below else 0.0)
+
+
+@pytest.mark.parametrize("steps", [12, 4])
+def test_whoever_is_ahead_keeps_the_next_level(steps):
+    plain, seen = walk(Walker(7), ahead=True), walk(Walker(7), {2: Walker(steps)}, ahead=True)
+    assert seen[2] == plain[2]
+    assert seen[3][2] == seen[2][3]
+    assert seen[-1][1] == len(seen) == steps
+
+
+@pytest.mark.parametrize(("at", "steps", "n"), [(2, 9, 9), (4, 2, 6), (6, 9, 9), (6, 3, 7)])
+def test_an_endless_walk_goes_on_below_or_passes_over_the_grid_again(at, steps, n):
+    seen = walk(Endless(7), {at: Endless(steps)})
+    assert len(seen) == seen[-1][1] == n
+    if at == 6 and steps > 7:
+        assert [row[2] for row in seen[7:]] == [999, 0]
+    elif n > at + 1:
+        assert seen[at + 1][2] < seen[at][2]
+
+
+def test_time_travel_counts_levels_not_iterations():
+    down = schedule.descent(INDICES, 9, length=2, repeats=2)
+    for at in range(len(down)):
+        seen = walk(Walker(9, 2), {at: Walker(12, 1)})
+        levels = {sigma for sigma, _ in down[: at + 1] if sigma >= down[at][0]}
+        left = 12 - len(levels) if at < len(down) - 1 else 0
+        assert len(seen) == at + 1 + left, at
+
+
+def test_a_jump_back_up_is_announced():
+    path = schedule.Path(Walker(5, 2), INDICES)
+    ups = [(path.s, path.up) for _ in path]
+    assert ups[1][1] > ups[1][0]
+    assert ups[0][0] == ups[0][1]
+    assert ups[-1] == (0.0, 0.0)

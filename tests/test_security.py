@@ -73,7 +73,7 @@ def test_no_file_outside_of_the_uploads_is_served(request, host, secret, kept):
     inside = "x/" * 3
     wanted = [
         "/etc/passwd", "../../../../etc/passwd", f"{kept}/../beside.txt", f"{kept}/{inside}../../../../beside.txt", str(secret),
-        "app.py", str(ROOT / "app.py"), "redgui/cli.py", str(ROOT / "assets/priors/faces-64/unet/config.json"), ".git/config",
+        "app.py", str(ROOT / "app.py"), "redgui/api.py", str(ROOT / "assets/priors/faces-64/unet/config.json"), ".git/config",
         "file:///etc/passwd", "\\\\host\\share\\x", "%2fetc%2fpasswd", "..%2f..%2fetc%2fpasswd", str(kept), f"{kept}/",
         "/proc/self/environ",
     ]  # fmt: skip

@@ -43,7 +43,7 @@ def test_its_setting_builds_and_fits(task):
 @EVERY
 def test_its_finished_result_is_of_this_setting(task):
     stored = tasks.finished(task)
-    assert stored.setting == task.setting(), f"run `python assets/tasks/make.py {task.name}`"
+    assert stored.setting == task.setting(), f"run `python -m assets.tasks.make {task.name}`"
     problem = task.problem()
     y = images.to_uint8(problem.H.picture(problem.y))
     np.testing.assert_allclose(np.asarray(Image.open(stored.measurement).convert("RGB"), int), y, atol=1)
@@ -96,7 +96,7 @@ def test_an_unknown_name_and_a_missing_result_say_what_to_do():
     with pytest.raises(TaskError, match="Choose one of: box, text"):
         tasks.find("nonsense")
     new = dataclasses.replace(TASKS[0], name="new")
-    with pytest.raises(TaskError, match=r"python assets/tasks/make.py new"):
+    with pytest.raises(TaskError, match=r"python -m assets.tasks.make new"):
         tasks.finished(new)
 
 

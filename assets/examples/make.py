@@ -1,6 +1,6 @@
 """Draws the example faces: samples of the bundled prior, so that no person is shown and nothing needs a licence.
 
-    python assets/examples/make.py SEED [SEED ...]      writes face-SEED.png beside this file
+    python -m assets.examples.make SEED [SEED ...]      writes face-SEED.png beside this file
 
 Those that are here are of its first weights, from before it was trained further: its own samples would be too easy for it.
 
@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from redgui import images, priors, schedule
 from redgui.randomness import Generators

@@ -1,15 +1,12 @@
 """Takes the README's pictures of the running app, one or more of every tab, with a headless Chromium.
 
-python assets/readme/make.py [NAME ...]        writes NAME.png beside this file, or all of them
+python -m assets.readme.make [NAME ...]        writes NAME.png beside this file, or all of them
 """
 
 import argparse
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright

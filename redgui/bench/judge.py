@@ -25,8 +25,10 @@ METRICS = ("lpips", "kid")
 
 @dataclass(frozen=True)
 class Judges:
-    """The networks that are plan. Each is a Network, the reason why there is none (shown in place of the figures), or None
-    where it is not asked for."""
+    """The networks that judge pictures.
+
+    Each is a Network, a text that says why there is none (shown in place of its figures), or None where it was not asked for.
+    """
 
     lpips: Network | str | None = None
     kid: Network | str | None = None
@@ -53,7 +55,7 @@ class Judges:
         return cls(**found).for_size(h, w)
 
     def for_size(self, h: int, w: int) -> "Judges":
-        """Without a network that takes no pictures as small as these."""
+        """The same judges, without those networks that take no pictures as small as these."""
         changed = {}
         for name in METRICS:
             network = getattr(self, name)

@@ -88,9 +88,14 @@ def jobs(
     """All that fit together, a setting at a time. `all` is every sampler; knobs that a text does not name are the presets'.
 
     Every picture has noise of its own: picture k in repetition r has the seed 100000 r + k.
+
+    Raises BenchError: an operator, a sampler or a noise level is named twice.
     """
     h, w = shown[0].x.shape[-2:]
-    specs = [cls.name for cls in SAMPLERS] if list(sampler_specs) == ["all"] else sampler_specs
+    specs = [spec for asked in sampler_specs for spec in ([c.name for c in SAMPLERS] if asked == "all" else [asked])]
+    for what, named in (("--operators", operator_specs), ("--samplers", specs), ("--sigma-y", sigmas_y)):
+        if twice := [thing for k, thing in enumerate(named) if thing in named[:k]]:
+            raise BenchError(f"{what} has {', '.join(map(str, dict.fromkeys(twice)))} twice; leave one of them out.")
     for operator_spec in operator_specs:
         H = operators.build(operator_spec)
         H.check_size(h, w)

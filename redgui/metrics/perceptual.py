@@ -72,14 +72,14 @@ def lpips_missing(fetch: bool = False) -> str | None:
     """What LPIPS lacks on this machine, None if nothing: packages, or (where none may be fetched) AlexNet's weights."""
     if (lacks := packages_missing("LPIPS", "torchvision", "torchmetrics")) is not None:
         return lacks
-    from torchvision.models import AlexNet_Weights
+    from torchvision.models import AlexNet_Weights  # pyright: ignore[reportMissingImports]
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.IMAGENET1K_V1.url).name
     return None if fetch or path.exists() else f"LPIPS needs AlexNet's weights at {path}; `bench --metrics lpips` fetches them"
 
 
 def _alexnet() -> torch.nn.Module:
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity  # pyright: ignore[reportMissingImports]
 
     return LearnedPerceptualImagePatchSimilarity("alex").net.eval().requires_grad_(False)
 
@@ -102,9 +102,8 @@ def inception(device: torch.device | str = "cpu", fetch: bool = False) -> Networ
 
 
 def _inception() -> torch.nn.Module:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).eval()
+    extractor = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
+    return extractor.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).eval()
 
 
 def _had(what: str, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
@@ -121,7 +120,7 @@ def packages_missing(metric: str, *packages: str) -> str | None:
         if importlib.util.find_spec(package) is None:
             return f"{metric} needs the package {package}, which is not installed: {PIP}"
     try:
-        import torchvision.models  # noqa: F401  to see whether it can be
+        importlib.import_module("torchvision.models")
     except (ImportError, RuntimeError) as error:  # one that was built for another torch
         return f"{metric} needs a torchvision that fits torch {torch.__version__}: {in_short(error, 120)}"
     return None

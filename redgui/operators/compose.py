@@ -52,7 +52,7 @@ class ByLevel(abc.ABCMeta):
 
     def __call__(cls, **values: Any) -> "Compose":
         fitting = level(parse(values.get("of", DEFAULT))) if isinstance(values.get("of", DEFAULT), str) else Compose
-        return super(ByLevel, fitting).__call__(**values)
+        return type.__call__(fitting, **values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +150,13 @@ class SpectralCompose(SpectralOperator, LinearCompose):
 
     @property
     def cutoff(self) -> float:
-        return max(part.cutoff for part in self.parts)
+        return max(part.cutoff for part in self.parts if isinstance(part, SpectralOperator))  # all are
 
     @property
     def lam_max(self) -> float:
         bound = 1.0
         for part in self.parts:
+            assert isinstance(part, SpectralOperator)
             bound *= part.lam_max
         return bound
 
@@ -177,6 +178,7 @@ class SpectralCompose(SpectralOperator, LinearCompose):
         if not spatial:
             return f(x.new_ones(())) * x
         S = Compose(of=">".join(_text(part) for part in spatial))
+        assert isinstance(S, LinearOperator)
         lam = _eigenvalues(S, *x.shape[-2:], x.dtype, x.device)
         if _disjoint(spatial):
             return through_gram(S, lam, f, x)
@@ -201,7 +203,7 @@ def level(parts: tuple[Operator, ...]) -> type[Compose]:
 
 
 def _spatial(parts: tuple[Operator, ...]) -> tuple[Operator, ...]:
-    """What acts on each channel alike, without what does nothing."""
+    """The parts that mix pixels: neither those that mix channels only, nor those that do nothing."""
     return tuple(part for part in parts if not isinstance(part, (Colorize, Denoise)))
 
 

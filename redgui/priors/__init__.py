@@ -61,9 +61,14 @@ def precision_of(name: str, device: torch.device) -> str:
         raise PriorError(f"the precision is auto, fp32, bf16 or fp16; got {name!r}.")
     if name != "auto":
         return name
-    if device.type != "cuda":
-        return "bf16" if cpu_has_bf16() else "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if has_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bf16: there it is faster than fp32, elsewhere it is emulated."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and cpu_has_bf16()
 
 
 def cpu_has_bf16() -> bool:

@@ -131,8 +131,8 @@ class Counted(Wrapped):
     def _count_forward(self, D: Tensor) -> None:
         self.forwards += 1
         finite = D.detach().isfinite().flatten(1).all(1)  # on its device: looked at once a step, not here
-        same = self.finite is not None and self.finite.shape == finite.shape
-        self.finite = self.finite & finite if same else finite
+        before = self.finite
+        self.finite = finite if before is None or before.shape != finite.shape else before & finite
 
     def _count_backward(self, _: Tensor) -> None:
         self.backwards += 1

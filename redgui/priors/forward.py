@@ -98,7 +98,7 @@ class Graphs:
 
 def captured(net: torch.nn.Module, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Any, ...] | None:
     """A CUDA graph of one forward, the places of its inputs and that of its output; None if it differs from the eager call."""
-    places = tuple(v if v is None else v.clone(memory_format=torch.preserve_format) for v in (x, t.contiguous(), labels))
+    places = x.clone(memory_format=torch.preserve_format), t.contiguous().clone(), labels if labels is None else labels.clone()
     with torch.no_grad(), torch.cuda.device(x.device):
         want = _eager(net, x, t, labels)
         side = torch.cuda.Stream()
@@ -128,5 +128,12 @@ def _advice(x: Tensor, kept: bool) -> str:
     of = f"{b} pictures" if kept and b > 1 else "one picture"
     why = ", kept for a gradient through it" if kept else ""
     less = "fewer particles, " if kept and b > 1 else ""
-    other = "a sampler without gradients through the network (reddiff, ddrm, ddnm, diffpir), " if kept else ""
+    other = f"a sampler without gradients through the network ({', '.join(_gentle())}), " if kept else ""
     return f"a network call on {of} of {w}x{h}{why} does not fit into the memory. Use {less}{other}a smaller size or prior."
+
+
+def _gentle() -> list[str]:
+    """The samplers that with their default knobs do not go back through the network."""
+    from redgui.samplers import SAMPLERS  # samplers import priors
+
+    return [cls.name for cls in SAMPLERS if cls().needs_gradient is False]

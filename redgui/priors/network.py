@@ -67,7 +67,8 @@ class DiffusersPrior(Prior):
         self.label, self.multiple = label, multiple
         self.dtype = DTYPES[precision]
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
-        self.net = net.eval().requires_grad_(False).to(self.device, self.dtype, memory_format=torch.channels_last)
+        frozen: Any = net.eval().requires_grad_(False)
+        self.net: torch.nn.Module = frozen.to(self.device, self.dtype, memory_format=torch.channels_last)
         self.forward = Forward(self.net, self.device)
         sigmas = sigma_of(alphas_cumprod.double().cpu())
         # A schedule with zero terminal SNR ends at sigma = inf, where x carries no signal: leave it out.
@@ -112,7 +113,7 @@ class DiffusersPrior(Prior):
         try:
             out = self.forward(x_vp, t, labels)
         except (RuntimeError, TypeError, AttributeError, LookupError, ValueError) as error:
-            if out_of_memory(error):
+            if isinstance(error, PriorError) or out_of_memory(error):
                 raise
             raise PriorError(
                 f"the network of {self.name} cannot be called: {in_short(error)}. Its config.json does not fit it."
@@ -153,7 +154,7 @@ def alphas_cumprod(config: dict[str, Any]) -> Tensor:
 
 def sides_of(size: Any, where: object) -> tuple[int, int]:
     """Height and width in a configuration's sample_size. Raises PriorError."""
-    sides = size if isinstance(size, list) and len(size) == 2 else [size, size]
+    sides: Any = size if isinstance(size, list) and len(size) == 2 else [size, size]
     if not all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides):
         raise PriorError(
             f"the sample_size in {where} is a side, or height and width, of 1 to {LARGEST_SIDE}; got {str(size)[:40]}."

@@ -14,15 +14,11 @@ from typing import Any
 
 import torch
 
-from redgui.errors import RedguiError
+from redgui.knobs import KnobError
 
 MOST = 1024
 _at_start = torch.get_num_threads()
 _left = 1
-
-
-class ThreadsError(RedguiError):
-    """A number of threads that cannot be."""
 
 
 def number() -> int:
@@ -31,16 +27,16 @@ def number() -> int:
 
 
 def limit(n: int) -> None:
-    """Has the calling thread use n CPU threads, 1 to 1024. Raises ThreadsError."""
+    """Has the calling thread use n CPU threads, 1 to 1024. Raises KnobError."""
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST:
-        raise ThreadsError(f"the number of threads lies in 1 to {MOST}; got {str(n)[:20]}.")
+        raise KnobError(f"the number of threads lies in 1 to {MOST}; got {str(n)[:20]}.")
     if number() != n:  # asked first: at a thread's first operation torch would set it anew
         _openmp().limit(limits=n)
 
 
 @contextmanager
 def limited(n: int | None) -> Iterator[None]:
-    """Limits the calling thread to n CPU threads inside the block; None changes nothing. Raises ThreadsError."""
+    """Limits the calling thread to n CPU threads inside the block; None changes nothing. Raises KnobError."""
     before = number()
     if n is not None:
         limit(n)

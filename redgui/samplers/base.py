@@ -2,11 +2,13 @@
 
     @torch.no_grad()
     def __call__(self, prior, H, y, sigma_y, *, generator):
-        for i, sigma in ...:
-            ...
-            self = (yield Step(i, n, sigma, x0_hat)) or self
+        path = schedule.Path(self, prior.sigmas)
+        for i, sigma in path:
+            x0_hat = ...
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat)) or self)
+            x = ...
 
-The last line is live tuning: a consumer that sends a sampler with other knobs has the next iteration use them.
+That line is live tuning: a consumer that sends a sampler with other knobs has the rest of the run use them.
 The decorator, and no `with` block, keeps gradients off in the sampler and untouched in its consumer.
 """
 
@@ -18,7 +20,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from redgui import knobs
+from redgui import knobs, schedule
 from redgui.errors import RedguiError
 from redgui.operators.base import LinearOperator, Operator, SpectralOperator
 from redgui.priors.base import Prior
@@ -56,7 +58,10 @@ class Sampler(abc.ABC):
 
     Class attributes: `name` (command line), `label`, `paper` and `about` (for people), `needs` (the least operator class),
     `coupled` (the images of a batch are particles of one problem that see each other; otherwise a batch changes nothing),
-    `endless` (it iterates on the picture itself, so that more steps can follow the last; others end at the lowest noise level).
+    `endless` (it iterates on the picture itself, so that more steps can follow the last; others end at the lowest noise level),
+    `seeks_mode` (True: it ends at one likely picture; False: it draws from the posterior; None: it does not say),
+    `gradient` (True: it goes back through the network; False: it never does; None: it does not say; `needs_gradient` is that of
+    an instance), `grid` (the live knobs that decide which noise levels are visited, see `schedule.Path`).
     """
 
     name: ClassVar[str]
@@ -66,6 +71,9 @@ class Sampler(abc.ABC):
     needs: ClassVar[type[Operator]] = Operator
     coupled: ClassVar[bool] = False
     endless: ClassVar[bool] = False
+    grid: ClassVar[tuple[str, ...]] = ("steps",)
+    seeks_mode: ClassVar[bool | None] = None
+    gradient: ClassVar[bool | None] = None
 
     def __post_init__(self) -> None:
         knobs.check(self)
@@ -80,6 +88,15 @@ class Sampler(abc.ABC):
             sigma_y: standard deviation of the noise in [-1, 1] units, >= 0.
             generator: one per image of the batch.
         """
+
+    @property
+    def needs_gradient(self) -> bool | None:
+        """Whether it goes back through the network as its knobs stand; None where its class does not say."""
+        return self.gradient
+
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
+        """The pairs (level, next level) of n iterations over an ascending grid from `start` down, for `schedule.Path`."""
+        return schedule.descent(sigmas, n, start=start)
 
     @classmethod
     def accepts(cls, H: Operator) -> bool:

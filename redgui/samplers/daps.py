@@ -41,13 +41,13 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from redgui import metrics, schedule
+from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
 from redgui.operators.tangent import Tangent, lift
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, misfit
 
 
 @final
@@ -58,7 +58,10 @@ class DAPS(Sampler):
     name = "daps"
     label = "DAPS"
     paper = "arXiv 2407.01521"
+    grid = "steps", "sigma_min"
     about = "draws a fresh picture that fits the measurement at every noise level"
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(50, 1, 1000, help="noise levels; each costs `ode_steps` network calls", log=True)
     ode_steps: int = knob(2, 1, 50, label="ODE steps", help="network calls for the estimate at each noise level")
@@ -100,28 +103,20 @@ class DAPS(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        levels = schedule.karras(self.steps, min(self.sigma_min, self.sigma_max), self.sigma_max).tolist()
+        path = schedule.Path(self, prior.sigmas, self.sigma_max, ahead=True)
         x = self.sigma_max * generator.randn_like(H.start(y))
-        i = 0
-        while levels:
-            sigma = levels.pop(0)
-            sigma_next = levels[0] if levels else 0.0
-
+        for i, sigma in path:
             x0_hat = self.ode(prior, x, sigma)
-            noise = 0.0 if not levels and self.final == "mean" else 1.0
+            noise = 0.0 if path.s == 0 and self.final == "mean" else 1.0
             x0 = self.draw(H, x0_hat, y, self.spread(sigma), max(sigma_y, self.sigma_y_min), noise, generator)
-            x = x0 + sigma_next * generator.randn_like(x0)
+            x = x0 + path.s * generator.randn_like(x0)
 
-            residual = metrics.residual(x0, y, H)
-            scalars = {"data": residual.square() / 2, "residual": residual, "spread": self.spread(sigma)}
-            tuned = yield Step(i, i + 1 + len(levels), sigma, x0.clone(), scalars)
-            i += 1
-            if tuned is not None:
-                if levels and (tuned.steps, tuned.sigma_min) != (self.steps, self.sigma_min):
-                    # x is at the level that comes next: the new ones start there.
-                    more, first = max(tuned.steps - i, 1), levels[0]
-                    levels = schedule.karras(more, min(tuned.sigma_min, first), first).tolist()
-                self = tuned
+            scalars = {**misfit(H, x0, y), "spread": self.spread(sigma)}
+            self = path.follow((yield Step(i, path.n, sigma, x0.clone(), scalars)) or self)
+
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
+        """The pairs of n levels from `start` down, wherever the grid has its own."""
+        return schedule.pairs(schedule.karras(n, min(self.sigma_min, start), start).tolist())
 
     def spread(self, sigma: float) -> float:
         """r, the assumed standard deviation of x0 around its estimate."""

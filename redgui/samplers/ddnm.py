@@ -50,6 +50,9 @@ class DDNM(Sampler):
     paper = "arXiv 2212.00490"
     about = "puts what was measured into every denoised picture and leaves the rest to the model; no gradients"
     needs = LinearOperator
+    grid = "steps", "travel", "repeats"
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(100, 1, 1000, help="noise levels: one network call each, more with time travel", log=True)
     eta: float = knob(0.85, 0.0, 1.0, label="η", help="fresh noise of each step; the rest is kept from the step before")
@@ -59,39 +62,28 @@ class DDNM(Sampler):
     travel: int = knob(10, 1, 100, label="travel length", advanced=True, help="how many levels a time travel goes back")
     repeats: int = knob(1, 1, 20, advanced=True, help="how often every stretch is sampled; 1: no time travel")
 
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """The knobs that decide which levels are visited."""
-        return self.steps, self.travel, self.repeats
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
+        """The pairs of levels, going back in time, of n levels from `start` down."""
+        return schedule.descent(sigmas, n, start=start, length=self.travel, repeats=self.repeats)
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: LinearOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.descent(prior.sigmas, self.steps, length=self.travel, repeats=self.repeats)
-        x = path[0][0] * generator.randn_like(H.start(y))
-        visited: set[float] = set()
-        i = 0
-        while path:
-            sigma, s = path.pop(0)
-            visited.add(sigma)
+        path = schedule.Path(self, prior.sigmas)
+        x = path.first * generator.randn_like(H.start(y))
+        for i, sigma in path:
             denoised = prior.denoise(x, sigma)
             eps_hat = (x - denoised) / sigma
             correction = H.pinv(y - H(denoised))
-            plus = self.noise_aware and sigma_y > 0 and isinstance(H, SpectralOperator)
-            x0_hat = denoised.clone() if plus else denoised + correction
-            tuned = (yield Step(i, i + 1 + len(path), sigma, x0_hat, misfit(H, x0_hat, y))) or self
-            i += 1
-            if path and tuned.grid != self.grid:
-                left = max(tuned.steps - sum(level >= sigma for level in visited), 1)
-                (_, s), *path = schedule.descent(
-                    prior.sigmas, 1 + left, start=sigma, length=tuned.travel, repeats=tuned.repeats
-                )
-            self = tuned
+            spectral = H if self.noise_aware and sigma_y > 0 and isinstance(H, SpectralOperator) else None
+            x0_hat = denoised + correction if spectral is None else denoised.clone()
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat, misfit(H, x0_hat, y))) or self)
             z = generator.randn_like(x)
             old = (1 - self.eta**2) ** 0.5
-            if path and path[0][0] > s:
-                x = denoised + path[0][0] * z
-            elif plus:
-                x = self.plus(H, denoised, correction, eps_hat, z, s, sigma_y)
+            s = path.s
+            if path.up > s:
+                x = denoised + path.up * z
+            elif spectral is not None:
+                x = self.plus(spectral, denoised, correction, eps_hat, z, s, sigma_y)
             else:
                 x = denoised + correction + s * (self.eta * z + old * eps_hat)
 

@@ -56,6 +56,8 @@ class DDRM(Sampler):
     paper = "arXiv 2201.11793"
     about = "samples coefficient by coefficient in the singular basis of H; few steps, no gradients"
     needs = SpectralOperator
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(20, 1, 1000, help="noise levels: one network call each", log=True)
     eta: float = knob(0.85, 0.0, 1.0, label="η", help="fresh noise where y says little; the rest is kept from the step before")
@@ -78,23 +80,17 @@ class DDRM(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: SpectralOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.descent(prior.sigmas, self.steps, start=self.sigma_max)
+        path = schedule.Path(self, prior.sigmas, self.sigma_max)
         sigma_y = max(sigma_y, self.sigma_y_min)
         known = self.known(H, y, sigma_y)
-        x = self.first(H, known, sigma_y, path[0][0], generator)
-        i = 0
-        while path:
-            sigma, s = path.pop(0)
+        x = self.first(H, known, sigma_y, path.first, generator)
+        for i, sigma in path:
             denoised = prior.denoise(x, sigma)
             eps_hat = (x - denoised) / sigma
             # What the step would give without noise, s = 0: D alone, or y wherever y has none.
             x0_hat = self.move(H, denoised, known, eps_hat, 0.0, sigma_y)
-            tuned = (yield Step(i, i + 1 + len(path), sigma, x0_hat, misfit(H, x0_hat, y))) or self
-            i += 1
-            if path and tuned.steps != self.steps:
-                (_, s), *path = schedule.descent(prior.sigmas, 1 + max(tuned.steps - i, 1), start=sigma)
-            self = tuned
-            x = self.move(H, denoised, known, eps_hat, s, sigma_y, self.temperature * generator.randn_like(x))
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat, misfit(H, x0_hat, y))) or self)
+            x = self.move(H, denoised, known, eps_hat, path.s, sigma_y, self.temperature * generator.randn_like(x))
 
     def kept(self, H: SpectralOperator, lam: Tensor, sigma_y: float) -> Tensor:
         """Which eigenvalues count as measured: H's own choice; where noise is only assumed, all in which it is less than 1."""

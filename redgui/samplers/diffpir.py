@@ -35,13 +35,13 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from redgui import metrics, schedule
+from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator
 from redgui.operators.tangent import lift
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, misfit
 
 
 @final
@@ -54,6 +54,9 @@ class DiffPIR(Sampler):
     paper = "arXiv 2305.08995"
     about = "denoises, fits the measurement by a proximal step, adds noise again"
     needs = LinearOperator
+    grid = "steps", "spacing"
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(100, 1, 1000, help="iterations: one network call each", log=True)
     lam: float = knob(1.0, 0.01, 100.0, label="λ", log=True, help="weight of the denoised picture against the measurement")
@@ -67,31 +70,20 @@ class DiffPIR(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: LinearOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        levels = self.plan(prior.sigmas, self.sigma_max, self.steps)
+        path = schedule.Path(self, prior.sigmas, self.sigma_max, ahead=True)
         x = H.start(y)
-        x = x + levels[0] * generator.randn_like(x)
-        i = 0
-        while levels:
-            sigma = levels.pop(0)
-            sigma_next = levels[0] if levels else 0.0
-
+        x = x + path.first * generator.randn_like(x)
+        for i, sigma in path:
             denoised = prior.denoise(x, sigma)
             if self.clip:
                 denoised = denoised.clamp(-1, 1)
             x0_hat = self.proximal(H, denoised, y, sigma, sigma_y)
             eps_hat = (x - x0_hat) / sigma
-            x = x0_hat + sigma_next * (1 - self.zeta) ** 0.5 * eps_hat
-            x = x + sigma_next * self.zeta**0.5 * generator.randn_like(x)
+            x = x0_hat + path.s * (1 - self.zeta) ** 0.5 * eps_hat
+            x = x + path.s * self.zeta**0.5 * generator.randn_like(x)
 
-            residual = metrics.residual(x0_hat, y, H)
-            scalars = {"data": residual.square() / 2, "residual": residual, "rho": self.rho(sigma, sigma_y)}
-            tuned = yield Step(i, i + 1 + len(levels), sigma, x0_hat.clone(), scalars)
-            i += 1
-            if tuned is not None:
-                if levels and (tuned.steps, tuned.spacing) != (self.steps, self.spacing):
-                    # x is at the level that comes next: the new ones start there.
-                    levels = tuned.plan(prior.sigmas, levels[0], max(tuned.steps - i, 1))
-                self = tuned
+            scalars = {**misfit(H, x0_hat, y), "rho": self.rho(sigma, sigma_y)}
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), scalars)) or self)
 
     def rho(self, sigma: float, sigma_y: float) -> float:
         """lam sigma_y^2 / sigma^2."""
@@ -101,14 +93,14 @@ class DiffPIR(Sampler):
         """argmin_v |y - H v|^2 + rho |v - denoised|^2."""
         return denoised - lift(H, H.residual(denoised, y), self.rho(sigma, sigma_y))
 
-    def plan(self, sigmas: Tensor, first: float, steps: int) -> list[float]:
-        """`steps` descending levels of an ascending grid, from the highest that is not above `first`."""
-        part = sigmas[: max(1, int((sigmas <= first * (1 + 1e-9)).sum()))]
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
+        """The pairs of n levels of an ascending grid, down from the highest that is not above `start`."""
+        part = sigmas[: max(1, int((sigmas <= start * (1 + 1e-9)).sum()))]
         if self.spacing == "karras":
-            levels = schedule.karras(steps, float(part[0]), float(part[-1]))
+            levels = schedule.karras(n, float(part[0]), float(part[-1]))
         elif self.spacing == "quad":
-            ramp = torch.linspace(0, 1, steps, dtype=torch.float64).sqrt()
+            ramp = torch.linspace(0, 1, n, dtype=torch.float64).sqrt()
             levels = part[((1 - ramp) * (len(part) - 1)).round().long()]
         else:
-            levels = schedule.uniform(part, steps)
-        return levels.tolist()
+            levels = schedule.uniform(part, n)
+        return schedule.pairs(levels.tolist())

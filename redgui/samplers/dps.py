@@ -48,6 +48,8 @@ class DPS(Sampler):
     label = "DPS"
     paper = "arXiv 2209.14687"
     about = "samples the model's pictures, pulled towards y by a gradient through the network; any differentiable operator"
+    seeks_mode = False
+    gradient = True
 
     steps: int = knob(
         100, 1, 1000, help="noise levels: one network call and one backward pass each; the paper has 1000", log=True
@@ -58,16 +60,10 @@ class DPS(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.descent(prior.sigmas, self.steps)
-        x = path[0][0] * generator.randn_like(H.start(y))
-        i = 0
-        while path:
-            sigma, s = path.pop(0)
+        path = schedule.Path(self, prior.sigmas)
+        x = path.first * generator.randn_like(H.start(y))
+        for i, sigma in path:
             x0_hat, g = pull(prior, H, y, x, sigma, self.clip)
-            tuned = (yield Step(i, i + 1 + len(path), sigma, x0_hat.clone(), misfit(H, x0_hat, y))) or self
-            i += 1
-            if path and tuned.steps != self.steps:
-                (_, s), *path = schedule.descent(prior.sigmas, 1 + max(tuned.steps - i, 1), start=sigma)
-            self = tuned
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), misfit(H, x0_hat, y))) or self)
             zeta = self.zeta * 1000 / self.steps
-            x = ddim(x, x0_hat, sigma, s, self.eta, generator) - zeta * ((1 + sigma**2) * (1 + s**2)) ** 0.5 * g
+            x = ddim(x, x0_hat, sigma, path.s, self.eta, generator) - zeta * ((1 + sigma**2) * (1 + path.s**2)) ** 0.5 * g

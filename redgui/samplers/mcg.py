@@ -46,6 +46,8 @@ class MCG(Sampler):
     paper = "arXiv 2206.00941"
     about = "the forerunner of DPS: a gradient through the network, then the measured pixels put in place; masks only"
     needs = Inpaint
+    seeks_mode = False
+    gradient = True
 
     steps: int = knob(
         100, 1, 1000, help="noise levels: one network call and one backward pass each; the paper has 1000", log=True
@@ -56,18 +58,12 @@ class MCG(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Inpaint, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.descent(prior.sigmas, self.steps)
-        x = path[0][0] * generator.randn_like(y)
-        i = 0
-        while path:
-            sigma, s = path.pop(0)
+        path = schedule.Path(self, prior.sigmas)
+        x = path.first * generator.randn_like(y)
+        for i, sigma in path:
             denoised, g = pull(prior, H, y, x, sigma, self.clip)
             x0_hat = denoised + y - H(denoised)
-            tuned = (yield Step(i, i + 1 + len(path), sigma, x0_hat, misfit(H, denoised, y))) or self
-            i += 1
-            if path and tuned.steps != self.steps:
-                (_, s), *path = schedule.descent(prior.sigmas, 1 + max(tuned.steps - i, 1), start=sigma)
-            self = tuned
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat, misfit(H, denoised, y))) or self)
             zeta = self.zeta * 1000 / self.steps
-            x = ddim(x, denoised, sigma, s, self.eta, generator) - zeta * ((1 + sigma**2) * (1 + s**2)) ** 0.5 * g
-            x = x + H(y + s * generator.randn_like(y) - x)
+            x = ddim(x, denoised, sigma, path.s, self.eta, generator) - zeta * ((1 + sigma**2) * (1 + path.s**2)) ** 0.5 * g
+            x = x + H(y + path.s * generator.randn_like(y) - x)

@@ -52,6 +52,8 @@ class PiGDM(Sampler):
     paper = "ICLR 2023, openreview 9_gsMA8MRKQ; see arXiv 2305.04391"
     about = "samples the model's pictures, guided by the pseudo-inverse of H through the network"
     needs = LinearOperator
+    seeks_mode = False
+    gradient = True
 
     steps: int = knob(100, 1, 1000, help="noise levels: one network call and one backward pass each", log=True)
     eta: float = knob(1.0, 0.0, 1.0, label="η", help="fresh noise of each step: 1 is DDPM, 0 DDIM, which draws none")
@@ -77,22 +79,18 @@ class PiGDM(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: LinearOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.descent(prior.sigmas, self.steps)
-        x = path[0][0] * generator.randn_like(H.start(y))
-        i = 0
-        while path:
-            sigma, s = path.pop(0)
+        path = schedule.Path(self, prior.sigmas)
+        x = path.first * generator.randn_like(H.start(y))
+        for i, sigma in path:
             denoised, pull = self.pull(prior, H, y, sigma_y, x, sigma)
             x0_hat = denoised + pull
             x0_hat = x0_hat.clamp(-1, 1) if self.clip else x0_hat
-            tuned = (yield Step(i, i + 1 + len(path), sigma, x0_hat.clone(), misfit(H, x0_hat, y))) or self
-            i += 1
-            if path and tuned.steps != self.steps:
-                (_, s), *path = schedule.descent(prior.sigmas, 1 + max(tuned.steps - i, 1), start=sigma)
+            tuned = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), misfit(H, x0_hat, y))) or self)
             if self.variant == "A":
-                x = ddim(x, x0_hat, sigma, s, tuned.eta, generator)
+                x = ddim(x, x0_hat, sigma, path.s, tuned.eta, generator)
             else:
-                x = ddim(x, denoised, sigma, s, tuned.eta, generator) + ((1 + s**2) ** 0.5 if self.variant == "B" else 1) * pull
+                factor = (1 + path.s**2) ** 0.5 if self.variant == "B" else 1.0
+                x = ddim(x, denoised, sigma, path.s, tuned.eta, generator) + factor * pull
             self = tuned
 
     def pull(

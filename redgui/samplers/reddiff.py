@@ -28,6 +28,7 @@ Differs from the authors' code (NVlabs/RED-diff, algos/reddiff.py) unless `compa
 Cost per step: one forward of the network, no backward; one evaluation of H and its vector-Jacobian product.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
@@ -77,6 +78,9 @@ class RedDiff(Sampler):
     paper = "arXiv 2305.04391"
     about = "optimises the picture, with the diffusion model as a regulariser"
     endless = True
+    grid = "steps", "order", "spacing", "sigma_start", "sigma_end"
+    seeks_mode = True
+    gradient = False
 
     steps: int = knob(100, 1, 5000, help="iterations: one network call each", log=True)
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")
@@ -115,11 +119,6 @@ class RedDiff(Sampler):
     )
     compat: bool = knob(False, advanced=True, live=False, help="reproduce the update of the authors' public code exactly")
 
-    @property
-    def grid(self) -> tuple[object, ...]:
-        """The knobs that decide which levels are visited."""
-        return self.steps, self.order, self.spacing, self.sigma_start, self.sigma_end
-
     def weight(self, sigma: Tensor) -> Tensor:
         """lam * g(sigma), elementwise."""
         g = sigma**self.exponent if self.weighting == "power" else WEIGHTINGS[self.weighting](sigma)
@@ -127,14 +126,15 @@ class RedDiff(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        levels = self.plan(prior.sigmas, self.steps, generator)
+
+        def plan(tuned: RedDiff, n: int, start: Sigma) -> list[tuple[Sigma, Sigma]]:
+            return schedule.pairs(tuned.levels(prior.sigmas, n, generator, start))
+
+        path = schedule.Path(self, prior.sigmas, plan=plan)
         mu = self.first(prior, H, y, sigma_y, generator)
         floor = H.noise_floor(y, sigma_y)
         optimizer = OPTIMIZERS[self.optimizer]([mu], self.lr)
-        i = 0
-        while levels:
-            sigma = levels.pop(0)
-
+        for i, sigma in path:
             # x = mu + sigma eps, and what the network takes for the noise in it
             x0 = mu + self.sigma0 * generator.randn_like(mu) if self.sigma0 > 0 else mu
             eps = generator.randn_like(mu)
@@ -150,8 +150,7 @@ class RedDiff(Sampler):
             mu.grad *= 1 / len(mu) if self.compat else n
             optimizer.step()
 
-            last = not levels
-            if last and self.final == "denoised":
+            if i + 1 == path.n and self.final == "denoised":
                 x0_hat = prior.denoise(mu, float(prior.sigmas[0]))
             else:
                 x0_hat = mu.clone() if before is None else before
@@ -162,18 +161,12 @@ class RedDiff(Sampler):
                 "weight": w,
             }
             shown = float(sigma[0]) if isinstance(sigma, Tensor) else sigma
-            tuned = yield Step(i, i + 1 + len(levels), shown, x0_hat, scalars)
-            i += 1
-            if tuned is not None:
-                if tuned.optimizer != self.optimizer:
-                    optimizer = OPTIMIZERS[tuned.optimizer]([mu], tuned.lr)
-                for group in optimizer.param_groups:
-                    group["lr"] = tuned.lr
-                if tuned.grid != self.grid:
-                    # A run made shorter than it is already ends with one more step, which knows that it is the last.
-                    more = max(tuned.steps - i, 1 if levels else 0)
-                    levels = tuned.replan(prior.sigmas, sigma, levels, more, generator)
-                self = tuned
+            tuned = path.follow((yield Step(i, path.n, shown, x0_hat, scalars)) or self)
+            if tuned.optimizer != self.optimizer:
+                optimizer = OPTIMIZERS[tuned.optimizer]([mu], tuned.lr)
+            for group in optimizer.param_groups:
+                group["lr"] = tuned.lr
+            self = tuned
 
     def first(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, generator: Generators) -> Tensor:
         """mu before the first step."""
@@ -204,26 +197,20 @@ class RedDiff(Sampler):
             return 1.0
         return per_image((1 - floor / residual.clamp(min=1e-12)).clamp(min=0), mu)
 
-    def plan(self, sigmas: Tensor, steps: int, generator: Generators) -> list[Sigma]:
-        """The levels of `steps` iterations over an ascending grid, in the order of visit."""
+    def levels(self, sigmas: Tensor, n: int, generator: Generators, after: Sigma = math.inf) -> list[Sigma]:
+        """n levels of an ascending grid in the order of visit: of what is not yet visited at `after`, or a new pass."""
+        if self.order != "random" and not isinstance(after, Tensor):
+            rest = sigmas[sigmas > after] if self.order == "ascending" else sigmas[sigmas < after]
+            sigmas = rest if len(rest) else sigmas
         part = sigmas[(sigmas <= self.sigma_start) & (sigmas >= self.sigma_end)]
         if len(part) == 0:  # between two levels of the grid, or the knobs crossed: the one that is nearest
             part = sigmas[(sigmas - self.sigma_start).abs().argmin()].reshape(1)
         if self.compat:
-            levels = schedule.leading(sigmas, steps)
+            levels = schedule.leading(sigmas, n)
         elif self.spacing == "karras":
-            levels = schedule.karras(steps, float(part[0]), float(part[-1]))
+            levels = schedule.karras(n, float(part[0]), float(part[-1]))
         else:
-            levels = schedule.uniform(part, steps)
+            levels = schedule.uniform(part, n)
         if self.order == "random":
             return list(levels[generator.randperm(len(levels))].T)
         return (levels.flip(0) if self.order == "ascending" else levels).tolist()
-
-    def replan(self, sigmas: Tensor, sigma: Sigma, levels: list[Sigma], steps: int, generator: Generators) -> list[Sigma]:
-        """Levels for `steps` more iterations: over the part of the grid not yet visited, or a new pass over all of it."""
-        if steps <= 0:
-            return []
-        if levels and self.order != "random" and not isinstance(sigma, Tensor):
-            rest = sigmas[sigmas > sigma] if self.order == "ascending" else sigmas[sigmas < sigma]
-            sigmas = rest if len(rest) else sigmas
-        return self.plan(sigmas, steps, generator)

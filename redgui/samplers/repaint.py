@@ -47,6 +47,9 @@ class RePaint(Sampler):
     paper = "arXiv 2201.09865"
     about = "samples the hole and goes back and forth until it fits its surroundings; masks only"
     needs = Inpaint
+    grid = "steps", "jump", "repeats"
+    seeks_mode = False
+    gradient = False
 
     steps: int = knob(
         50, 1, 1000, help="noise levels: one network call each, more with resampling; the paper has 250", log=True
@@ -56,31 +59,21 @@ class RePaint(Sampler):
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within [-1, 1], as the authors' code does")
     paste: bool = knob(True, advanced=True, help="put the measured pixels into the result, if they have no noise")
 
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """The knobs that decide which levels are visited."""
-        return self.steps, self.jump, self.repeats
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
+        """The pairs of levels, going back in time, of n levels from `start` down."""
+        return schedule.descent(sigmas, n, start=start, length=self.jump, repeats=self.repeats)
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Inpaint, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.descent(prior.sigmas, self.steps, length=self.jump, repeats=self.repeats)
-        x = path[0][0] * generator.randn_like(y)
-        visited: set[float] = set()
-        i = 0
-        while path:
-            sigma, s = path.pop(0)
-            visited.add(sigma)
+        path = schedule.Path(self, prior.sigmas)
+        x = path.first * generator.randn_like(y)
+        for i, sigma in path:
             if i > 0 and sigma > sigma_y:
                 x = x + H(y + (sigma**2 - sigma_y**2) ** 0.5 * generator.randn_like(y) - x)
             denoised = prior.denoise(x, sigma)
             denoised = denoised.clamp(-1, 1) if self.clip else denoised
             x0_hat = denoised + y - H(denoised) if self.paste and sigma_y == 0 else denoised.clone()
-            tuned = (yield Step(i, i + 1 + len(path), sigma, x0_hat, misfit(H, x0_hat, y))) or self
-            i += 1
-            if path and tuned.grid != self.grid:
-                left = max(tuned.steps - sum(level >= sigma for level in visited), 1)
-                (_, s), *path = schedule.descent(prior.sigmas, 1 + left, start=sigma, length=tuned.jump, repeats=tuned.repeats)
-            self = tuned
-            x = ddim(x, denoised, sigma, s, 1.0, generator)
-            if path and path[0][0] > s:
-                x = x + (path[0][0] ** 2 - s**2) ** 0.5 * generator.randn_like(x)
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat, misfit(H, x0_hat, y))) or self)
+            x = ddim(x, denoised, sigma, path.s, 1.0, generator)
+            if path.up > path.s:
+                x = x + (path.up**2 - path.s**2) ** 0.5 * generator.randn_like(x)

@@ -58,6 +58,9 @@ class RSD(Sampler):
     about = "RED-diff with particles that repel each other, to show several answers"
     coupled = True
     endless = True
+    grid = "steps", "spacing", "sigma_start"
+    seeks_mode = True
+    gradient = False
 
     steps: int = knob(100, 1, 5000, help="iterations: one network call each, per particle", log=True)
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")
@@ -76,15 +79,12 @@ class RSD(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        levels = self.plan(prior.sigmas, self.steps)
+        path = schedule.Path(self, prior.sigmas)
         mu = H.start(y).clone()
         optimizer = torch.optim.Adam([mu], self.lr, betas=(0.9, 0.99))
         m, n = H.entries(y), mu[0].numel()
         floor = H.noise_floor(y, sigma_y)
-        i = 0
-        while levels:
-            sigma = levels.pop(0)
-
+        for i, sigma in path:
             eps = generator.randn_like(mu)
             error = prior.eps(mu + sigma * eps, sigma) - eps
             repulsion = self.repulsion(H, mu)
@@ -94,8 +94,7 @@ class RSD(Sampler):
             w = self.lam * torch.as_tensor(sigma, dtype=torch.float32).to(mu)
             r, g_data = H.gradient(mu, y)
             residual = r.flatten(1).norm(dim=1) / m**0.5
-            mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + w * pull / n
-            mu.grad *= n
+            mu.grad = n * (self.data_weight(residual, floor, mu) * (g_data / m) + w * pull / n)
             optimizer.step()
 
             scalars = {
@@ -105,16 +104,8 @@ class RSD(Sampler):
                 "repulsion": repulsion.square().flatten(1).mean(1).sqrt(),
                 "weight": w,
             }
-            tuned = yield Step(i, i + 1 + len(levels), sigma, mu.clone(), scalars)
-            i += 1
-            if tuned is not None:
-                optimizer.param_groups[0]["lr"] = tuned.lr
-                if (tuned.steps, tuned.spacing, tuned.sigma_start) != (self.steps, self.spacing, self.sigma_start):
-                    # A run made shorter than it is already ends with one more step; one made longer passes over the grid again.
-                    rest = prior.sigmas[prior.sigmas < sigma] if levels else prior.sigmas
-                    more = max(tuned.steps - i, 1 if levels else 0)
-                    levels = tuned.plan(rest if len(rest) else prior.sigmas, more) if more else []
-                self = tuned
+            self = path.follow((yield Step(i, path.n, sigma, mu.clone(), scalars)) or self)
+            optimizer.param_groups[0]["lr"] = self.lr
 
     def repulsion(self, H: Operator, mu: Tensor) -> Tensor:
         """r_i, (b, c, h, w): along it particle i moves away from the others. Zero for a single particle."""
@@ -138,9 +129,11 @@ class RSD(Sampler):
             return 1.0
         return per_image((1 - floor / residual.clamp(min=1e-12)).clamp(min=0), mu)
 
-    def plan(self, sigmas: Tensor, steps: int) -> list[float]:
-        """The descending levels of `steps` iterations over an ascending grid."""
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
+        """The pairs of n levels of an ascending grid below `start`; of all of it where nothing is left there."""
+        rest = sigmas[sigmas < start]
+        sigmas = rest if len(rest) else sigmas
         part = sigmas[: max(1, int((sigmas <= self.sigma_start).sum()))]
         if self.spacing == "karras":
-            return schedule.karras(steps, float(part[0]), float(part[-1])).tolist()
-        return schedule.uniform(part, steps).tolist()
+            return schedule.pairs(schedule.karras(n, float(part[0]), float(part[-1])).tolist())
+        return schedule.pairs(schedule.uniform(part, n).tolist())

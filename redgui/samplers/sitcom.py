@@ -52,6 +52,7 @@ class SITCOM(Sampler):
     label = "SITCOM"
     paper = "arXiv 2410.04479"
     about = "optimises the network's input until its output fits the measurement"
+    seeks_mode = True
 
     steps: int = knob(20, 1, 500, help="noise levels", log=True)
     inner: int = knob(10, 1, 200, label="K", log=True, help="network calls per noise level at most")
@@ -60,26 +61,25 @@ class SITCOM(Sampler):
     stop: float = knob(1.0, 0.0, 3.0, advanced=True, help="a level ends when the residual is this many times σ_y")
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within the range of pictures")
 
+    @property
+    def needs_gradient(self) -> bool:
+        return self.inner > 1
+
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        levels = schedule.trailing(prior.sigmas, self.steps).tolist()
-        x = levels[0] * generator.randn_like(H.start(y))
+        path = schedule.Path(self, prior.sigmas, ahead=True)
+        x = path.first * generator.randn_like(H.start(y))
         floor = H.noise_floor(y, sigma_y)
-        i = 0
-        while levels:
-            sigma = levels.pop(0)
+        for i, sigma in path:
             x0_hat, residual, used = self.fit(prior, H, y, x, sigma, floor)
-            if levels:
-                x = x0_hat + levels[0] * generator.randn_like(x)
+            if path.s > 0:
+                x = x0_hat + path.s * generator.randn_like(x)
             scalars = {"data": residual.square() / 2, "residual": residual, "inner": used}
-            tuned = yield Step(i, i + 1 + len(levels), sigma, x0_hat.clone(), scalars)
-            i += 1
-            if tuned is not None:
-                if levels and tuned.steps != self.steps:
-                    # x is at the level that comes next: the new ones start there.
-                    part = prior.sigmas[prior.sigmas <= levels[0] * (1 + 1e-9)]
-                    levels = schedule.trailing(part, max(tuned.steps - i, 1)).tolist()
-                self = tuned
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), scalars)) or self)
+
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
+        """The pairs of n levels of an ascending grid from `start` down, the last above the grid's lowest."""
+        return schedule.pairs(schedule.trailing(sigmas[sigmas <= start * (1 + 1e-9)], n).tolist())
 
     def fit(
         self, prior: Prior, H: Operator, y: Tensor, x: Tensor, sigma: float, floor: Tensor

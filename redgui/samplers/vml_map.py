@@ -42,13 +42,13 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from redgui import metrics, schedule
+from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import Operator
 from redgui.operators.tangent import Tangent
 from redgui.priors.base import Prior, per_image
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, misfit
 
 
 @final
@@ -59,7 +59,9 @@ class VmlMap(Sampler):
     name = "vml-map"
     label = "VML-MAP"
     paper = "arXiv 2512.10524"
+    grid = "steps", "sigma_min"
     about = "seeks a mode of the posterior: descends the divergence between p(x0|x) and p(x0|y)"
+    seeks_mode = True
 
     steps: int = knob(100, 1, 2000, help="noise levels", log=True)
     inner: int = knob(1, 1, 200, label="K", log=True, help="descent steps at every noise level")
@@ -86,41 +88,37 @@ class VmlMap(Sampler):
         0.001, 1e-9, 0.5, label="least σ_y", log=True, advanced=True, help="noise assumed in y when there is less"
     )
 
+    @property
+    def needs_gradient(self) -> bool:
+        return self.use_jacobian or self.objective != "vml"
+
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        levels = schedule.karras(self.steps, min(self.sigma_min, self.sigma_max), self.sigma_max).tolist()
+        path = schedule.Path(self, prior.sigmas, self.sigma_max, ahead=True)
         x = self.sigma_max * generator.randn_like(H.start(y))
         share = torch.ones(len(x)).to(x)
-        i = 0
-        while levels:
-            sigma = levels.pop(0)
-            sigma_next = levels[0] if levels else 0.0
-
+        for i, sigma in path:
             x, x0_hat, share = self.descend(prior, H, y, max(sigma_y, self.sigma_y_min), x, sigma, share)
             if self.objective != "vml":
                 # MAP-GA: noise of variance s^2 - v^2 over a picture that counts as one of the lowest level v.
-                x = x0_hat + max(sigma_next**2 - self.sigma_min**2, 0.0) ** 0.5 * generator.randn_like(x)
+                x = x0_hat + max(path.s**2 - self.sigma_min**2, 0.0) ** 0.5 * generator.randn_like(x)
             elif self.transition == "renoise":
-                x = x0_hat + sigma_next * generator.randn_like(x)
+                x = x0_hat + path.s * generator.randn_like(x)
             else:
-                x = x0_hat + sigma_next / sigma * (x - x0_hat)
+                x = x0_hat + path.s / sigma * (x - x0_hat)
 
-            residual = metrics.residual(x0_hat, y, H)
-            scalars = {"data": residual.square() / 2, "residual": residual, "share": share}
-            tuned = yield Step(i, i + 1 + len(levels), sigma, x0_hat.clone(), scalars)
-            i += 1
-            if tuned is not None:
-                if levels and (tuned.steps, tuned.sigma_min) != (self.steps, self.sigma_min):
-                    # x is at the level that comes next: the new ones start there.
-                    more, first = max(tuned.steps - i, 1), levels[0]
-                    levels = schedule.karras(more, min(tuned.sigma_min, first), first).tolist()
-                self = tuned
+            scalars = {**misfit(H, x0_hat, y), "share": share}
+            self = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), scalars)) or self)
+
+    def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
+        """The pairs of n levels from `start` down, wherever the grid has its own."""
+        return schedule.pairs(schedule.karras(n, min(self.sigma_min, start), start).tolist())
 
     def descend(
         self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, x: Tensor, sigma: float, share: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x after `inner` steps, D(x, sigma), and the share of the full step, (b,), that was last found good."""
-        if not (self.use_jacobian or self.objective != "vml"):
+        if not self.needs_gradient:
             for _ in range(self.inner):
                 D = prior.denoise(x, sigma)
                 x = x + self.step * self.direction(prior, H, y, sigma_y, x, D, sigma)

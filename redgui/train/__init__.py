@@ -4,7 +4,13 @@
 the figures on pictures that were not trained on, `report` the exported folder. Nothing heavy is imported before it is used.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redgui.train.loop import train
+    from redgui.train.measure import heldout
+    from redgui.train.recipe import Recipe
+    from redgui.train.report import evaluate
 
 __all__ = ["Recipe", "evaluate", "heldout", "train"]
 

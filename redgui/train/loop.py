@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from redgui import knobs, randomness
-from redgui.priors import device_of
+from redgui.priors import device_of, has_bf16
 from redgui.priors.network import alphas_cumprod
 from redgui.train import data, measure, report, state
 from redgui.train.objective import Objective, drawn, network, shares, tensor, timesteps
@@ -72,7 +72,8 @@ def train(
     objective = Objective(alphas_cumprod(schedule).float().to(where), prediction, recipe.weighting)
     levels = shares(objective.alphas_cumprod, recipe.lognormal)
 
-    net.to(where, memory_format=torch.channels_last).train()
+    net.to(where, memory_format=torch.channels_last)  # pyright: ignore  diffusers' wrapper hides the signature
+    net.train()
     weights = list(net.parameters())
     optimizer = torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
     average = state.Average(net, recipe.ema)
@@ -115,8 +116,9 @@ def train(
             spent = time.monotonic() - began
             halt = bool(stop)
             if world > 1:  # one clock and one decision for all, or their weights would part
-                shared = broadcast_object_list([spent])[0]
-                spent, halt = shared, bool(accelerator.reduce(torch.tensor(float(halt), device=where)).item())
+                spent = broadcast_object_list([spent])[0]
+                halts = accelerator.reduce(torch.tensor(float(halt), device=where))
+                halt = isinstance(halts, torch.Tensor) and halts.item() > 0
             share = step / recipe.steps if recipe.steps else spent / (60 * recipe.minutes)
             if halt or share >= 1:
                 break
@@ -177,15 +179,8 @@ def train(
     return figures
 
 
-def has_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16: then it is faster than float32, elsewhere it is emulated."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
 def finite(loss: float, step: int) -> float:
-    """The loss; an error where it is none, before such weights replace a good checkpoint."""
+    """Returns the loss, or raises TrainError where it is not finite, before such weights replace a good checkpoint."""
     if not math.isfinite(loss):
         raise TrainError(
             f"the loss is {loss} at step {step}; resume from the last checkpoint or start again with a lower --lr."
@@ -222,8 +217,9 @@ def bar(recipe: Recipe, step: int, spent: float, shown: bool) -> Iterator[Any]:
     from tqdm import tqdm
 
     total, unit, start = (recipe.steps, "step", step) if recipe.steps else (round(recipe.minutes * 60), "s", int(spent))
-    rarely = dict(mininterval=1, dynamic_ncols=True) if sys.stderr.isatty() else dict(mininterval=30, ncols=100)
-    with tqdm(total=total, unit=unit, initial=start, file=sys.stderr, disable=not shown, leave=False, **rarely) as shown_bar:
+    live = sys.stderr.isatty()
+    with tqdm(total=total, unit=unit, initial=start, file=sys.stderr, disable=not shown, leave=False, dynamic_ncols=live,
+              mininterval=1 if live else 30, ncols=None if live else 100) as shown_bar:  # fmt: skip
 
         def update(step: int, seconds: float, curve: list[list[float]]) -> None:
             loss = f", loss {curve[-1][1]:.4f}" if curve else ""

@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from torch import Tensor
 from redgui import randomness
 from redgui.train.data import NOISE
 from redgui.train.recipe import Recipe, TrainError
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 SCHEDULE = {
     "_class_name": "DDPMScheduler",
@@ -99,11 +102,11 @@ def tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     return moved.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def network(recipe: Recipe) -> tuple[torch.nn.Module, dict[str, Any], str, int]:
+def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], str, int]:
     """The network before its first step, its scheduler's config, its prediction and the side of its pictures.
 
     Raises:
-        TrainError, PriorError: `init` is no prior folder, or one with a learned variance.
+        TrainError, PriorError: `init` is no prior folder, or one whose network cannot be trained further.
     """
     from diffusers.models.unets.unet_2d import UNet2DModel
 
@@ -117,11 +120,14 @@ def network(recipe: Recipe) -> tuple[torch.nn.Module, dict[str, Any], str, int]:
         if not (folder / "unet").is_dir() or not (folder / "scheduler" / "scheduler_config.json").is_file():
             raise TrainError(f"--init needs a prior folder with unet/ and scheduler/; {folder} is none.")
         read = load_unet(folder / "unet")
-        config = dict(read.config)
+        if not isinstance(read, UNet2DModel):
+            raise TrainError(f"{folder} has a network of guided-diffusion, which cannot be trained further here.")
+        config: dict[str, Any] = {**read.config}
         if config["out_channels"] != config["in_channels"]:
             raise TrainError(f"{folder} has a learned variance (twice the channels), which cannot be trained further here.")
         schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
         net = UNet2DModel.from_config(config | {"dropout": recipe.dropout})
+        assert isinstance(net, UNet2DModel)  # from_config gives back more only where it is asked to
         net.load_state_dict(read.float().state_dict())
         prediction = schedule.get("prediction_type", "epsilon") if recipe.prediction == "as-init" else recipe.prediction
         return net, schedule, prediction, recipe.size or config["sample_size"]

@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,18 +19,21 @@ from redgui.train.measure import LEVELS, SIGMAS, heldout
 from redgui.train.objective import tensor
 from redgui.train.recipe import Recipe, TrainError
 
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
 SAMPLES, STEPS, LIMIT = 36, 50, 240.0  # pictures of the sheet, levels each, seconds after which it stays shorter
 STARTER = (0.0872, 0.1657, 0.2510, 0.3744, 0.5053, 0.5241)  # the first bundled faces-64, by `measure.heldout`, seed 0
 
 
-def copy_of(net: torch.nn.Module) -> torch.nn.Module:
+def copy_of(net: "UNet2DModel") -> "UNet2DModel":
     """A copy for evaluation, on the same device."""
     return copy.deepcopy(net).eval().requires_grad_(False)
 
 
 def export(
     folder: Path,
-    net: torch.nn.Module,
+    net: "UNet2DModel",
     schedule_config: dict[str, Any],
     prediction: str,
     recipe: Recipe,
@@ -38,7 +41,7 @@ def export(
     pictures: int,
     paths: list[str],
     watched: list[Any],
-) -> Prior:
+) -> DiffusersPrior:
     """Writes a `diffusers` folder with float16 weights that `redgui.priors.load` takes, and returns it loaded."""
     import diffusers
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -46,12 +49,14 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / "unet.tmp"
     shutil.rmtree(fresh, ignore_errors=True)
-    copy.deepcopy(net).half().to("cpu").save_pretrained(fresh, max_shard_size="15MB", safe_serialization=True)
+    copy.deepcopy(net).half().cpu().save_pretrained(fresh, max_shard_size="15MB", safe_serialization=True)
     _without_paths(fresh / "config.json")
     shutil.rmtree(folder / "unet", ignore_errors=True)
     fresh.rename(folder / "unet")
     known = {key: value for key, value in schedule_config.items() if not key.startswith("_")}
-    DDPMScheduler.from_config(known | {"prediction_type": prediction}).save_pretrained(folder / "scheduler")
+    scheduler = DDPMScheduler.from_config(known | {"prediction_type": prediction})
+    assert isinstance(scheduler, DDPMScheduler)  # from_config gives back more only where it is asked to
+    scheduler.save_pretrained(folder / "scheduler")
     index = {"_class_name": "DDPMPipeline", "_diffusers_version": diffusers.__version__}
     index |= {"scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
@@ -68,7 +73,7 @@ def _without_paths(config: Path) -> None:
 
 def report(
     folder: Path,
-    prior: Prior,
+    prior: DiffusersPrior,
     recipe: Recipe,
     figures: dict[str, Any],
     pictures: data.Pictures,
@@ -179,7 +184,7 @@ def plot(path: Path, curve: list[Any], watched: list[Any]) -> None:
 
 def write_card(
     folder: Path,
-    prior: Prior,
+    prior: DiffusersPrior,
     recipe: Recipe,
     figures: dict[str, Any],
     pictures: int,

@@ -58,7 +58,9 @@ class Average:
         """After step `step`, counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
         current = net.state_dict()
-        torch._foreach_lerp_(list(self.weights.values()), [current[key] for key in self.weights], 1 - decay)
+        named = [current[key] for key in self.weights]
+        # One kernel for all weights; torch has it by no public name.
+        torch._foreach_lerp_(list(self.weights.values()), named, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def load(self, weights: dict[str, Tensor]) -> None:
         for key, value in self.weights.items():

@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from redgui import images
+from redgui.operators import OperatorError
 from redgui.ui.parts import components
 
 SIZES = {"square": (64, 64), "tall": (80, 48), "large": (256, 256), "odd": (37, 255)}  # h, w
@@ -456,7 +457,7 @@ GOOD = {"w": 9, "h": 3, "mask": base64.b64encode(bytes(4)).decode()}
     ],
 )  # fmt: skip
 def test_a_wrong_mask_is_refused(value):
-    with pytest.raises(components.MaskError):
+    with pytest.raises(OperatorError):
         components.mask_bits(value, 3, 9)
 
 

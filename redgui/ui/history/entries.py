@@ -67,8 +67,7 @@ def operator_text(H: Operator) -> str:
 
 def _knobs(settings: Settings) -> str:
     """The sampler's knobs that differ from the presets for this degradation."""
-    usual = presets.sampler_for(settings.sampler.name, settings.H, settings.sigma_y)
-    text = knobs.spec(settings.sampler, usual).partition(":")[2]
+    text = presets.text(settings.sampler, settings.H, settings.sigma_y).partition(":")[2]
     return text.replace(",", ", ").replace("=", " ") or "presets"
 
 

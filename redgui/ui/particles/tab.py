@@ -77,9 +77,7 @@ def lay_out() -> ParticlesLayout:
 
 def kind(cls: type[Sampler]) -> str:
     """What the particles of a sampler are to each other, a key of KINDS; "unknown" where it does not say."""
-    if cls.coupled:
-        return "repulsive"
-    return {True: "independent", False: "posterior", None: "unknown"}[getattr(cls, "seeks_mode", None)]
+    return "repulsive" if cls.coupled else {True: "independent", False: "posterior", None: "unknown"}[cls.seeks_mode]
 
 
 def choices() -> list[tuple[str, str]]:

@@ -20,16 +20,12 @@ from PIL import Image
 
 from redgui import images
 from redgui.bundled import ASSETS
-from redgui.errors import RedguiError
+from redgui.operators import OperatorError
 
 UI = Path(__file__).resolve().parents[1]
 SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 MAX_SIDE = 4096  # of a mask that a browser sends
-
-
-class MaskError(RedguiError):
-    """A mask value from a browser that cannot be used; the message says why."""
 
 
 def _script(*names: str) -> str:
@@ -131,28 +127,28 @@ def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
     """The bool mask h w (True = to be filled in) in a value of the mask editor, which may be any JSON.
 
     Raises:
-        MaskError: it is not a mask of exactly this size.
+        OperatorError: it is not a mask of exactly this size.
     """
     if not isinstance(value, dict) or not value:
-        raise MaskError("there is no mask; choose a picture and paint what is to be filled in.")
+        raise OperatorError("there is no mask; choose a picture and paint what is to be filled in.")
     got = value.get("w"), value.get("h")
     if any(type(side) is not int or not 0 < side <= MAX_SIDE for side in got):
-        raise MaskError(f"the mask has no valid size (w, h); it must be {w}x{h}.")
+        raise OperatorError(f"the mask has no valid size (w, h); it must be {w}x{h}.")
     if got != (w, h):
-        raise MaskError(f"the mask is {got[0]}x{got[1]} but the picture {w}x{h}; choose the picture again.")
+        raise OperatorError(f"the mask is {got[0]}x{got[1]} but the picture {w}x{h}; choose the picture again.")
     packed = value.get("mask")
     length = math.ceil(h * w / 8)
     if not isinstance(packed, str) or len(packed) != 4 * math.ceil(length / 3):
-        raise MaskError(f"the mask must be {length} bytes of packed bits in base64.")
+        raise OperatorError(f"the mask must be {length} bytes of packed bits in base64.")
     try:
         data = base64.b64decode(packed, validate=True)
     except (binascii.Error, ValueError):
-        raise MaskError("the mask is not valid base64.") from None
+        raise OperatorError("the mask is not valid base64.") from None
     if len(data) != length:
-        raise MaskError(f"the mask has {len(data)} bytes; {w}x{h} pixels need {length}.")
+        raise OperatorError(f"the mask has {len(data)} bytes; {w}x{h} pixels need {length}.")
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     if bits[h * w :].any():
-        raise MaskError(f"the mask has set bits beyond its {w}x{h} pixels.")
+        raise OperatorError(f"the mask has set bits beyond its {w}x{h} pixels.")
     return bits[: h * w].reshape(h, w).astype(bool)
 
 

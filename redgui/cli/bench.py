@@ -1,0 +1,67 @@
+"""`redgui bench`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from redgui.cli.output import JobsBar
+
+
+def add(commands: Any) -> None:
+    """Adds `bench` to the commands."""
+    bench = commands.add_parser("bench", help="compare samplers on many pictures, resumable")
+    bench.add_argument("--images", default="examples", metavar="DIR|ZIP|examples")
+    bench.add_argument("--limit", type=int, metavar="N", help="the first N pictures")
+    bench.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
+    bench.add_argument("--operators", nargs="+", default=["inpaint"], metavar="NAME[:knob=value,...]")
+    bench.add_argument("--samplers", nargs="+", default=["all"], metavar="NAME[:knob=value,...]",
+                       help="all: each with its presets; further settings may stand beside it")  # fmt: skip
+    bench.add_argument("--sigma-y", type=float, nargs="+", default=[0.0], help="noise levels, [-1, 1] units")
+    bench.add_argument("--seeds", type=int, default=1, metavar="N", help="repetitions with other random numbers")
+    bench.add_argument("--particles", type=int, help="runs of each, their mean is taken (1; 4 for phase, RSD)")
+    bench.add_argument("--batch", type=int, default=16, help="pictures solved together")
+    bench.add_argument("--metrics", nargs="*", metavar="lpips|kid",
+                       help="networks to judge with, fetched if need be (what is here); nothing: none")  # fmt: skip
+    bench.add_argument("--parquet", action=argparse.BooleanOptionalAction,
+                       help="tables as Parquet, too (where pyarrow is installed)")  # fmt: skip
+    bench.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    bench.add_argument("--out", default="bench", metavar="DIR", help="rows, table, sheets; a killed run goes on here")
+    bench.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    from redgui import bench, priors
+    from redgui.bench import report
+    from redgui.bench.judge import kids
+    from redgui.bench.processes import Share
+
+    for name, most in (("limit", 10**6), ("seeds", 1000), ("particles", 64), ("batch", 4096)):
+        value = getattr(chosen, name)
+        if value is not None and not 1 <= value <= most:
+            raise bench.BenchError(f"--{name} lies in 1 to {most}; got {value}.")
+    parquet = report.has_parquet(chosen.parquet)
+    share = Share.of_environment()
+    share.take_device()
+    prior = priors.load(chosen.prior, chosen.device, chosen.precision)
+    h, w = prior.picture_shape[-2:]
+    shown = bench.pictures(chosen.images, h, w, chosen.limit)
+    judges = bench.Judges.named(chosen.metrics, prior.device, h, w)
+    if chosen.metrics and share.first:  # before the hours that the run may take
+        print("\n".join(judges.lines()), file=sys.stderr)
+    with JobsBar(share.rank, share.world) as bar:
+        each = bench.finished(
+            shown, prior, chosen.operators, chosen.samplers, sigmas_y=chosen.sigma_y, seeds=chosen.seeds,
+            particles=chosen.particles, batch=chosen.batch, judges=judges, out=chosen.out, watch=bar,
+        )  # fmt: skip
+    if not share.first:
+        return
+    rows = bench.summarise(each, kids(Path(chosen.out), each, shown, judges))
+    notes = report.write(rows, shown, chosen.out, each=each, judges=judges, parquet=chosen.parquet)
+    print(report.table(rows))
+    print("".join(f"{note}\n" for note in notes), end="")
+    kinds = "csv and .parquet" if parquet else "csv"
+    print(f"wrote {chosen.out}/results.{kinds}, rows.{kinds}, table.md, sheets and plots")
+    print(json.dumps({"rows": rows}))

@@ -1,0 +1,34 @@
+"""`redgui list`."""
+
+import argparse
+import json
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Adds `list` to the commands."""
+    listed = commands.add_parser("list", help="samplers, operators, priors and examples with their knobs")
+    listed.add_argument("--json", action="store_true", help="as one JSON object")
+    listed.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    from redgui import api
+
+    listing = api.listing()
+    if chosen.json:
+        print(json.dumps(listing))
+        return
+    for kind in ("samplers", "operators"):
+        print(f"{kind.upper()}")
+        for thing in listing[kind]:
+            print(f"  {thing['name']:<14} {thing['label']}: {thing['about']}")
+            for k in thing["knobs"]:
+                bounds = f"{k['lo']:g} to {k['hi']:g}" if k["lo"] is not None else k["kind"]
+                span = "|".join(k["choices"]) or bounds
+                print(f"      {k['name']:<12} {k['default']!s:<11} {span}: {k['help']}")
+    print("PRIORS")
+    for p in listing["priors"]:
+        size = f"{p['download_mb']} MB download" if p["download_mb"] else "no download"
+        print(f"  {p['name']:<28} {p['size']:<8} {p['domain']} ({p['terms']}; {size})")
+    print("EXAMPLES\n  " + ", ".join(f"example:{name}" for name in listing["examples"]))

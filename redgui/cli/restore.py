@@ -1,0 +1,80 @@
+"""`redgui restore` and `redgui replay`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from redgui.cli.output import Bar, figures_json
+
+
+def add(commands: Any) -> None:
+    """Adds `restore` and `replay` to the commands."""
+    restore = commands.add_parser("restore", help="degrade a picture and restore it")
+    add_problem(restore)
+    restore.add_argument("--out", default="out", metavar="DIR")
+    restore.set_defaults(run=run_restore)
+
+    replay = commands.add_parser("replay", help="run a record again")
+    replay.add_argument("record", metavar="RECORD.json")
+    replay.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the record's own")
+    replay.add_argument("--out", default="out", metavar="DIR")
+    replay.set_defaults(run=run_replay)
+
+
+def add_problem(command: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `redgui.api.restore`, under their own names."""
+    command.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
+    command.add_argument("--mask", metavar="PNG", help="white = to be filled in")
+    command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native",
+                         help="how a picture comes to the prior's size; auto: native where any will do")  # fmt: skip
+    command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (256)")
+    command.add_argument(
+        "--prior",
+        default="faces-64",
+        help="a name of the list, a folder or a Hub id; for a class NAME:label=N",
+    )
+    command.add_argument("--operator", default="inpaint", metavar="NAME[:knob=value,...]")
+    command.add_argument("--sampler", default="reddiff", metavar="NAME[:knob=value,...]")
+    command.add_argument("--sigma-y", type=float, default=0.0, help="noise in the measurement, [-1, 1] units")
+    command.add_argument("--particles", type=int, help="runs in one batch (1; 4 for phase retrieval and RSD)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    command.add_argument("--threads", type=int, metavar="N", help="of the CPU (all); the last bits depend on it")
+
+
+def run_restore(chosen: argparse.Namespace) -> None:
+    from redgui import api
+    from redgui.runs.divergence import Diverged
+
+    options = {key: value for key, value in vars(chosen).items() if key not in ("command", "run", "image", "out")}
+    Path(chosen.out).mkdir(parents=True, exist_ok=True)  # fails now, not after the run
+    broken = None
+    try:
+        with Bar() as bar:
+            result = api.restore(chosen.image, **options, watch=bar)
+    except Diverged as error:  # its last sound step is written, and the status is that of an error all the same
+        if error.result is None:
+            raise
+        result, broken = error.result, error
+    result.save(chosen.out)
+    whole = "" if result.full is None else ", restored-full.png"
+    of = "" if broken is None else f" of step {result.figures['steps']}, the last sound one"
+    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}")
+    print(figures_json(result.figures))
+    if broken is not None:
+        sys.stdout.flush()
+        raise broken
+
+
+def run_replay(chosen: argparse.Namespace) -> None:
+    from redgui import api
+
+    Path(chosen.out).mkdir(parents=True, exist_ok=True)
+    with Bar() as bar:
+        result, same = api.replay(chosen.record, device=chosen.device, watch=bar)
+    result.save(chosen.out)
+    differ = "the pixels differ from the record's (other device, precision or torch)"
+    print("the pixels are those of the record" if same else differ)
+    print(figures_json(result.figures | {"same_pixels": same}))
