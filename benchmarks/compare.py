@@ -23,9 +23,11 @@ from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
 from redgui.runs.stream import measured, solve
+from redgui.runs.watch import watch
 from redgui.samplers import Sampler
 from redgui.ui.compare.board import Scoreboard
-from redgui.ui.parts.running_tab import watched
+from redgui.ui.compare.tab import Comparison
+from redgui.ui.parts.running_tab import HZ
 
 FIVE = ("reddiff", "vml-map", "ddrm", "diffpir", "dps")  # with their presets
 
@@ -48,7 +50,7 @@ def together(prior: priors.Prior, problem: Problem, picture) -> tuple[float, int
     """Seconds of the race and how many pictures were encoded for the page meanwhile."""
     race = Race([Contestant(s.name, s.label, Run(picture, problem, prior, s)) for s in five(problem)])
     board, previews, before = Scoreboard(race, 1), 0, {}
-    for _ in watched(race.play(), race.stop):
+    for _ in watch(race, HZ):
         now = board.value("running")["frames"]
         previews += sum(now[key] != before.get(key) for key in now)
         before = now
@@ -70,7 +72,7 @@ def seconds_and_previews(watched: Watched) -> tuple[float, int]:
     """Of the race, and how many pictures the page has shown."""
     watched.run("#compare-run", ".rg-race")
     watched.wait(".rg-race")
-    race = watched.session.comparison.race
+    race = watched.session.state(Comparison).played
     shown = watched.page.evaluate(
         "[...document.querySelectorAll('.rg-tile:not(.rg-reference)')].reduce((n, t) => n + +t.dataset.frames, 0)"
     )

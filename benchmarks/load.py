@@ -183,8 +183,8 @@ def serve(prior: str, port: int) -> None:
         what, *more = line.split()
         if what == "pace":
             pace[0] = float(more[0])
-        actions = demo.actions
-        print(json.dumps({"calls": calls[0], "sessions": len(actions.sessions), "line": len(actions.line)}), flush=True)
+        host = demo.host
+        print(json.dumps({"calls": calls[0], "sessions": len(host.sessions), "line": len(host.queue)}), flush=True)
 
 
 # ---- the three parts

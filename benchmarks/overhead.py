@@ -17,6 +17,7 @@ from timing import bare, face, full
 from watched import Watched
 
 from redgui import priors
+from redgui.ui.restore.state import Restoring
 
 
 def open_at(steps: int) -> Watched:
@@ -36,7 +37,7 @@ def seconds(watched: Watched) -> tuple[float, float]:
     watched.run("#run", ".rg-live")
     first = time.perf_counter() - began
     watched.wait(".rg-live")
-    run = watched.session.run
+    run = watched.session.state(Restoring).played
     watched.page.wait_for_timeout(300)
     return run.elapsed, first
 

@@ -23,8 +23,9 @@ from redgui.priors import Counted
 from redgui.runs.problem import Problem
 from redgui.runs.stream import measured, solve
 from redgui.runs.sweep import Grid, Sweep, axis
+from redgui.runs.watch import watch
 from redgui.samplers import RedDiff
-from redgui.ui.parts import running_tab
+from redgui.ui.parts.running_tab import HZ
 from redgui.ui.sweep.board import SweepBoard
 
 LR, LAM = "0.03, 0.1, 0.3", "0.03, 0.1, 0.25"
@@ -81,7 +82,7 @@ def main() -> None:
     def watched(counted: priors.Prior) -> None:
         one = sweep(counted)
         board = SweepBoard(one, 1)
-        for _ in running_tab.watched(one.play(), one.stop):
+        for _ in watch(one, HZ):
             board.value("running")
 
     ways: dict[str, Callable[[priors.Prior], object]] = {

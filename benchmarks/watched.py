@@ -37,7 +37,7 @@ class Watched:
     @property
     def session(self) -> Any:
         """The server's side of the page."""
-        return next(iter(self.demo.actions.sessions._sessions.values()))
+        return next(iter(self.demo.host.sessions._sessions.values()))
 
     def run(self, button: str, board: str) -> None:
         """Presses a button; returns when the page shows the first step of the run that it starts."""

@@ -142,7 +142,12 @@ def encode(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", 
 
 def data_url(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", quality: int = 90) -> str:
     """A picture as a `data:` URL for a page."""
-    return f"data:image/{format};base64," + base64.b64encode(encode(image, format, quality)).decode()
+    return file_url(encode(image, format, quality), f"image/{format}")
+
+
+def file_url(data: bytes, kind: str = "image/png") -> str:
+    """A file of a MIME type as a `data:` URL for a page."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def row(pictures: Sequence[Tensor], gap: int = 2, per_row: int | None = None) -> Image.Image:

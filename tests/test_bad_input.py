@@ -29,6 +29,7 @@ from redgui.operators import OPERATORS, Denoise, Inpaint, masks
 from redgui.runs.record import Record
 from redgui.samplers import SAMPLERS
 from redgui.ui.history.entries import entry
+from redgui.ui.history.tab import Kept
 from redgui.ui.host.limits import HOME
 from redgui.ui.parts.components import mask_bits
 
@@ -163,7 +164,7 @@ def test_on_the_page_each_is_a_toast_and_the_page_keeps_what_it_had(home: Served
     opened = page.call("open_picture", picture={"path": mine})
     assert opened.toasts == []
     shown = page.call("preview").outputs["measurement"]
-    session = home.actions.sessions.of(page.key)
+    session = home.host.sessions.of(page.key)
     source, before = session.source, files_in(kept)
     for name, (content, told) in BAD.items():
         answer = page.upload("photo.png", content)
@@ -185,17 +186,17 @@ def test_a_page_that_closes_takes_its_uploads_along_and_leaves_those_of_others(h
             path = page.upload(name, content).json()[0]
             assert page.call("open_picture", picture={"path": path}).toasts == []
     assert {p.name for p in files_in(kept) - before} == {"same.png", f"{one.key}.png", f"{other.key}.png"}
-    home.actions.sessions.drop(one.key)
+    home.host.sessions.drop(one.key)
     assert {p.name for p in files_in(kept) - before} == {"same.png", f"{other.key}.png"}
-    home.actions.sessions.drop(other.key)
+    home.host.sessions.drop(other.key)
     assert files_in(kept) == before
 
 
 def test_an_example_that_somebody_uploads_stays_for_everybody(home: Served):
-    page, example = home.page(), home.actions.examples_paths[2]
+    page, example = home.page(), home.host.examples[2]
     path = page.upload(example.name, example.read_bytes()).json()[0]
     assert page.call("open_picture", picture={"path": path}).toasts == []
-    home.actions.sessions.drop(page.key)
+    home.host.sessions.drop(page.key)
     assert Path(path).read_bytes() == example.read_bytes()  # the gallery shows this very file
     assert home.http.get(f"/gradio_api/file={path}").status_code == 200
 
@@ -205,9 +206,9 @@ def test_the_page_tells_the_server_that_it_closed(home: Served):
     page.call("preview")
     unloads = [event for event in home.events.values() if event["targets"] and event["targets"][0][1] == "unload"]
     assert len(unloads) == 1
-    assert page.key in home.actions.sessions._sessions
+    assert page.key in home.host.sessions._sessions
     page.call("leave")
-    assert page.key not in home.actions.sessions._sessions
+    assert page.key not in home.host.sessions._sessions
     assert home.demo.delete_cache == (600, 3600)  # for who closes without telling
 
 
@@ -449,7 +450,7 @@ def test_a_record_that_cannot_be_is_one_error_by_every_way_and_changes_nothing(h
     opened = page.call("open_record", event={"record": text})
     assert told in one_line(opened.error or "")
     assert opened.outputs == {}
-    assert home.actions.sessions.of(page.key).opened is None
+    assert home.host.sessions.of(page.key).state(Kept).opened is None
     assert page.call("preview").outputs["measurement"] == before
 
 

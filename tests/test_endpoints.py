@@ -159,9 +159,9 @@ def test_no_path_and_no_address_is_opened(served: Client, picture: object):
 
 def test_a_public_host_offers_the_priors_of_its_list_alone():
     from redgui.priors import PriorError
-    from redgui.ui.restore.handlers import Actions
+    from redgui.ui.host.host import Host
 
-    public = Actions("faces-64", "cpu", "fp32", public=True)
+    public = Host("faces-64", "cpu", "fp32", public=True)
     assert public.prior_named(None).name == "faces-64"
     for name in (str(ROOT / "assets" / "priors" / "faces-64"), "someone/model", "empirical:folder=/etc"):
         with pytest.raises(PriorError, match="not offered here"):

@@ -31,6 +31,7 @@ from redgui.runs.watch import watch
 from redgui.samplers import DDRM, DPS, RedDiff
 from redgui.ui.calls.restoration import Restoration
 from redgui.ui.host.limits import HOME
+from redgui.ui.restore.state import Restoring
 
 ROOT = Path(__file__).parents[1]
 PRIOR = "gaussian:size=16"
@@ -327,24 +328,23 @@ def test_the_app_runs_in_the_worker_and_its_record_replays(zero_gpu):
     from redgui.ui import build
 
     demo = build("gaussian:size=32")
-    a = demo.actions
-    assert (a.device, a.precision) == ("cpu", "fp32")
-    everything = next(fn for fn in demo.fns.values() if getattr(fn.fn, "__name__", "") == "start" and a.mask in fn.inputs)
+    restore, form, layout = demo.restore, demo.form, demo.restore.layout
+    assert (demo.host.device, demo.host.precision) == ("cpu", "fp32")
+    everything = next(fn for fn in demo.fns.values() if getattr(fn.fn, "__name__", "") == "start" and form.mask in fn.inputs)
     values = {part: part.value for part in everything.inputs}
-    values[a.samplers["reddiff"].parts["steps"]] = 15
+    values[form.samplers["reddiff"].parts["steps"]] = 15
     request = SimpleNamespace(session_hash="page")
-    editor, *_ = a.load_page(values, request)
-    values[a.mask] = editor
-    a.get_ready(values, request)
-    *_, last = a.start(values, request)
-    assert last[0]["status"] == "done"
-    assert last[0]["i"] == 15
-    run = a.sessions.of("page").run
+    values[form.mask] = restore.editing.load_page(values, request)[form.mask]
+    restore.get_ready(values, request)
+    *_, last = restore.start(values, request)
+    assert last[layout.view]["status"] == "done"
+    assert last[layout.view]["i"] == 15
+    run = demo.host.sessions.of("page").state(Restoring).played
     record = Record.from_json(run.record().to_json())
     *_, replayed = record.replay(load("gaussian:size=32"))
     assert record.reproduces(replayed)
-    values[a.more] = 10
-    a.get_ready_again(request)
-    *_, last = a.go_on(values, request)
-    assert (last[0]["status"], last[0]["i"]) == ("done", 25)
+    values[layout.more] = 10
+    restore.get_ready_again(request)
+    *_, last = restore.go_on(values, request)
+    assert (last[layout.view]["status"], last[layout.view]["i"]) == ("done", 25)
     assert len(zero_gpu.asked) == 2

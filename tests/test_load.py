@@ -24,6 +24,7 @@ from visitor import RefusedError, Visitor
 from redgui import priors
 from redgui.priors import GaussianPrior
 from redgui.ui.host.queue import Line, LineError, duration, ordinal
+from redgui.ui.restore.state import Restoring
 
 SIDE = 16
 PRIOR = f"gaussian:size={SIDE}"
@@ -73,7 +74,7 @@ def served() -> Iterator[SimpleNamespace]:
         port = probe.getsockname()[1]
     demo = build(PRIOR, device="cpu")
     launch(demo, server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, ssr_mode=False)
-    yield SimpleNamespace(url=f"http://127.0.0.1:{port}", demo=demo, actions=demo.actions, pace=pace, config=None)
+    yield SimpleNamespace(url=f"http://127.0.0.1:{port}", demo=demo, host=demo.host, pace=pace, config=None)
     pace.free.set()
     GaussianPrior.denoise = plain  # type: ignore[method-assign]
     demo.close(verbose=False)
@@ -166,7 +167,7 @@ def test_everybody_gets_their_own_in_turn_and_is_told_where_they_stand(served):
         served.pace.free.clear()
 
         async def free() -> None:
-            await until(lambda: len(served.actions.line) == 6, "all in line")
+            await until(lambda: len(served.host.queue) == 6, "all in line")
             await until(lambda: served.pace.calls, "the first to begin")
             await asyncio.sleep(0.3)  # three looks at the line
             served.pace.free.set()
@@ -184,18 +185,18 @@ def test_everybody_gets_their_own_in_turn_and_is_told_where_they_stand(served):
 
 
 def test_who_finds_the_line_full_is_told_so_and_can_press_again(served, monkeypatch):
-    monkeypatch.setattr(served.actions.line, "most", 0)
+    monkeypatch.setattr(served.host.queue, "most", 0)
 
     async def both() -> None:
         served.pace.free.clear()
 
         async def late(visitor: Visitor) -> None:
-            await until(lambda: len(served.actions.line) == 1, "the first to begin")
+            await until(lambda: len(served.host.queue) == 1, "the first to begin")
             await visitor.press()
             assert state(visitor)["status"] == "error"
             assert "0 runs are waiting here already" in state(visitor)["message"]
             served.pace.free.set()
-            await until(lambda: not len(served.actions.line), "the first to end")
+            await until(lambda: not len(served.host.queue), "the first to end")
             await visitor.press()
             assert state(visitor)["status"] == "done"
 
@@ -209,13 +210,13 @@ def test_stop_frees_who_waits_at_once_and_the_run_goes_on(served):
         served.pace.free.clear()
 
         async def waits(visitor: Visitor) -> None:
-            await until(lambda: len(served.actions.line) == 1, "the first to begin")
+            await until(lambda: len(served.host.queue) == 1, "the first to begin")
             running = asyncio.create_task(visitor.press())
             await until(lambda: visitor.places, "the place in line")
             await visitor.fire("stop", "click")
             await running  # while the network still answers nobody
             assert state(visitor)["message"] == "Stopped before it began."
-            assert len(served.actions.line) == 1
+            assert len(served.host.queue) == 1
             served.pace.free.set()
 
         first, _ = await asyncio.gather(visit(served, 0, Visitor.press), visit(served, 1, waits))
@@ -232,7 +233,7 @@ def test_a_run_whose_page_is_gone_ends_with_the_iteration_in_progress(served, mo
         monkeypatch.setattr(served.pace, "seconds", 0.2)
         running = asyncio.create_task(visitor.press())
         await until(lambda: state(visitor).get("i", 0) > 1, "the first iterates")
-        run = served.actions.sessions.of(visitor.key).run
+        run = served.host.sessions.of(visitor.key).state(Restoring).played
         served.pace.held.clear()
         served.pace.free.clear()
         await until(served.pace.held.is_set, "an iteration in progress")
@@ -240,10 +241,10 @@ def test_a_run_whose_page_is_gone_ends_with_the_iteration_in_progress(served, mo
         running.cancel()
         if how == "closed":
             await visitor.leave()
-            await until(lambda: visitor.key not in served.actions.sessions._sessions, "the page to be forgotten")
+            await until(lambda: visitor.key not in served.host.sessions._sessions, "the page to be forgotten")
         await until(lambda: visitor.key not in served.demo._queue.pending_messages_per_session, "the end of the connection")
         served.pace.free.set()
-        await until(lambda: not len(served.actions.line), "its run to end")
+        await until(lambda: not len(served.host.queue), "its run to end")
         assert made <= run.last.i <= made + more
         assert not run.playing
 
@@ -255,13 +256,13 @@ def test_who_leaves_the_line_is_passed_over(served):
         served.pace.free.clear()
 
         async def leaves(visitor: Visitor) -> None:
-            await until(lambda: len(served.actions.line) == 1, "the first to begin")
+            await until(lambda: len(served.host.queue) == 1, "the first to begin")
             running = asyncio.create_task(visitor.press())
             await until(lambda: visitor.places, "the place in line")
             visitor._alive.cancel()  # what tells that the page is there; who still listens is told no more
-            await until(lambda: len(served.actions.line) == 1, "the one who left to be gone")
+            await until(lambda: len(served.host.queue) == 1, "the one who left to be gone")
             await running
-            assert visitor.key not in served.actions.sessions._sessions
+            assert visitor.key not in served.host.sessions._sessions
             served.pace.free.set()
 
         first, left = await asyncio.gather(visit(served, 0, Visitor.press), visit(served, 1, leaves))
@@ -300,7 +301,7 @@ def test_one_persons_trouble_is_not_another_s(served):
     assert "memory of the cpu ran out" in state(visitors[3])["message"]
     assert "is a dropdown of the page" in visitors[4].warnings[-1]
     assert "division by zero" in visitors[5].warnings[-1]
-    assert not len(served.actions.line)
+    assert not len(served.host.queue)
 
 
 def test_pages_that_are_gone_leave_nothing_behind(served):
@@ -310,20 +311,20 @@ def test_pages_that_are_gone_leave_nothing_behind(served):
     async def once(visitor: Visitor) -> None:
         await visitor.press()
         keys.append(visitor.key)
-        runs.append(weakref.ref(served.actions.sessions.of(visitor.key).run))
+        runs.append(weakref.ref(served.host.sessions.of(visitor.key).state(Restoring).played))
 
     async def cut(visitor: Visitor) -> None:
         """Leaves in mid-run."""
         running = asyncio.create_task(visitor.press())
         await until(lambda: state(visitor).get("i", 0) > 0, "the first iterate")
         keys.append(visitor.key)
-        runs.append(weakref.ref(served.actions.sessions.of(visitor.key).run))
+        runs.append(weakref.ref(served.host.sessions.of(visitor.key).state(Restoring).played))
         running.cancel()
 
     async def all_of_them() -> None:
         await asyncio.gather(*(visit(served, k, once) for k in range(3)), visit(served, 3, cut, steps=LONG))
-        await until(lambda: not len(served.actions.sessions), "all to be forgotten")
-        await until(lambda: not len(served.actions.line), "the line to be empty")
+        await until(lambda: not len(served.host.sessions), "all to be forgotten")
+        await until(lambda: not len(served.host.queue), "the line to be empty")
         kept = served.demo.state_holder.session_data  # of gradio itself
         await until(lambda: not set(keys) & set(kept), "what gradio keeps of them to go")
 
@@ -335,6 +336,6 @@ def test_pages_that_are_gone_leave_nothing_behind(served):
 
 
 def test_who_does_not_say_which_page_it_is_shares_nothing(served):
-    first, second = served.actions.sessions.of(None), served.actions.sessions.of(None)
+    first, second = served.host.sessions.of(None), served.host.sessions.of(None)
     assert first is not second
-    assert len(served.actions.sessions) == 0
+    assert len(served.host.sessions) == 0

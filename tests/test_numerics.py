@@ -7,6 +7,7 @@ import pickle
 import re
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -292,7 +293,9 @@ def test_a_run_that_is_watched_keeps_its_last_sound_step_and_cannot_go_on(spec):
     *_, again = record.replay(PRIOR)
     assert record.reproduces(again)
     assert torch.equal(again.x0_hat, run.last.x0_hat)
-    live, result, film, _, stop, more = outcome.ended(run, 7, "what was wrong", None, "error")
+    layout = SimpleNamespace(view="live", result="result", film="film", run="run", stop="stop", resume="more")
+    updates = outcome.ended(layout, outcome.LiveBoard(run, 7), "what was wrong", "error")
+    live, result, film, stop, more = (updates[name] for name in ("live", "result", "film", "stop", "more"))
     assert (live["status"], live["message"], live["i"]) == ("error", "what was wrong", 5)
     assert result["after"]["src"] == images.data_url(again.estimate)
     assert film["frames"][-1]["i"] == 5

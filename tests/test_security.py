@@ -121,7 +121,7 @@ def test_a_call_that_names_a_file_of_the_machine_is_refused(home: Served, secret
             assert degrade(page, "example:face-06", mask=picture).error
         opened = page.call("open_picture", picture={"path": path})
         assert opened.toasts or not path or opened.error
-        assert home.actions.sessions.of(page.key).files == set()
+        assert home.host.sessions.of(page.key).files == set()
 
 
 # ---- addresses
@@ -330,7 +330,7 @@ def test_raw_calls_meet_the_limits_on_every_tab_and_endpoint(public: Served, mon
     # A run in progress: more steps by a knob, by Continue, or by the changes of a record.
     page.values |= {"reddiff-steps": 3}
     assert page.call("start", shows="live").outputs["live"]["status"] == "done"
-    monkeypatch.setattr(public.actions, "limits", dataclasses.replace(PUBLIC, steps=12, contestants=3))
+    monkeypatch.setattr(public.host, "limits", dataclasses.replace(PUBLIC, steps=12, contestants=3))
     raced = page.call("start", shows="race", contestants={"ticked": [cls.name for cls in SAMPLERS]}).outputs["race"]
     assert f"{most} 3 contestants" in raced["message"]
     assert page.call("go_on", shows="live", more=500).outputs["live"]["i"] == 12
@@ -374,7 +374,7 @@ def test_any_event_with_any_values_is_an_answer_and_the_app_goes_on(public: Serv
 
 def test_the_time_of_a_run_ends_it(public: Served, monkeypatch):
     short = dataclasses.replace(PUBLIC, seconds=0.0)
-    monkeypatch.setattr(public.actions, "limits", short)
+    monkeypatch.setattr(public.host, "limits", short)
     page = public.page()
     page.values = {"prior": "gaussian", "reddiff-steps": 900}
     ended = page.call("start", shows="live").outputs["live"]
@@ -492,13 +492,13 @@ def test_one_page_has_nothing_of_another(home: Served):
     blue = mine.call("preview").outputs["measurement"]["src"]
     assert other.call("preview").outputs["measurement"]["src"] != blue
     # Without a hash there is no page that two callers could share.
-    assert home.actions.sessions.of(None) is not home.actions.sessions.of(None)
-    assert home.actions.sessions.of("") is not home.actions.sessions.of("")
+    assert home.host.sessions.of(None) is not home.host.sessions.of(None)
+    assert home.host.sessions.of("") is not home.host.sessions.of("")
     # The address of an upload cannot be guessed from its content, nor looked up.
     assert hashlib.sha256(_png("blue")).hexdigest() not in path
     for folder in (Path(path).parent, Path(path).parent.parent):
         assert home.http.get(f"/gradio_api/file={folder}").status_code in (403, 404)
-    home.actions.sessions.drop(mine.key)
+    home.host.sessions.drop(mine.key)
     assert home.http.get(f"/gradio_api/file={path}").status_code in (403, 404)
 
 
@@ -545,12 +545,12 @@ def test_the_app_serves_this_machine_alone_without_a_link_analytics_or_a_network
     taken: dict[str, Any] = {}
 
     class Demo:
-        actions = home.actions
+        host = home.host
 
         def launch(self, **options: Any) -> None:
             taken.update(options)
 
-    from redgui import ui
+    from redgui.ui import app as ui
 
     monkeypatch.setattr(ui, "warm_up", lambda _: None)
     monkeypatch.setenv("GRADIO_SHARE", "True")
@@ -573,14 +573,14 @@ def test_the_app_serves_this_machine_alone_without_a_link_analytics_or_a_network
     ],
 )
 def test_who_serves_others_is_told(home: Served, monkeypatch, capsys, options, environment, alone):
-    from redgui import ui
+    from redgui.ui import app as ui
 
     monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(ui, "warm_up", lambda _: None)
     taken: dict[str, Any] = {}
-    demo = type("Demo", (), {"actions": home.actions, "launch": lambda _, **given: taken.update(given)})()
+    demo = type("Demo", (), {"host": home.host, "launch": lambda _, **given: taken.update(given)})()
     ui.launch(demo, **options)
     assert taken["app_kwargs"]["middleware"][0].kwargs["local"] is alone
     assert ("--public" in capsys.readouterr().err) is not alone
@@ -608,7 +608,7 @@ def test_an_error_that_nobody_foresaw_names_no_paths_to_strangers(home: Served, 
         raise RuntimeError("/home/somebody/private is missing")
 
     for served in (home, public):
-        monkeypatch.setattr(served.actions, "_preview", broken)
+        monkeypatch.setattr(served.demo.restore.editing, "_preview", broken)
     assert "/home/somebody" in (home.page().call("preview").error or "")
     told = public.page().call("preview").error or ""
     assert "/home/somebody" not in told

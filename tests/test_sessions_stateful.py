@@ -34,6 +34,7 @@ from redgui.ui import build
 from redgui.ui.host import queue
 from redgui.ui.host.uploads import same
 from redgui.ui.parts import components
+from redgui.ui.restore.state import Restoring
 
 PRIORS = ("gaussian:size=16", "gaussian:size=24,std=0.3")
 ENDS = ("goes on", "is stopped", "is stopped and gone on with", "is stopped, and another picture chosen", "breaks")
@@ -74,7 +75,8 @@ class Page:
     """One browser's page, and what its buttons look like."""
 
     def __init__(self, demo: gr.Blocks, number: int, loop: asyncio.AbstractEventLoop, people: "list[Page]"):
-        self.demo, self.a, self.number, self.loop, self.people = demo, demo.actions, number, loop, people
+        self.demo, self.number, self.loop, self.people = demo, number, loop, people
+        self.host, self.layout, self.form = demo.host, demo.restore.layout, demo.form
         self.opened = 0
         self.fresh()
 
@@ -83,12 +85,12 @@ class Page:
         self.opened += 1
         self.key = f"page-{self.number}-{self.opened}"
         self.values = {block: getattr(block, "value", None) for block in self.demo.blocks.values()}
-        self.enabled = {self.a.run: True, self.a.stop: False, self.a.resume: False}
+        self.enabled = {self.layout.run: True, self.layout.stop: False, self.layout.resume: False}
         self.stream: asyncio.Task[None] | None = None
         self.told: list[str] = []
         self.fire(None, "load")
-        for part, value in ((self.a.setting.parts["seed"], 1000 * self.number), (self.a.samplers["reddiff"].parts["steps"], 8)):
-            self.change(part, value)
+        self.change(self.form.setting.parts["seed"], 1000 * self.number)
+        self.change(self.form.samplers["reddiff"].parts["steps"], 8)
         self.example(0)
 
     def leave(self) -> None:
@@ -111,7 +113,7 @@ class Page:
     def example(self, k: int) -> None:
         """One of the pictures that are this page's own."""
         event = SimpleNamespace(index=PICTURES * self.number + k)
-        self.fire(self.a.examples, "select", event)
+        self.fire(self.layout.examples, "select", event)
 
     def press(self, button: Any) -> None:
         assert self.enabled[button]
@@ -121,7 +123,12 @@ class Page:
 
     @property
     def session(self) -> Any:
-        return self.a.sessions.of(self.key)
+        return self.host.sessions.of(self.key)
+
+    @property
+    def run(self) -> Any:
+        """The run of its Restore tab."""
+        return self.session.state(Restoring).played
 
     @property
     def busy(self) -> bool:
@@ -129,17 +136,17 @@ class Page:
 
     @property
     def playing(self) -> bool:
-        return self.busy and self.session.run is not None and self.session.run.playing
+        return self.busy and self.run is not None and self.run.playing
 
     @property
     def live(self) -> dict[str, Any]:
-        return self.values[self.a.live] or {}
+        return self.values[self.layout.view] or {}
 
     def fire(self, block: Any, event: str, data: Any = None) -> None:
         number = None if block is None else block._id
         for fn in self.demo.fns.values():
             if callable(fn.fn) and any(e == event and number in (None, b) for b, e in fn.targets):
-                self.call(fn, data)
+                self.call(fn, data or SimpleNamespace(target=block))
 
     def call(self, fn: Any, data: Any = None) -> None:
         """A handler and what comes after it. A toast is no failure: that is a message in words."""
@@ -185,7 +192,7 @@ class Page:
                 self.enabled[block] = update["interactive"]
             if update is None or "value" in update:
                 self.values[block] = value if update is None else update["value"]
-            if block is self.a.place and update is None and value["text"]:
+            if block is self.demo.restore.page.place and update is None and value["text"]:
                 self.told.append(value["text"])
 
     # ---- the run
@@ -193,11 +200,11 @@ class Page:
     @property
     def waits(self) -> bool:
         """Whether its run stands in line and was told so."""
-        return self.busy and bool((self.values[self.a.place] or {}).get("text"))
+        return self.busy and bool((self.values[self.demo.restore.page.place] or {}).get("text"))
 
     @property
     def gate(self) -> Gated | None:
-        run = self.session.run
+        run = self.run
         return run.prior if run is not None else None
 
     @property
@@ -238,15 +245,15 @@ def app() -> gr.Blocks:
     """The app, built once, whose priors answer when they are let."""
     if not _demo:
         _demo.append(build(PRIORS[0], device="cpu"))
-        actions = _demo[0].actions
+        host = _demo[0].host
 
         def prior_named(name: Any) -> Prior:
-            name = str(name or actions.prior_name)
+            name = str(name or host.prior_name)
             if name not in PRIORS:
                 raise PriorError(f"there is no prior {name!r} here.")
             return Gated(priors.load(name))
 
-        actions.prior_named = prior_named
+        host.prior_named = prior_named
     return _demo[0]
 
 
@@ -261,7 +268,7 @@ class People(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.demo = app()
-        self.a = self.demo.actions
+        self.host, self.layout, self.form = self.demo.host, self.demo.restore.layout, self.demo.form
         self.loop = asyncio.new_event_loop()
         self.pages: list[Page] = []
         for number in (0, 1):
@@ -272,8 +279,8 @@ class People(RuleBasedStateMachine):
         for page in self.pages:
             self.finish(page)
             page.leave()
-        assert len(self.a.line) == 0
-        assert len(self.a.sessions) == 0
+        assert len(self.host.queue) == 0
+        assert len(self.host.sessions) == 0
         self.loop.close()
 
     def one(self, k: int, of: Callable[[Page], Any]) -> Page:
@@ -282,11 +289,11 @@ class People(RuleBasedStateMachine):
 
     # ---- runs
 
-    @precondition(some(lambda page: page.enabled[page.a.run]))
+    @precondition(some(lambda page: page.enabled[page.layout.run]))
     @rule(k=which, steps=st.integers(0, 3), then=st.sampled_from(ENDS))
     def run(self, k: int, steps: int, then: str) -> None:
-        page = self.one(k, lambda page: page.enabled[self.a.run])
-        page.press(self.a.run)
+        page = self.one(k, lambda page: page.enabled[self.layout.run])
+        page.press(self.layout.run)
         if page.asks:
             page.let(steps)
             page.settle()
@@ -294,23 +301,23 @@ class People(RuleBasedStateMachine):
             self.press_stop(page)
         if then == "is stopped, and another picture chosen":
             page.example((page.opened + steps) % PICTURES)
-        if then in ENDS[2:4] and page.enabled[self.a.resume]:
+        if then in ENDS[2:4] and page.enabled[self.layout.resume]:
             self.press_continue(page)
         if then == "breaks" and page.asks:
             self.breaks(page)
 
-    @precondition(some(lambda page: page.enabled[page.a.resume]))
+    @precondition(some(lambda page: page.enabled[page.layout.resume]))
     @rule(k=which)
     def go_on(self, k: int) -> None:
-        self.press_continue(self.one(k, lambda page: page.enabled[self.a.resume]))
+        self.press_continue(self.one(k, lambda page: page.enabled[self.layout.resume]))
 
     def press_continue(self, page: Page) -> None:
-        run = page.session.run
+        run = page.run
         mine, made = same(run.source, page.session.source), run.last.i + 1
-        page.press(self.a.resume)
+        page.press(self.layout.resume)
         page.let(1)
         page.settle()
-        assert page.session.run is run
+        assert page.run is run
         assert mine or run.last.i + 1 == made, "it went on with the run of another picture"
 
     @precondition(some(lambda page: page.asks))
@@ -319,15 +326,15 @@ class People(RuleBasedStateMachine):
         self.one(k, lambda page: page.asks).let(steps)
         self.settle()
 
-    @precondition(some(lambda page: page.enabled[page.a.stop]))
+    @precondition(some(lambda page: page.enabled[page.layout.stop]))
     @rule(k=which)
     def stop(self, k: int) -> None:
-        self.press_stop(self.one(k, lambda page: page.enabled[self.a.stop]))
+        self.press_stop(self.one(k, lambda page: page.enabled[self.layout.stop]))
 
     def press_stop(self, page: Page) -> None:
         before = page.gate.answered if page.playing else None
         asked = page.asks
-        page.press(self.a.stop)
+        page.press(self.layout.stop)
         if asked:
             page.let(1)  # the iteration in progress
         page.until(lambda: not page.busy, "a run that was stopped")
@@ -362,7 +369,7 @@ class People(RuleBasedStateMachine):
         page.until(lambda: not page.busy, "a run whose network broke")
         assert page.live["status"] == "error"
         assert "left the finite numbers" in page.live["message"]
-        assert not page.enabled[self.a.resume], "Continue does nothing there"
+        assert not page.enabled[self.layout.resume], "Continue does nothing there"
         self.settle()
 
     # ---- knobs
@@ -375,56 +382,56 @@ class People(RuleBasedStateMachine):
             "weighting": ("linear", "sqrt", "const"),
             "steps": (3, 8, 20),
         }
-        self.pages[k].change(self.a.samplers["reddiff"].parts[name], values[name][at])
+        self.pages[k].change(self.form.samplers["reddiff"].parts[name], values[name][at])
 
     @rule(k=which, name=st.sampled_from(["reddiff", "ddrm", "pigdm", "dps"]))
     def choose_sampler(self, k: int, name: str) -> None:
-        self.pages[k].change(self.a.sampler, name)
+        self.pages[k].change(self.form.sampler, name)
 
     @rule(k=which, name=st.sampled_from(["inpaint", "superres", "denoise", "hdr", "phase"]))
     def choose_degradation(self, k: int, name: str) -> None:
-        self.pages[k].change(self.a.operator, name)
+        self.pages[k].change(self.form.operator, name)
 
     @rule(k=which, name=st.sampled_from(PRIORS))
     def choose_prior(self, k: int, name: str) -> None:
-        self.pages[k].change(self.a.prior, name)
+        self.pages[k].change(self.form.prior, name)
 
     @rule(k=which, sigma_y=st.sampled_from([0.0, 0.1]), seed=st.integers(0, 9), given=st.booleans())
     def choose_setting(self, k: int, sigma_y: float, seed: int, given: bool) -> None:
         page = self.pages[k]
-        page.change(self.a.setting.parts["seed"], 1000 * k + seed)
-        page.change(self.a.setting.parts["sigma_y"], sigma_y)
-        page.change(self.a.given, given)
+        page.change(self.form.setting.parts["seed"], 1000 * k + seed)
+        page.change(self.form.setting.parts["sigma_y"], sigma_y)
+        page.change(self.form.given, given)
 
     @rule(k=which, picture=st.integers(0, PICTURES - 1))
     def choose_picture(self, k: int, picture: int) -> None:
         page = self.pages[k]
         page.example(picture)
-        if page.enabled[self.a.resume]:
+        if page.enabled[self.layout.resume]:
             self.press_continue(page)
 
     @rule(k=which, top=st.integers(0, 8))
     def paint(self, k: int, top: int) -> None:
         page = self.pages[k]
-        h, w = self.a.size(page.values)
+        h, w = self.form.size(page.values)
         hole = torch.zeros(h, w, dtype=torch.bool)
         hole[top : top + 5, 2:9] = True
-        page.change(self.a.mask, components.mask_value(None, hole.numpy(), 1))
+        page.change(self.form.mask, components.mask_value(None, hole.numpy(), 1))
 
     @rule(k=which, at=st.integers(0, 8))
     def send_nonsense(self, k: int, at: int) -> None:
         """What no control of the page sends, and then the right value again."""
-        page, parts = self.pages[k], self.a.setting.parts
-        steps = self.a.samplers["reddiff"].parts["steps"]
+        page, form = self.pages[k], self.form
+        parts, steps = form.setting.parts, form.samplers["reddiff"].parts["steps"]
         part, value = [
             (parts["seed"], "many"), (parts["sigma_y"], "nan"), (parts["particles"], 10**9), (steps, -1), (steps, []),
-            (self.a.operator, "nothing"), (self.a.sampler, ["reddiff"]), (self.a.mask, {"w": 1}), (self.a.prior, "no-such"),
+            (form.operator, "nothing"), (form.sampler, ["reddiff"]), (form.mask, {"w": 1}), (form.prior, "no-such"),
         ][at]  # fmt: skip
         before = page.values[part]
         page.change(part, value)
-        if page.enabled[self.a.run]:
+        if page.enabled[self.layout.run]:
             page.values[part] = value
-            page.press(self.a.run)
+            page.press(self.layout.run)
             self.finish(page)
         page.change(part, before)
 
@@ -443,12 +450,12 @@ class People(RuleBasedStateMachine):
         cards = next(block for block in self.demo.blocks.values() if block.elem_id == "tasks")
         gate = page.gate if page.asks else None
         page.fire(cards, "select", SimpleNamespace(_data={"name": TASKS[at].name}))
-        page.values[self.a.prior] = PRIORS[0]  # a task is for the bundled network
+        page.values[self.form.prior] = PRIORS[0]  # a task is for the bundled network
         if gate is not None:
             gate.give(1)  # the iteration in progress
         page.until(lambda: not page.busy, "a run that a task takes the place of")
         page.example(0)
-        page.change(self.a.setting.parts["seed"], 1000 * k)
+        page.change(self.form.setting.parts["seed"], 1000 * k)
         self.settle()
 
     def settle(self) -> None:
@@ -459,9 +466,9 @@ class People(RuleBasedStateMachine):
     @invariant()
     def one_button_or_the_other(self) -> None:
         for page in self.pages:
-            assert page.enabled[self.a.run] != page.busy
-            assert page.enabled[self.a.stop] == page.busy
-            assert not (page.busy and page.enabled[self.a.resume])
+            assert page.enabled[self.layout.run] != page.busy
+            assert page.enabled[self.layout.stop] == page.busy
+            assert not (page.busy and page.enabled[self.layout.resume])
             assert (page.live.get("status") in ("running", "waiting")) == page.busy
 
     @invariant()
@@ -473,18 +480,18 @@ class People(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_shared(self) -> None:
-        first, second = (page.session for page in self.pages)
-        assert first is not second
+        first, second = self.pages
+        assert first.session is not second.session
         assert first.run is None or first.run is not second.run
         for page in self.pages:
-            run = page.session.run
+            run = page.run
             if run is not None:
                 assert run.problem.seed // 1000 == page.number
 
     @invariant()
     def what_is_over_replays(self) -> None:
         for page in self.pages:
-            run = page.session.run
+            run = page.run
             if run is None or run.last is None or run.playing or (id(run), run.last.i) in self.checked:
                 continue
             self.checked[id(run), run.last.i] = run

@@ -6,24 +6,32 @@ import dataclasses
 import io
 import json
 import threading
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 
 from redgui import images
-from redgui.knobs import KnobError
+from redgui.knobs import KnobError, knob
 from redgui.operators import build
 from redgui.priors import Counted, GaussianPrior
+from redgui.runs.budget import within
 from redgui.runs.problem import Problem
+from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Record
+from redgui.runs.run import Run
 from redgui.runs.stream import measured, solve
 from redgui.runs.sweep import MOST_CELLS, MOST_PICTURES, Grid, Sweep, axis, suggest, sweepable
-from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff, SamplerError, Step
-from redgui.ui.host.kept import Sweeping
+from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff, Sampler, SamplerError, Step
+from redgui.ui.host.host import Host
+from redgui.ui.host.limits import HOME
 from redgui.ui.host.sessions import Sessions
-from redgui.ui.sweep.board import FIGURES, SweepBoard, best, blank, offered
-from redgui.ui.sweep.tab import ABLATION, WEIGHTINGS, usual
+from redgui.ui.parts.board import best
+from redgui.ui.parts.controls import Controls, Named
+from redgui.ui.sweep.board import FIGURES, SweepBoard, blank, offered
+from redgui.ui.sweep.tab import ABLATION, SIDES, WEIGHTINGS, Sweeping, SweepLayout, SweepTab, usual
 
 SIDE = 16
 PRIOR = GaussianPrior(size=SIDE)
@@ -156,14 +164,14 @@ def test_the_time_allowed_is_kept_and_told():
 def test_closing_the_page_ends_the_sweep():
     sessions = Sessions()
     session = sessions.of("page")
-    session.sweeping = Sweeping(sweep=sweep(grid(RedDiff(steps=500))))
-    stream = session.sweeping.sweep.play()
+    sweeping = session.states[Sweeping] = Sweeping(sweep(grid(RedDiff(steps=500))))
+    stream = sweeping.played.play()
     next(stream)
     sessions.drop("page")
     list(stream)
-    assert {cell.status for cell in session.sweeping.sweep.cells} == {"stopped"}
-    assert max(cell.last.i for cell in session.sweeping.sweep.cells if cell.last) <= 1
-    assert session.sweeping.stop_wanted
+    assert {cell.status for cell in sweeping.played.cells} == {"stopped"}
+    assert max(cell.last.i for cell in sweeping.played.cells if cell.last) <= 1
+    assert sweeping.stop_wanted
 
 
 # ---- axes
@@ -222,11 +230,9 @@ def test_what_is_suggested_is_a_grid(cls):
     for name, k in chosen.items():
         values = axis(cls, name, suggest(k, k.default)).values
         assert len(values) >= 2, name
-    rows, columns = (chosen[name] for name in usual(cls))
-    of = Grid(
-        cls(), axis(cls, rows.name, suggest(rows, rows.default)), axis(cls, columns.name, suggest(columns, columns.default))
-    )
-    assert 4 <= len(of.cells) <= MOST_CELLS
+    axes = [axis(cls, name, suggest(chosen[name], chosen[name].default)) for name in usual(cls)]
+    assert len(axes) == min(2, len(chosen))
+    assert not axes or 2 ** len(axes) <= len(Grid(cls(), *axes).cells) <= MOST_CELLS
 
 
 def test_what_is_suggested_lies_around_what_there_is():
@@ -281,7 +287,7 @@ def test_figures_suit_the_problem():
     assert [f.key for f in offered(given)] == ["ratio"]
     rows = {"0-0": {"psnr": 20.001, "ratio": 0.5}, "0-1": {"psnr": 20.002, "ratio": 1.2}, "1-0": {"ratio": float("nan")}}
     found = best(rows, [f for f in FIGURES if f.key in ("psnr", "ratio")])
-    assert found == {"psnr": [], "ratio": ["0-1"]}
+    assert found == {"ratio": ["0-1"]}  # as far as its digits tell, the pictures are alike
 
 
 def test_the_files_to_take_away(over):
@@ -298,3 +304,95 @@ def test_the_files_to_take_away(over):
     sheet = Image.open(io.BytesIO(files["sweep.png"]))
     assert sheet.width > 2 * 128
     assert sheet.height > 3 * 128
+
+
+# ---- samplers with fewer than two knobs
+
+
+def halves(self, prior, n):
+    """A sampler's loop that halves the noise n times."""
+    x = torch.zeros(1, *prior.shape)
+    for i in range(n):
+        x0_hat = prior.denoise(x, 2.0**-i)
+        self = (yield Step(i, n, 2.0**-i, x0_hat, {})) or self
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneKnob(Sampler):
+    name, label, paper, about = "one-knob", "One knob", "none", "a sampler with a number of steps"
+    steps: int = knob(5, 1, 1000, help="iterations")
+
+    @torch.no_grad()
+    def __call__(self, prior, H, y, sigma_y, *, generator):
+        yield from halves(self, prior, self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoKnob(Sampler):
+    name, label, paper, about = "no-knob", "No knob", "none", "a sampler that is as it is"
+    endless = True
+
+    @torch.no_grad()
+    def __call__(self, prior, H, y, sigma_y, *, generator):
+        yield from halves(self, prior, 10)
+
+
+def tab_of(cls, monkeypatch) -> tuple[SweepTab, dict]:
+    """The handlers of a Sweep tab whose form has one sampler, and the values of its components, which are their names here."""
+    monkeypatch.setattr("redgui.ui.sweep.tab.SAMPLERS", (cls,))
+    host, samplers = Host("gaussian:size=16", "cpu"), Named("sampler")
+    samplers[cls.name] = Controls(cls, {k.name: f"of {k.name}" for k in sweepable(cls)})
+    knobs_, boxes = {side: f"{side} knob" for side in SIDES}, {side: side for side in SIDES}
+    layout = SweepLayout("run", "stop", "view", "preview", {}, "sampler", knobs_, boxes, "note")
+    values = {"sampler": cls.name, "rows knob": "lr", "columns knob": "lam", "rows": "0.1, 0.3", "columns": "1, 2"}
+    values |= {f"of {k.name}": k.default for k in sweepable(cls)}
+    return SweepTab(SimpleNamespace(form=SimpleNamespace(samplers=samplers), host=host), layout), values
+
+
+def chosen(tab: SweepTab, values: dict) -> str:
+    """Chooses the sampler, as a page does, and gives what is said of the grid."""
+    request = SimpleNamespace(session_hash="page")
+    updates = tab.choose_sampler(values, request)
+    values |= {part: update["value"] for part, update in updates.items()}
+    assert tab._around(tab.session_of(request)[1], values) == {}  # nothing has moved in the Restore tab
+    for side in SIDES:
+        assert tab.choose_knob(side)(values, request) == {side: values[side]}
+    return tab.describe(values)["note"]
+
+
+def test_a_sampler_with_one_knob_is_swept_along_it(monkeypatch):
+    assert usual(OneKnob) == ("steps",)
+    tab, values = tab_of(OneKnob, monkeypatch)
+    assert "<b>3 cells</b>" in chosen(tab, values)
+    assert (values["columns knob"], values["columns"]) == (None, "")
+    values["rows"] = "2, 4"
+    (of,) = tab.planned(Sweeping(), values, problem())
+    one = played(sweep(of))
+    assert [(cell.key, cell.status, cell.last.i + 1) for cell in one.cells] == [("0-0", "done", 2), ("1-0", "done", 4)]
+    value = SweepBoard(one, 1).value("done")
+    assert blank(1, "waiting", "", one.problem, of)["grid"] == value["grid"]
+    assert json.loads(value["grid"])["columns"] == {"name": "", "label": "", "values": [""]}
+    files = {f["name"]: base64.b64decode(f["href"].split(",")[1]) for f in value["downloads"]}
+    assert [entry["knobs"] for entry in json.loads(files["sweep.json"])["cells"]] == [{"steps": 2}, {"steps": 4}]
+    assert [line["steps"] for line in csv.DictReader(io.StringIO(files["sweep.csv"].decode()))] == ["2", "4"]
+    assert Image.open(io.BytesIO(files["sweep.png"])).height > 2 * 128
+
+
+def test_a_sampler_without_a_knob_says_that_there_is_nothing_to_sweep(monkeypatch):
+    assert usual(NoKnob) == ()
+    tab, values = tab_of(NoKnob, monkeypatch)
+    assert "No knob has no knob to sweep" in chosen(tab, values)
+    with pytest.raises(KnobError, match="no knob to sweep; choose another sampler"):
+        tab.planned(Sweeping(), values, problem())
+
+
+def test_a_sampler_without_steps_runs_races_and_ends():
+    run = Run(PICTURE, problem(), PRIOR, NoKnob())
+    assert [step.i for step in run.play()][-1] == 9
+    run.extend(5)
+    assert (run.finished, run.now, run.changes) == (True, NoKnob(), [])
+    assert within(NoKnob(), 0.1, 4) == (NoKnob(), ())
+    racer = Contestant("no-knob", "No knob", Run(PICTURE, problem(), PRIOR, NoKnob()), budget=4)
+    list(Race([racer]).play())
+    assert (racer.status, racer.used, racer.message) == ("done", 4, "budget reached at step 4 of 10")
+    assert HOME.run(NoKnob()) == HOME.seconds

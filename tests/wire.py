@@ -28,7 +28,7 @@ class Served:
 
     def __init__(self, demo: Any, url: str, called: list[Any]):
         self.demo, self.url, self.called = demo, url, called
-        self.actions = demo.actions
+        self.host = demo.host
         self.http = httpx.Client(base_url=url, timeout=60)
         config = self.http.get("/config").json()
         self.components = {c["id"]: c["props"] for c in config["components"]}

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from redgui import bench, images, operators
 from redgui.runs.problem import Problem
+from redgui.sheets import Sheet
 
 Row = dict[str, Any]
 LABEL = 150  # pixels for a line's name on a contact sheet
@@ -173,15 +174,13 @@ def sheet(done: Sequence[Row], members: Sequence[Row], shown: Sequence[bench.Pic
             tiles.append(Image.open(path).copy() if path and path.exists() else None)
         lines.append((row["sampler"], tiles))
     h, w = (max(TILE, side) for side in shown[0].x.shape[-2:])
-    page = Image.new("RGB", (LABEL + len(shown) * (w + 2), len(lines) * (h + 2)), "white")
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(11)
+    sheet = Sheet(len(lines), len(shown), (h, w), gap=2, left=LABEL, top=0)
     for line, (name, tiles) in enumerate(lines):
-        wrapped = re.sub(r"(.{22})", r"\1\n", name)
-        draw.text((4, line * (h + 2) + 2), wrapped, fill="black", font=font)
+        sheet.write(4, line * sheet.step[1] + 2, re.sub(r"(.{22})", r"\1\n", name), 11)
         for k, tile in enumerate(tiles):
             if tile is not None:
-                page.paste(tile.convert("RGB").resize((w, h), Image.Resampling.NEAREST), (LABEL + k * (w + 2), line * (h + 2)))
-    return page
+                sheet.picture(line, k, tile)
+    return sheet.page
 
 
 def budget_plot(members: Sequence[Row], title: str, path: Path) -> None:

@@ -40,9 +40,12 @@ def spent(sampler: Sampler, sigma_y: float, most: int) -> tuple[int, ...]:
 def within(sampler: Sampler, sigma_y: float, budget: int) -> tuple[Sampler, tuple[int, ...]]:
     """The sampler with the most steps that `budget` (forwards + 2 x backwards) pays for, at least one, and its plan.
 
-    The plan is `spent`. What a step costs is measured and in no table: it depends on the knobs.
+    The plan is `spent`. What a step costs is measured and in no table: it depends on the knobs. A sampler without `steps` is
+    given back without a plan: its run ends where the budget does.
     """
-    k = next(k for k in knobs.knobs(type(sampler)) if k.name == "steps")
+    k = next((k for k in knobs.knobs(type(sampler)) if k.name == "steps"), None)
+    if k is None:
+        return sampler, ()
     lo, hi = int(k.lo or 1), int(min(k.hi or budget, budget)) + 1
 
     def plan(steps: int) -> tuple[int, ...]:

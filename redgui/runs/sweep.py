@@ -8,6 +8,7 @@ Every cell has the seed, and so the random numbers, of a run alone; its result i
 batched convolution. The paper's ablations over lr, lambda and weighting are such grids (arXiv 2305.04391).
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -132,21 +133,21 @@ class Cell(Member):
 
 @dataclass(frozen=True)
 class Grid:
-    """A sampler and the two axes along which its knobs are changed: `rows` down, `columns` across."""
+    """A sampler and the axes along which its knobs are changed: `rows` down, `columns` across, None for a single column."""
 
     sampler: Sampler
     rows: Axis
-    columns: Axis
+    columns: Axis | None = None
 
     def __post_init__(self) -> None:
-        swept = {self.rows.knob.name: self.rows, self.columns.knob.name: self.columns}
-        if len(swept) == 1:
+        swept = {axis.knob.name: axis for axis in self.axes}
+        if len(swept) < len(self.axes):
             raise KnobError(f"both axes are {self.rows.knob.name}; choose two different knobs.")
-        count = len(self.rows.values) * len(self.columns.values)
+        count = math.prod(len(axis.values) for axis in self.axes)
         if count > MOST_CELLS:
-            got = f"{len(self.rows.values)} x {len(self.columns.values)} = {count}"
+            got = " x ".join(str(len(axis.values)) for axis in self.axes) + f" = {count}"
             raise KnobError(f"a grid has at most {MOST_CELLS} cells; got {got}. Leave some values out.")
-        for k in (self.rows.knob, self.columns.knob):
+        for k in (axis.knob for axis in self.axes):
             if k.only_with is None:
                 continue
             other, wanted = k.only_with
@@ -156,14 +157,19 @@ class Grid:
         _ = self.cells  # every setting is built once here, so that a combination that cannot be is told before anything runs
 
     @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Its axes, one or two."""
+        return (self.rows,) if self.columns is None else (self.rows, self.columns)
+
+    @property
     def cells(self) -> list[Spot]:
         """The settings, row by row."""
-        kept, found = knobs.values(self.sampler), []
-        for i, row in enumerate(self.rows.values):
-            for j, column in enumerate(self.columns.values):
-                changed = {self.rows.knob.name: row, self.columns.knob.name: column}
-                found.append(Spot(i, j, knobs.build(type(self.sampler), {**kept, **changed})))
-        return found
+        spots = itertools.product(range(len(self.rows.values)), range(1 if self.columns is None else len(self.columns.values)))
+        return [Spot(i, j, knobs.build(type(self.sampler), knobs.values(self.sampler) | self.at(i, j))) for i, j in spots]
+
+    def at(self, row: int, column: int) -> dict[str, Any]:
+        """The swept knobs of a cell, by their names."""
+        return {axis.knob.name: axis.values[k] for axis, k in zip(self.axes, (row, column), strict=False)}
 
 
 class Sweep(Group[Cell]):

@@ -8,11 +8,10 @@ from typing import Any
 from redgui.runs import zero_gpu  # first: where GPUs are lent, its package must be imported before CUDA is touched
 
 import gradio as gr  # isort: skip
-import torch
-
+import torch  # isort: skip
+from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
-from redgui import priors
 from redgui.runs import cores
 from redgui.runs.batches import Question, denoised
 from redgui.runs.watch import compute
@@ -20,13 +19,12 @@ from redgui.ui.calls.endpoints import add_endpoints
 from redgui.ui.compare.tab import compare_tab
 from redgui.ui.history.tab import history_tab
 from redgui.ui.host.gate import Gate, for_here_alone, guard
+from redgui.ui.host.host import Host
 from redgui.ui.learn.tab import learn_tab
 from redgui.ui.particles.tab import particles_tab
 from redgui.ui.parts.components import STYLES, place_teller, run_keeper
-from redgui.ui.parts.wiring import QUIET
-from redgui.ui.restore import cards
-from redgui.ui.restore.handlers import Actions
-from redgui.ui.restore.layout import restore_tab
+from redgui.ui.parts.wiring import SILENT
+from redgui.ui.restore.tab import restore_tab
 from redgui.ui.sweep.tab import sweep_tab
 
 HEADER = """<div class="rg-header"><h1>redgui</h1>
@@ -45,54 +43,43 @@ def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto"
         public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.host.limits.PUBLIC`.
     """
     cores.share_out(left=0 if public else 1)  # strangers bring the machines that their browsers run on
-    actions = Actions(prior, *zero_gpu.device_here(device, precision), public)
+    host = Host(prior, *zero_gpu.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
         keeper = run_keeper("keeper", elem_classes="rg-off")
-        actions.place = place_teller("place", elem_classes="rg-off")
+        place = place_teller("place", elem_classes="rg-off")
         with gr.Tabs() as tabs:
-            with gr.Tab("Restore", id="restore"):
-                strip = cards.task_strip()
-                restore_tab(actions)
-            compare = gr.Tab("Compare", id="compare")
-            sweep = gr.Tab("Sweep", id="sweep")
-            particles = gr.Tab("Particles", id="particles")
-            learn = gr.Tab("Learn", id="learn")
-            history = gr.Tab("History", id="history")
-        everything = {
-            actions.operator, actions.mask, actions.given, actions.fit, actions.prior, actions.sampler, *actions.setting,
-            *(part for group in (*actions.operators.values(), *actions.samplers.values()) for part in group),
-        }  # fmt: skip
-        with compare:
-            compare_tab(actions, compare, tabs, everything)
-        with sweep:
-            sweep_tab(actions, sweep, tabs, everything)
-        with particles:
-            particles_tab(actions, particles, everything)
-        with learn:
-            learn_tab(actions, learn, everything)
-        cards.wire(strip, actions, everything)
-        with history:
-            history_tab(actions, keeper, tabs, everything)
-        page = [actions.mask, actions.measurement, actions.fit, actions.weights]
-        loaded = demo.load(actions.load_page, everything, page, **QUIET)
-        loaded.then(lambda: {"loaded": True}, None, keeper, **QUIET)  # only then may a link change the page
-        demo.unload(actions.leave)
-        actions.sessions.forget = partial(forget, demo)
-        actions.sessions.own = {path for block in demo.blocks.values() for path in block.keep_in_cache}
-        add_endpoints(actions)
-    actions.limits.show(demo.blocks.values())
+            restore = restore_tab(host, tabs, place)
+            compare_tab(restore.page)
+            sweep_tab(restore.page)
+            particles_tab(restore.page)
+            learn_tab(restore.page)
+            history_tab(restore, keeper)
+        form, layout = restore.form, restore.layout
+        outputs = [form.mask, layout.measurement, form.fit, layout.weights]
+        loaded = demo.load(restore.editing.load_page, form.inputs, outputs, **SILENT)
+        loaded.then(lambda: {"loaded": True}, None, keeper, **SILENT)  # only then may a link change the page
+
+        def leave(request: gr.Request) -> None:
+            host.sessions.drop(request.session_hash)
+
+        demo.unload(leave)
+        host.sessions.forget = partial(forget, demo)
+        host.sessions.own = {path for block in demo.blocks.values() for path in block.keep_in_cache}
+        add_endpoints(host)
+    host.limits.show(demo.blocks.values())
     guard(demo.fns.values(), tell=not public)
     # Nothing goes past the queue; runs pass it at once, and wait in a line of our own.
-    demo.queue(max_size=actions.limits.queue, default_concurrency_limit=8, api_open=False)
-    demo.actions = actions  # for those who look after the app: tests and the warm-up
+    demo.queue(max_size=host.limits.queue, default_concurrency_limit=8, api_open=False)
+    served: Any = demo
+    served.host, served.form, served.restore = host, form, restore  # for those who look after the app: tests and the warm-up
     return demo
 
 
-def launch(demo: gr.Blocks, **options: Any) -> Any:
+def launch(demo: Any, **options: Any) -> Any:
     """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it."""
-    threading.Thread(target=warm_up, args=(demo.actions,), daemon=True, name="warm-up").start()
-    limits, public = demo.actions.limits, demo.actions.public
+    threading.Thread(target=warm_up, args=(demo.host,), daemon=True, name="warm-up").start()
+    limits, public = demo.host.limits, demo.host.public
     local = not public and for_here_alone(options)
     if not (public or local):
         print(NOT_LOCAL, file=sys.stderr)
@@ -115,11 +102,11 @@ def launch(demo: gr.Blocks, **options: Any) -> Any:
     return demo.launch(**{**defaults, **options})
 
 
-def theme() -> gr.themes.Base:
+def theme() -> Base:
     """Gradio's default in the app's colours, with the fonts that a machine has: nothing is fetched."""
     sans = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     mono = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
-    return gr.themes.Default(primary_hue="indigo", neutral_hue="slate", font=sans, font_mono=mono).set(
+    return Default(primary_hue="indigo", neutral_hue="slate", font=sans, font_mono=mono).set(
         block_label_text_weight="600", block_title_text_weight="600", block_info_text_size="12px",
         # a shade darker than the default, which is too pale to be read on white
         body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500", block_title_text_color="*neutral_700",
@@ -128,15 +115,15 @@ def theme() -> gr.themes.Base:
 
 
 def forget(demo: gr.Blocks, key: str) -> None:
-    """Gradio itself keeps all that a page has shown, a person's pictures too: a megabyte a page, with no end but a count."""
-    kept = getattr(demo, "state_holder", None)  # there once it is served
-    if kept is not None:
-        kept.session_data.pop(key, None)
-        kept.time_last_used.pop(key, None)
+    """Has gradio forget a page, too: it keeps what a page has shown, a megabyte with pictures, up to a count of pages."""
+    states = getattr(demo, "state_holder", None)  # there once it is served
+    if states is not None:
+        states.session_data.pop(key, None)
+        states.time_last_used.pop(key, None)
 
 
-def warm_up(actions: Actions) -> None:
+def warm_up(host: Host) -> None:
     """Loads the prior and calls it once, so that the first click does not pay for it."""
-    prior = priors.load(actions.prior_name, actions.device, actions.precision)
+    prior = host.prior_named(None)
     question = Question(prior, torch.zeros(1, *prior.shape, device=prior.device), 1.0)
     compute(lambda: denoised(question))

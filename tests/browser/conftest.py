@@ -77,7 +77,7 @@ def serve() -> Iterator[Callable[..., str]]:
 def app(serve, request) -> App:
     """The whole app, with the PRIOR that the test file names or the bundled one."""
     demo = build(**({"prior": request.module.PRIOR} if hasattr(request.module, "PRIOR") else {}), device="cpu")
-    return App(serve(demo, launch), demo.actions)
+    return App(serve(demo, launch), demo.host)
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
+from redgui.ui.host.host import Host
 from redgui.ui.host.sessions import Session
-from redgui.ui.restore.handlers import Actions
+from redgui.ui.restore.state import Restoring
 
 PICTURE = re.compile("^data:image/")
 
@@ -20,11 +21,11 @@ class App:
     """The app that is served, seen from the server's side."""
 
     url: str
-    actions: Actions
+    host: Host
 
     @property
     def sessions(self) -> dict[str, Session]:
-        return self.actions.sessions._sessions
+        return self.host.sessions._sessions
 
 
 def within(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
@@ -48,6 +49,11 @@ class AppPage:
     @property
     def session(self) -> Session:
         return self.app.sessions[self.key]
+
+    @property
+    def restoring(self) -> Restoring:
+        """The state of its Restore tab."""
+        return self.session.state(Restoring)
 
     def open(self, tab: str) -> None:
         self.page.get_by_role("tab", name=tab).click()

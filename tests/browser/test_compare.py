@@ -21,7 +21,7 @@ from redgui.operators import Inpaint
 from redgui.priors import load
 from redgui.runs.record import Record
 from redgui.samplers import SAMPLERS, DiffPIR
-from redgui.ui.host.kept import Comparison
+from redgui.ui.compare.tab import Comparison
 
 PRIOR = "gaussian:size=32"
 SECONDS_PER_CALL = 0.2
@@ -39,7 +39,7 @@ class Compare(AppPage):
 
     @property
     def comparison(self) -> Comparison:
-        return self.session.comparison
+        return self.session.state(Comparison)
 
     def show(self, tab: str = "Compare") -> None:
         self.open(tab)
@@ -128,7 +128,7 @@ def test_everybody_in_a_live_grid_with_a_table(open_tab):
     assert not [url for url in while_running if "upload" in url or "/file=" in url]
     assert {urlsplit(request.url).hostname for request in requests if not request.url.startswith("data:")} == {"127.0.0.1"}
 
-    table, race = tab.table(), tab.comparison.race
+    table, race = tab.table(), tab.comparison.played
     assert len({c.run.problem.y.data_ptr() for c in race.contestants}) == 1
     assert len({c.run.problem.seed for c in race.contestants}) == 1
     for column, ranked in (("PSNR, dB", max), ("SSIM", max), ("residual", min), ("forwards", min), ("seconds", min)):
@@ -152,7 +152,7 @@ def test_an_equal_budget_is_kept_and_shown(open_tab):
     tab.page.locator("#compare-equal input").check()
     tab.page.locator("#compare-budget input").fill("60")
     tab.run()
-    steps = {c.key: c.run.last.n for c in tab.comparison.race.contestants}
+    steps = {c.key: c.run.last.n for c in tab.comparison.played.contestants}
     assert steps == {"reddiff": 60, "vml-map": 30, "dps": 20, "sitcom": 4}
     expect(tab.tile("dps").locator(".rg-tile-budget")).to_have_text("network budget 60/60")
     expect(tab.tile("sitcom").locator(".rg-tile-budget")).to_have_text("network budget 52/60")
@@ -169,15 +169,15 @@ def test_one_is_stopped_and_then_all(open_tab, slowly):
     expect(tab.tile("reddiff")).to_have_attribute("data-i", re.compile("[1-9]"))
     tab.tile("reddiff").get_by_role("button", name="Stop RED-diff").click()
     expect(tab.tile("reddiff")).to_have_attribute("data-status", "stopped")
-    at = tab.comparison.race["reddiff"].run.last.i
-    before = within(lambda: tab.comparison.race["diffpir"].run.last, "the first step of another").i
-    within(lambda: tab.comparison.race["diffpir"].run.last.i > before + 2, "the others to go on")
+    at = tab.comparison.played["reddiff"].run.last.i
+    before = within(lambda: tab.comparison.played["diffpir"].run.last, "the first step of another").i
+    within(lambda: tab.comparison.played["diffpir"].run.last.i > before + 2, "the others to go on")
     expect(tab.root).to_have_attribute("data-status", "running")
     tab.page.locator("#compare-stop").click()
     expect(tab.root).to_have_attribute("data-status", "stopped")
-    assert tab.comparison.race["reddiff"].run.last.i == at
-    assert not tab.comparison.race.playing
-    assert {c.status for c in tab.comparison.race.contestants} <= {"stopped", "done"}
+    assert tab.comparison.played["reddiff"].run.last.i == at
+    assert not tab.comparison.played.playing
+    assert {c.status for c in tab.comparison.played.contestants} <= {"stopped", "done"}
     expect(tab.page.locator("#compare-run")).to_be_enabled()
     expect(tab.tile("diffpir").locator(".rg-tile-facts")).to_contain_text("Stopped")
 
@@ -185,7 +185,7 @@ def test_one_is_stopped_and_then_all(open_tab, slowly):
 def test_a_page_that_is_closed_ends_its_race(open_tab, slowly):
     tab = open_tab()
     tab.run("running")
-    race = tab.comparison.race
+    race = tab.comparison.played
     within(lambda: race.playing, "the race")
     tab.page.close()
     within(lambda: not race.playing, "its end")
@@ -275,7 +275,7 @@ def test_the_files_are_downloaded_and_the_records_replay(open_tab, tmp_path):
     assert sheet.width > 2 * 160
     found = json.loads(tab.download("comparison.json", tmp_path).read_text())
     assert [entry["name"] for entry in found["contestants"]] == ["RED-diff", "DDRM"]
-    for entry, c in zip(found["contestants"], tab.comparison.race.contestants, strict=True):
+    for entry, c in zip(found["contestants"], tab.comparison.played.contestants, strict=True):
         record = Record.from_json(json.dumps(entry["record"]))
         *_, last = record.replay(load(PRIOR))
         assert record.reproduces(last)
@@ -302,9 +302,9 @@ def test_the_operator_decides_who_can_take_part(open_tab):
     expect(tab.list.locator("[data-key='ddrm'] code")).to_contain_text("needs a spectral operator")
     expect(tab.box("dps")).to_be_enabled()
     tab.run(OVER)
-    assert {c.key for c in tab.comparison.race.contestants} == {"reddiff", "vml-map", "dps"}  # of the five that are ticked
-    assert {c.run.problem.H.name for c in tab.comparison.race.contestants} == {"hdr"}
-    assert tab.comparison.race["reddiff"].run.sampler == presets.sampler_for("reddiff", tab.comparison.race.problem.H, 0.05)
+    assert {c.key for c in tab.comparison.played.contestants} == {"reddiff", "vml-map", "dps"}  # of the five that are ticked
+    assert {c.run.problem.H.name for c in tab.comparison.played.contestants} == {"hdr"}
+    assert tab.comparison.played["reddiff"].run.sampler == presets.sampler_for("reddiff", tab.comparison.played.problem.H, 0.05)
 
 
 def test_settings_of_restore_take_part_and_go_back_there(open_tab):
@@ -326,7 +326,7 @@ def test_settings_of_restore_take_part_and_go_back_there(open_tab):
     tab.take("reddiff", "reddiff-2", "dps")
     tab.run()
     expect(tab.tile("reddiff-2").locator(".rg-tile-name")).to_have_text("RED-diff 2")
-    assert tab.comparison.race["reddiff-2"].run.sampler.lr == 0.2
+    assert tab.comparison.played["reddiff-2"].run.sampler.lr == 0.2
     tab.tile("reddiff").get_by_role("button", name="Open RED-diff in Restore").click()
     expect(tab.page.locator("#run")).to_be_visible()
     expect(tab.page.locator("#reddiff-steps input[type=number]").first).to_have_value("100")
@@ -337,9 +337,9 @@ def test_settings_of_restore_take_part_and_go_back_there(open_tab):
     expect(tab.page.locator("#sampler").get_by_role("combobox")).to_have_value("DPS")
     tab.page.locator("#run").click()
     expect(tab.page.locator("#live .rg-live")).to_have_attribute("data-status", "done")
-    restored = tab.session.run
-    assert restored.sampler == tab.comparison.race["dps"].run.sampler == presets.sampler_for("dps", Inpaint())
-    assert (restored.last.x0_hat == tab.comparison.race["dps"].run.last.x0_hat).all()
+    restored = tab.restoring.played
+    assert restored.sampler == tab.comparison.played["dps"].run.sampler == presets.sampler_for("dps", Inpaint())
+    assert (restored.last.x0_hat == tab.comparison.played["dps"].run.last.x0_hat).all()
 
 
 def test_nothing_ticked_is_told(open_tab):

@@ -21,6 +21,7 @@ from redgui.operators import masks
 from redgui.runs.record import Change, pixels_sha256
 from redgui.runs.settings import picture_number
 from redgui.ui import build, launch
+from redgui.ui.restore.state import Restoring
 
 PRIOR = "gaussian:size=16"  # a run of it takes no time
 SEED_RUNS = """async (n) => {
@@ -112,7 +113,7 @@ def mine(tmp_path) -> Path:
 
 def test_a_run_survives_reload_and_restart_and_the_server_sees_nothing_of_it(serve, open_page):
     demo = build(prior=PRIOR, device="cpu")
-    app = App(serve(demo, launch), demo.actions)
+    app = App(serve(demo, launch), demo.host)
     sent = []
     note = lambda page: page.on("request", lambda request: sent.append(request.post_data or ""))  # noqa: E731
     tab = Tabs(app, open_page, before=note)
@@ -120,7 +121,7 @@ def test_a_run_survives_reload_and_restart_and_the_server_sees_nothing_of_it(ser
     expect(tab.history.get_by_text("No runs yet")).to_be_visible()
     tab.run(2)
     tab.see_runs(1)
-    run = tab.session.run
+    run = tab.restoring.played
     card = tab.cards.first
     expect(card).to_contain_text("Inpainting: box")
     expect(card).to_contain_text("RED-diff steps 2")
@@ -134,7 +135,7 @@ def test_a_run_survives_reload_and_restart_and_the_server_sees_nothing_of_it(ser
 
     demo.close(verbose=False)
     again = build(prior=PRIOR, device="cpu")
-    app = App(serve(again, launch, server_port=int(app.url.rstrip("/").rsplit(":", 1)[1])), again.actions)
+    app = App(serve(again, launch, server_port=int(app.url.rstrip("/").rsplit(":", 1)[1])), again.host)
     tab = Tabs(app, at(tab.page))
     tab.see_runs(1)
     large = tab.show()
@@ -184,7 +185,7 @@ def test_a_dropped_record_is_replayed_with_its_changes(tabs, tmp_path):
     expect(tab.live).to_have_attribute("data-i", "36")
     tab.ended("stopped")
     expect(tab.toasts.filter(has_text="The replay has the very pixels of its record")).to_be_visible()
-    run = tab.session.run
+    run = tab.restoring.played
     assert record.reproduces(run.last)
     assert run.record().changes == record.changes
     expect(tab.page.locator("#operator").get_by_role("combobox")).to_have_value("Blur")
@@ -207,7 +208,7 @@ def test_the_link_of_an_own_picture(mine, browser, app):
     tab.page.locator("#mask .rg-mask-canvas").click(position={"x": 10, "y": 10})
     expect(tab.page.locator("#inpaint-kind").get_by_role("combobox")).to_have_value("mask")
     tab.run(4)
-    record = tab.session.run.record()
+    record = tab.restoring.played.record()
     assert record.image != ""
     tab.see_runs(1)
     tab.show()
@@ -224,7 +225,7 @@ def test_the_link_of_an_own_picture(mine, browser, app):
     expect(page.locator("#inpaint-kind").get_by_role("combobox")).to_have_value("mask")
     page.locator("#run").click()
     same.ended()
-    assert record.reproduces(same.session.run.last)
+    assert record.reproduces(same.restoring.played.last)
     expect(same.toasts).to_have_count(0)
     same.see_runs(2)
     expect(tab.history).to_have_attribute("data-runs", "2")  # the other page knows at once
@@ -235,10 +236,10 @@ def test_the_link_of_an_own_picture(mine, browser, app):
     expect(other.toasts).to_contain_text("give the picture")
     expect(other.page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
     session = other.session
-    assert session.source == Image.open(app.actions.examples_paths[0]).convert("RGB")
+    assert session.source == Image.open(app.host.examples[0]).convert("RGB")
     other.page.locator("#run").click()
     other.ended()
-    assert (session.run.problem.H.hole(16, 16) == masks.decode(record.settings.H.painted)).all()
+    assert (session.state(Restoring).played.problem.H.hole(16, 16) == masks.decode(record.settings.H.painted)).all()
     other.page.close()
     context.close()
 
@@ -251,7 +252,7 @@ def test_a_link_with_an_example(tabs):
     expect(tab.page.locator("#dps-steps input[type=number]")).to_have_value("2")
     tab.page.locator("#run").click()
     tab.ended()
-    record = tab.session.run.record()
+    record = tab.restoring.played.record()
     wanted = api.restore("example:face-37", operator="superres:factor=2,kernel=bicubic", sampler="dps:steps=2,zeta=0.7",
                          sigma_y=0.04, seed=9, particles=3, prior=PRIOR, device="cpu", precision="fp32").record  # fmt: skip
     assert record.result["pixels_sha256"] == wanted.result["pixels_sha256"]
@@ -298,7 +299,7 @@ def test_records_that_cannot_be_opened(tabs, tmp_path):
     expect(problem).to_be_hidden()
     tab.history.get_by_role("button", name="Replay").click()
     expect(tab.toasts).to_contain_text("This run cannot be opened")
-    assert tab.session.run is None
+    assert tab.restoring.played is None
 
 
 def test_deleting_and_the_way_back(tabs):

@@ -17,6 +17,7 @@ from redgui.priors import load
 from redgui.runs import zero_gpu
 from redgui.runs.record import Record
 from redgui.ui import build, launch
+from redgui.ui.restore.state import Restoring
 
 PATH = "/tools/redgui"
 stray: list[str] = []  # what was asked of the proxy outside of the path
@@ -126,7 +127,7 @@ def test_behind_a_proxy_with_a_path_the_page_loads_and_a_run_streams(serve, prox
         for url_ in asked
     )
     # a file of one's own
-    page.locator("#picture input[type=file]").first.set_input_files(Path(demo.actions.examples_paths[2]))
+    page.locator("#picture input[type=file]").first.set_input_files(Path(demo.host.examples[2]))
     expect(page.locator("#mask [data-version]").first).to_have_attribute("data-version", re.compile("[2-9]"))
     assert not missing
 
@@ -145,27 +146,27 @@ def test_on_zero_gpu_a_run_is_tuned_stopped_and_gone_on_with_and_its_record_repl
     expect(page.locator(".rg-lent").first).to_contain_text("lends a GPU to each run")
     run(page, 1000)
     reach(page, 3)
-    (session,) = demo.actions.sessions._sessions.values()
+    (session,) = demo.host.sessions._sessions.values()
     box = page.locator("#reddiff-lr input.rg-number")
     box.fill("0.02")
     box.press("Tab")
-    reach(page, session.run.last.i + 4)
+    reach(page, session.state(Restoring).played.last.i + 4)
     page.locator("#stop").click()
     expect(live).to_have_attribute("data-status", "stopped")
-    made = session.run.last.i
-    assert [change.knobs for change in session.run.changes] == [{"lr": 0.02}]
+    made = session.state(Restoring).played.last.i
+    assert [change.knobs for change in session.state(Restoring).played.changes] == [{"lr": 0.02}]
     page.locator("#continue").click()
     expect(live).to_have_attribute("data-status", "running")
     reach(page, made + 4)
     page.locator("#stop").click()
     expect(live).to_have_attribute("data-status", "stopped")
-    assert session.run.last.i > made
-    assert session.run.counted.forwards == 0  # not in this process
+    assert session.state(Restoring).played.last.i > made
+    assert session.state(Restoring).played.counted.forwards == 0  # not in this process
     with page.expect_download() as download:
         page.locator("#result a[download='record.json']").click()
     download.value.save_as(tmp_path / "record.json")
     record = Record.read(tmp_path / "record.json")
     *_, last = record.replay(load(record.settings.prior, record.settings.device, record.settings.precision))
     assert record.reproduces(last)
-    assert record.steps == session.run.last.i + 1
+    assert record.steps == session.state(Restoring).played.last.i + 1
     assert len(spaces.asked) == 2

@@ -15,6 +15,7 @@ from browser.pages import PICTURE
 from redgui import priors, tasks
 from redgui.tasks import TASKS
 from redgui.ui.learn.anatomy import nearest_level
+from redgui.ui.restore.state import Restoring
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_run_after_a_card_is_that_task(app, open_app):
     page.wait_for_timeout(1500)  # the controls have reported their change, and nothing tunes them again
     page.locator("#run").first.click()
     expect(page.locator("#live .rg-live")).to_have_attribute("data-status", "running")
-    task, run = tasks.find("motion"), session(app).run
+    task, run = tasks.find("motion"), session(app).state(Restoring).played
     assert run.sampler == task.build_sampler()
     assert task.build_operator() == run.problem.H
     assert (run.problem.sigma_y, run.problem.seed, run.particles) == (task.sigma_y, task.seed, task.particles())
@@ -98,7 +99,7 @@ def test_run_after_a_card_is_that_task(app, open_app):
     expect(page.locator("#run").first).to_be_enabled()
     expect(page.locator("#stop").first).to_be_disabled()
     expect(page.locator("#continue").first).to_be_disabled()
-    assert session(app).run is None
+    assert session(app).state(Restoring).played is None
 
 
 def test_cards_by_keyboard(open_app):
@@ -197,7 +198,7 @@ def test_where_mu_starts(app, open_app):
     page.get_by_role("tab", name="Restore").click()
     page.locator("#run").first.click()
     expect(page.locator("#live .rg-live")).to_have_attribute("data-status", "done")
-    psnr = session(app).run.last.psnr
+    psnr = session(app).state(Restoring).played.last.psnr
     to_learn(page)
     expect(page.locator("[data-piece=mu] .rg-piece-note")).to_have_text(f"PSNR {psnr:.2f} dB")
     page.get_by_label("Pseudo-inverse").check()

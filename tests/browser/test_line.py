@@ -18,7 +18,7 @@ def app(serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     free.set()
     monkeypatch.setattr(GaussianPrior, "denoise", lambda *of: plain(*of) if free.wait(120) else 1 / 0)
     demo = build("gaussian:size=16", device="cpu")
-    yield SimpleNamespace(url=serve(demo, launch), free=free, line=demo.actions.line)
+    yield SimpleNamespace(url=serve(demo, launch), free=free, line=demo.host.queue)
     free.set()
 
 

@@ -15,6 +15,7 @@ from redgui.metrics.ensemble import Ensemble
 from redgui.priors import GaussianPrior
 from redgui.runs.record import Record
 from redgui.runs.run import Run
+from redgui.ui.particles.tab import Particles
 
 PRIOR = "gaussian:size=32"
 SECONDS_PER_CALL = 0.1
@@ -29,7 +30,7 @@ class Tab(AppPage):
 
     @property
     def particles(self) -> Run:
-        return self.session.particles.run
+        return self.session.state(Particles).played
 
     def show(self, tab: str = "Particles") -> None:
         self.open(tab)
@@ -43,7 +44,7 @@ class Tab(AppPage):
         return self.root.locator(f".rg-figures [data-name='{name}'] b")
 
     def run(self, status: str = "done") -> None:
-        self.start("particles-run", self.root, self.session.particles.number, status)
+        self.start("particles-run", self.root, self.session.state(Particles).number, status)
 
 
 @pytest.fixture

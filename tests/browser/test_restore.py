@@ -62,7 +62,7 @@ class Restore(AppPage):
         expect(self.picture).not_to_have_attribute("src", before)
 
     def run(self, status: str = "done") -> None:
-        self.start("run", self.live, self.session.runs, status)
+        self.start("run", self.live, self.restoring.number, status)
 
     def reach(self, i: int) -> None:
         self.page.wait_for_function("i => document.querySelector('#live .rg-live').dataset.i >= i", arg=i)
@@ -89,7 +89,7 @@ class Restore(AppPage):
 
     def hole(self) -> np.ndarray:
         """The mask of the last run, as its record has it."""
-        operator = json.loads(self.session.run.record().to_json())["operator"]
+        operator = json.loads(self.restoring.played.record().to_json())["operator"]
         assert operator["knobs"]["kind"] == "mask"
         return masks.decode(operator["knobs"]["painted"])
 
@@ -163,7 +163,7 @@ def test_tuned_stopped_gone_on_with_and_replayed(open_tab, tmp_path, capsys):
     tab.type("reddiff-steps", LONG)
     tab.run("running")
     tab.reach(5)
-    run = tab.session.run
+    run = tab.restoring.played
     asked, tune, stop = {}, run.tune, run.stop
 
     def last() -> int:
@@ -183,7 +183,7 @@ def test_tuned_stopped_gone_on_with_and_replayed(open_tab, tmp_path, capsys):
     assert last() <= asked["stop"] + 1
     assert not run.playing
     assert tab.live.get_attribute("data-i") == str(last() + 1)
-    shown = views.live(run, tab.session.runs, "stopped")["frame"]
+    shown = views.live(run, tab.restoring.number, "stopped")["frame"]
     expect(tab.live.locator(".rg-live-image")).to_have_attribute("src", shown)
     expect(tab.page.locator("#film .rg-thumb").last).to_have_text(str(last() + 1))
     expect(tab.part("continue")).to_have_text("Continue (rest)")
@@ -191,7 +191,7 @@ def test_tuned_stopped_gone_on_with_and_replayed(open_tab, tmp_path, capsys):
 
     tab.part("continue").click()
     tab.reach(before + 4)
-    assert tab.session.run is run
+    assert tab.restoring.played is run
     tab.type("reddiff-steps", 30)  # the run gets shorter: as many steps, or one more if they are made already
     expect(tab.live).to_have_attribute("data-status", "done")
     assert tab.live.get_attribute("data-i") == tab.live.get_attribute("data-n")
@@ -218,7 +218,7 @@ def test_closing_the_page_ends_the_run(open_tab, app):
     tab.type("reddiff-steps", LONG)
     tab.run("running")
     tab.reach(3)
-    run = tab.session.run
+    run = tab.restoring.played
     assert run.playing
     tab.page.close()
     within(lambda: not run.playing, "the end of the run")
@@ -244,7 +244,7 @@ def test_two_people_do_not_see_each_others_work(open_tab, tmp_path):
     one.part("stop").click()
     expect(two.live).to_have_attribute("data-status", "done")
     expect(one.live).to_have_attribute("data-status", "stopped")
-    np.testing.assert_array_equal(one.hole(), one.app.actions.sessions.of(one.key).run.problem.H.hole(SIDE, SIDE))
+    np.testing.assert_array_equal(one.hole(), one.restoring.played.problem.H.hole(SIDE, SIDE))
     records = []
     for tab, drawn in ((one, stroke), (two, other)):
         box = Inpaint().hole(SIDE, SIDE)  # what was painted on
@@ -291,7 +291,7 @@ def test_pictures_of_all_sorts_and_files_that_are_none(open_tab, tmp_path):
     tab.type("reddiff-steps", 3)
     tab.run()
     np.testing.assert_array_equal(tab.hole(), hole)
-    assert tab.session.run.problem.x_true is None
+    assert tab.restoring.played.problem.x_true is None
     expect(tab.result.locator(".rg-figures")).to_contain_text("residual")
     expect(tab.result.locator(".rg-figures")).not_to_contain_text("PSNR")
     expect(tab.live.get_by_text("PSNR")).to_be_hidden()
@@ -339,7 +339,7 @@ def test_every_degradation_runs(open_tab):
             expect(group).to_be_visible(visible=other is operator and group.locator("input").count() > 0)
         expect(tab.editor.canvas).to_be_visible(visible=operator is Inpaint)
         tab.run()
-        problem = tab.session.run.problem
+        problem = tab.restoring.played.problem
         assert problem.H.name == operator.name
         expect(tab.picture).to_have_attribute("src", images.data_url(problem.H.picture(problem.y)))
         assert tab.figure("PSNR").endswith(" dB")
@@ -485,7 +485,7 @@ def test_numbers_that_are_none(open_tab):
     tab.type("seed", 7)
     expect(tab.caption).to_contain_text("dB PSNR")
     tab.run()
-    knobs = json.loads(tab.session.run.record().to_json())
+    knobs = json.loads(tab.restoring.played.record().to_json())
     assert (knobs["seed"], knobs["particles"], knobs["steps"], knobs["sampler"]["knobs"]["lr"]) == (7, 1, 2, 0.1)
 
 

@@ -14,6 +14,7 @@ from browser.pages import PICTURE, App, AppPage, within
 from redgui.priors import GaussianPrior
 from redgui.runs.record import Record
 from redgui.runs.sweep import Sweep
+from redgui.ui.sweep.tab import Sweeping
 
 PRIOR = "gaussian:size=32"
 SECONDS_PER_CALL = 0.1
@@ -29,7 +30,7 @@ class Tab(AppPage):
 
     @property
     def sweep(self) -> Sweep:
-        return self.session.sweeping.sweep
+        return self.session.state(Sweeping).played
 
     def show(self, tab: str = "Sweep") -> None:
         self.open(tab)
@@ -52,7 +53,7 @@ class Tab(AppPage):
         return self.root.locator(f".rg-sweep-cell[data-key='{key}']")
 
     def run(self, status: str = "done") -> None:
-        self.start("sweep-run", self.root, self.session.sweeping.number, status)
+        self.start("sweep-run", self.root, self.session.state(Sweeping).number, status)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_a_grid_streams_and_a_cell_goes_to_restore(open_tab, slowly, tmp_path):
     expect(tab.page.locator("#reddiff-lam input[type=number], #reddiff-lam .rg-number").first).to_have_value("0.3")
     tab.page.locator("#run").click()
     expect(tab.page.locator("#live .rg-live")).to_have_attribute("data-status", "done")
-    run = tab.session.run
+    run = tab.restoring.played
     assert run.last.psnr == pytest.approx(tab.sweep.cells[-1].last.psnr, abs=1e-2)
     tab.show()
     expect(tab.values("rows")).to_have_value("0.05, 0.2")  # the axes stay as they were

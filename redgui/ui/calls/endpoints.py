@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
+from gradio.events import api as endpoint
 
 from redgui import api, images, knobs, metrics
 from redgui.errors import RedguiError
@@ -28,19 +29,19 @@ from redgui.runs import zero_gpu
 from redgui.runs.settings import PAGE, Settings
 from redgui.runs.watch import compute
 from redgui.ui.calls.restoration import Restoration, clean
+from redgui.ui.host.host import Host
 from redgui.ui.host.limits import Limits
 from redgui.ui.host.queue import LOOK, Line, threaded
 from redgui.ui.host.uploads import CallError, discard, uploaded, written
-from redgui.ui.restore.handlers import Actions
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
 Fit = Literal["crop", "pad", "stretch", "native"]
 LONGEST = 56_000_000  # characters of a data: URL: the 40 MB of an upload
 
 
-def add_endpoints(actions: Actions) -> None:
+def add_endpoints(host: Host) -> None:
     """Adds the endpoints to the block that is open."""
-    limits = actions.limits
+    limits = host.limits
 
     def restore(
         picture: Picture,
@@ -77,11 +78,11 @@ def add_endpoints(actions: Actions) -> None:
         """
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, seed=seed, particles=particles, given=given, fit=fit,
                     size=size)  # fmt: skip
-        settings, source, drawn = asked(actions, picture, mask, actions.prior_named(prior), said)
+        settings, source, drawn = asked(host, picture, mask, host.prior_named(prior), said)
         device, precision = zero_gpu.device_there(settings.device, settings.precision)
         job = Restoration(replace(settings, device=device, precision=precision), source, drawn, limits)
         for png, figures, record in zero_gpu.stream(job):
-            yield (written(png) if as_file and record else url(png)), figures, record
+            yield (written(png) if as_file and record else images.file_url(png)), figures, record
 
     def degrade(
         picture: Picture,
@@ -110,13 +111,13 @@ def add_endpoints(actions: Actions) -> None:
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
         """
         said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
-        loaded = actions.prior_named(prior)
-        settings, source, _ = asked(actions, picture, mask, loaded, said)
+        loaded = host.prior_named(prior)
+        settings, source, _ = asked(host, picture, mask, loaded, said)
         problem = compute(lambda: settings.problem(api.fitted_to(loaded, settings, source)[1]))
         found, truth = images.encode(problem.H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
         figures = {name: settings.figures()[name] for name in ("operator", "sigma_y", "seed", "prior")}
-        return (written(found) if as_file else url(found)), clean({"psnr_measurement": psnr, **figures})
+        return (written(found) if as_file else images.file_url(found)), clean({"psnr_measurement": psnr, **figures})
 
     def listing() -> dict[str, Any]:
         """Samplers, operators, priors and examples with their knobs, bounds and defaults."""
@@ -124,9 +125,9 @@ def add_endpoints(actions: Actions) -> None:
 
     once = tuple[Picture, dict[str, Any], dict[str, Any] | None]  # what one yield of /restore holds
     # Of these calls one at a time: it stands in line among the pages, the others wait in the queue, which tells clients.
-    gr.api(streaming(restore, once, actions.line), api_name="restore", concurrency_limit=1)
-    gr.api(spoken(degrade), api_name="degrade", concurrency_limit=2)
-    gr.api(listing, api_name="list", concurrency_limit=None)
+    endpoint(streaming(restore, once, host.queue), api_name="restore", concurrency_limit=1)
+    endpoint(spoken(degrade), api_name="degrade", concurrency_limit=2)
+    endpoint(listing, api_name="list", concurrency_limit=None)
 
 
 def spoken(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,7 +168,7 @@ def streaming(call: Callable[..., Iterator[Any]], once: Any, line: Line) -> Call
 # ---- arguments, which may be any JSON
 
 
-def asked(actions: Actions, picture: Any, mask: Any, prior: Prior, said: dict[str, Any]) -> api.Asked:
+def asked(host: Host, picture: Any, mask: Any, prior: Prior, said: dict[str, Any]) -> api.Asked:
     """`redgui.api.settled` of a call, within the bounds of the page and of this host. Raises RedguiError."""
     for name, k in PAGE.items():
         if said.get(name) is not None:
@@ -175,9 +176,9 @@ def asked(actions: Actions, picture: Any, mask: Any, prior: Prior, said: dict[st
     if not isinstance(said["given"], bool):
         raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")
     if type(said["size"]) is int:
-        actions.limits.size(said["size"])
-    source = read(picture, actions.limits)
-    return api.settled(source, None if mask is None else mask_of(mask, actions.limits), prior, said)
+        host.limits.size(said["size"])
+    source = read(picture, host.limits)
+    return api.settled(source, None if mask is None else mask_of(mask, host.limits), prior, said)
 
 
 def read(picture: Any, limits: Limits) -> Any:
@@ -213,11 +214,3 @@ def content(picture: Any) -> Path | bytes:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
         raise CallError(f"the data: URL is not valid base64: {picture[:40]!r}.") from None
-
-
-# ---- results
-
-
-def url(png: bytes) -> str:
-    """A PNG as a `data:` URL."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()

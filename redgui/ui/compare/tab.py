@@ -1,175 +1,225 @@
 """The Compare tab: samplers side by side on the measurement of the Restore tab, live."""
 
-from collections.abc import Generator
-from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
-import torch
 
 from redgui import knobs, presets
 from redgui.errors import RedguiError
-from redgui.fitting import Fitting
+from redgui.knobs import knob
 from redgui.operators import Operator
 from redgui.runs.budget import within
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
-from redgui.runs.watch import watch
 from redgui.samplers import SAMPLERS, Sampler
 from redgui.ui.compare.board import Scoreboard, blank
-from redgui.ui.host.kept import Comparison
-from redgui.ui.host.sessions import Session
+from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components
-from redgui.ui.parts.running_tab import HZ, RunningTab, tally
-from redgui.ui.parts.wiring import QUIET, SPOKEN, Values, sent_text
-from redgui.ui.restore.handlers import Actions
+from redgui.ui.parts.controls import Controls
+from redgui.ui.parts.form import Page
+from redgui.ui.parts.running_tab import RunningTab, SideLayout, head, measured, outcome_column, setup_column, tally, two_columns
+from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent_text
 
 SETTINGS = 4  # of one sampler that can be added
 COUNTING = "Counting what a step of each costs…"
-BUDGET = 100, 10, 5000  # forwards + 2 x backwards: at first, least, most
 AT_FIRST = ("reddiff", "vml-map", "dps", "ddrm", "diffpir")
 
 HINT = """<p class="rg-note">All get the <b>same measurement, seed and prior</b>: choose them in the Restore tab.</p>"""
 
+Entry = tuple[str, str, Sampler]  # key, label and sampler of who could take part
 
-class CompareTab(RunningTab):
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What each contestant may use of the network."""
+
+    name = "comparison"
+
+    budget: int = knob(100, 10, 5000, label="Budget", help="forwards + 2 × backwards")
+
+
+@dataclass
+class Comparison(Playing[Race]):
+    """What the server keeps of the tab for each page. `extras`: settings that were added, with their keys."""
+
+    extras: list[tuple[str, Sampler]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class CompareLayout(SideLayout):
+    """The components of the tab."""
+
+    chosen: gr.HTML
+    add: gr.Button
+    equal: gr.Checkbox
+    budget: Controls
+
+
+def lay_out() -> CompareLayout:
+    """Lays the tab out inside the block that is open."""
+    with two_columns():
+        with setup_column():
+            run, stop, preview = head("compare", "Compare", HINT, "Stop all")
+            chosen = components.contestant_list("contestants", value={"rows": [], "ticked": list(AT_FIRST)})
+            add = gr.Button("Add the Restore tab's setting", elem_id="compare-add", size="sm")
+            with gr.Group():
+                equal = gr.Checkbox(
+                    False, label="Equal budget", elem_id="compare-equal", info="as many steps as this network budget pays for"
+                )
+                (k,) = knobs.knobs(Budget)
+                budget = gr.Number(
+                    k.default, precision=0, label=k.label, elem_id="compare-budget", info=k.help, minimum=k.lo, maximum=k.hi
+                )
+        with outcome_column():
+            view = components.race_view("race")
+    return CompareLayout(run, stop, view, preview, chosen, add, equal, Controls(Budget, {k.name: budget}))
+
+
+class CompareTab(RunningTab[Comparison, CompareLayout]):
     """The handlers of the tab."""
 
-    name, kept = "compare", "comparison"
-    run_text, stop_text, hint = "Compare", "Stop all", HINT
+    state = Comparison
     broken = "The comparison broke off on the server. Press Compare to start anew."
     blank = staticmethod(blank)
-
-    chosen: Any
-    add: Any
-    equal: Any
-    budget: Any
+    board = Scoreboard
 
     # ---- who takes part
 
-    def open_tab(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
+    def open_tab(self, values: Values, request: gr.Request) -> Updates:
         """The tab is opened: the measurement as it is now, and who fits it."""
-        session, comparison = self.page(request)
-        preview, problem = self.measured(session, values)
-        return preview, self._listed(comparison, values, problem)
+        session, comparison = self.session_of(request)
+        preview, problem = measured(self.page, session, values)
+        return {self.layout.preview: preview, **self._listed(comparison, values, problem)}
 
-    def add_setting(self, values: Values, request: gr.Request) -> Any:
+    def add_setting(self, values: Values, request: gr.Request) -> Updates:
         """The sampler of the Restore tab with its knobs, as one more contestant."""
-        session, comparison = self.page(request)
+        session, comparison = self.session_of(request)
         try:
-            sampler = self.actions.build_sampler(values)
-            _, problem, _ = self.actions.build_problem(session, values)
+            sampler = self.form.build_sampler(values)
+            problem = self.form.build_problem(session, values).problem
         except RedguiError as error:
             gr.Warning(str(error), title="This setting cannot be added")
-            return gr.skip()
+            return {self.layout.chosen: gr.skip()}
         same = [key for key, other in comparison.extras if type(other) is type(sampler)]
         if len(same) >= SETTINGS:
             gr.Warning(f"There are {SETTINGS} settings of {sampler.label} already; remove one of them first.")
-            return gr.skip()
-        k = next(k for k in range(2, SETTINGS + 2) if f"{sampler.name}-{k}" not in same)
-        comparison.extras.append((f"{sampler.name}-{k}", sampler))
-        return self._listed(comparison, values, problem, ticked={*_ticked(values[self.chosen]), comparison.extras[-1][0]})
+            return {self.layout.chosen: gr.skip()}
+        key = next(key for k in range(2, SETTINGS + 2) if (key := f"{sampler.name}-{k}") not in same)
+        comparison.extras.append((key, sampler))
+        return self._listed(comparison, values, problem, ticked={*_ticked(values[self.layout.chosen]), key})
 
-    def remove_setting(self, values: Values, request: gr.Request, event: gr.EventData) -> Any:
-        """Away with a setting that was added."""
-        session, comparison = self.page(request)
+    def remove_setting(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
+        """Removes a setting that the person added."""
+        session, comparison = self.session_of(request)
         removed = sent_text(event, "key")
         comparison.extras = [(key, sampler) for key, sampler in comparison.extras if key != removed]
-        return self._listed(comparison, values, self.measured(session, values)[1])
+        return self._listed(comparison, values, measured(self.page, session, values)[1])
 
-    def entries(self, comparison: Comparison, H: Operator | None, sigma_y: float) -> list[tuple[str, str, Sampler]]:
-        """All that could take part: key, label and sampler, every sampler's presets first, then what was added."""
-        found = []
+    def entries(self, comparison: Comparison, H: Operator | None, sigma_y: float) -> list[Entry]:
+        """All that could take part: every sampler's presets first, then what was added."""
+        entries: list[Entry] = []
         for cls in SAMPLERS:
             tuned = presets.sampler_for(cls.name, H, sigma_y) if H is not None else cls()  # type: ignore[call-arg]
-            found.append((cls.name, cls.label, tuned))
-            found += [(key, f"{cls.label} {key.rsplit('-', 1)[1]}", s) for key, s in comparison.extras if type(s) is cls]
-        return found
+            entries.append((cls.name, cls.label, tuned))
+            entries += [(key, f"{cls.label} {key.rsplit('-', 1)[1]}", s) for key, s in comparison.extras if type(s) is cls]
+        return entries
 
     # ---- the race
 
-    def planned(self, kept: Comparison, values: Values, problem: Problem) -> tuple[Any, ...]:
+    def planned(self, state: Comparison, values: Values, problem: Problem) -> tuple[Any, ...]:
         """Who takes part, with the settings, and the budget."""
-        names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(kept, values, problem)]
+        names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(state, values, problem)]
         return names, self._budget(values)
 
-    def play(self, session: Session, kept: Comparison, values: Values) -> Generator[dict[str, Any], None, None]:
-        """The race."""
-        number = kept.number
-        picture, problem, fitted = self.actions.build_problem(session, values)
-        names, budget = self.planned(kept, values, problem)
-        if budget is not None:
-            yield blank(number, "waiting", COUNTING, problem, names, budget)
-        kept.race = race = self._race(kept, values, picture, problem, fitted)
-        board = Scoreboard(race, number)
-        with closing(watch(race, HZ)) as news:
-            for _ in news:
-                if not all(c.over for c in race.contestants):
-                    yield board.value("running")
-        yield board.value(*_outcome(race, kept.stop_wanted))
+    def preparing(self, session: Session, state: Comparison, values: Values) -> dict[str, Any] | None:
+        if not values[self.layout.equal]:
+            return None
+        problem = self.form.build_problem(session, values).problem
+        return blank(state.number, "waiting", COUNTING, problem, *self.planned(state, values, problem))
 
-    def halt_one(self, request: gr.Request, event: gr.EventData) -> None:
-        """Stop one; the others go on."""
-        race = self.page(request)[1].race
-        if race is not None:
-            race.stop(sent_text(event, "key") or "")
-
-    def open_in_restore(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
-        """A contestant's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
-        race, key = self.page(request)[1].race, sent_text(event, "key")
-        found = [c.run.now for c in race.contestants if c.key == key] if race else []
-        return self.to_restore(found[0] if found else None)
-
-    # ---- pieces
-
-    def _race(self, comparison: Comparison, values: Values, picture: torch.Tensor, problem: Problem, fitted: Fitting) -> Race:
-        prior, particles = self.actions.load_prior(values), self.actions.build_setting(values).particles
+    def make(self, session: Session, state: Comparison, values: Values) -> Race:
+        picture, problem, fitted = self.form.build_problem(session, values)
+        prior, particles = self.form.load_prior(values), self.form.build_setting(values).particles
         budget, contestants = self._budget(values), []
-        for key, label, sampler in self._fielded(comparison, values, problem):
+        for key, label, sampler in self._fielded(state, values, problem):
             plan: tuple[int, ...] = ()
             if budget is not None:
                 sampler, plan = within(sampler, problem.sigma_y, budget)
             many = max(particles, presets.particles(sampler, problem.H))
             run = Run(picture, problem, prior, sampler, many, fitting=fitted)
             contestants.append(Contestant(key, label, run, budget, plan))
-        return Race(contestants, self.actions.limits.race((c.run.sampler, c.run.particles) for c in contestants))
+        return Race(contestants, self.page.host.limits.race((c.run.sampler, c.run.particles) for c in contestants))
 
-    def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[tuple[str, str, Sampler]]:
+    def goes_on(self, state: Comparison, played: Race) -> bool:
+        return not played.over
+
+    def outcome(self, state: Comparison, played: Race) -> tuple[str, str]:
+        statuses = [c.status for c in played.contestants]
+        message = tally(statuses, {"error": "could not go on; the tiles say why", "stopped": "stopped before the end"})
+        message += "." if message else ""
+        if "done" not in statuses and "stopped" not in statuses:
+            return "error", message
+        return ("stopped" if state.stop_wanted or "done" not in statuses else "done"), message
+
+    def halt_one(self, request: gr.Request, event: gr.EventData) -> None:
+        """Stop one; the others go on."""
+        race = self.session_of(request)[1].played
+        if race is not None:
+            race.stop(sent_text(event, "key") or "")
+
+    def open_in_restore(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """A contestant's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
+        race, key = self.session_of(request)[1].played, sent_text(event, "key")
+        return self.page.to_restore(next((c.run.now for c in race.contestants if c.key == key), None) if race else None)
+
+    # ---- pieces
+
+    def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[Entry]:
         """Those that are ticked and fit. Raises RedguiError where there is none."""
-        ticked = _ticked(values[self.chosen])
-        listed = self.entries(comparison, problem.H, problem.sigma_y)
-        fielded = [entry for entry in listed if entry[0] in ticked and entry[2].accepts(problem.H)]
+        ticked = _ticked(values[self.layout.chosen])
+        entries = self.entries(comparison, problem.H, problem.sigma_y)
+        fielded = [entry for entry in entries if entry[0] in ticked and entry[2].accepts(problem.H)]
         if not fielded:
             raise RedguiError("The samplers to compare: tick at least one that fits.")
         return fielded
 
     def _budget(self, values: Values) -> int | None:
-        if not values[self.equal]:
-            return None
-        wanted, (_, least, most) = values[self.budget], BUDGET
-        if isinstance(wanted, bool) or not isinstance(wanted, (int, float)) or not least <= wanted <= most:
-            raise RedguiError(f"The budget lies in {least} to {most} (forwards + 2 × backwards); got {str(wanted)[:20]}.")
-        return int(wanted)
+        """The budget of each contestant; None where none is set. Raises KnobError."""
+        return self.layout.budget.build(values).budget if values[self.layout.equal] else None
 
     def _listed(
         self, comparison: Comparison, values: Values, problem: Problem | None, ticked: set[str] | None = None
-    ) -> dict[str, Any]:
-        """The value of the list: every entry with its settings, and why it cannot take part."""
+    ) -> Updates:
+        """The list: every entry with its settings, and why it cannot take part."""
         H, sigma_y = (problem.H, problem.sigma_y) if problem is not None else (None, 0.0)
         extras, rows = {key for key, _ in comparison.extras}, []
         for key, label, sampler in self.entries(comparison, H, sigma_y):
-            reason = "" if H is not None else "the degradation has to be mended first"
-            if H is not None and not sampler.accepts(H):
-                reason = _unfit(sampler, H)
-            about = "" if key in extras else sampler.about
-            rows.append({"key": key, "label": label, "spec": knobs.spec(sampler), "reason": reason, "about": about})
-            rows[-1]["removable"] = key in extras
-        ticked = _ticked(values[self.chosen]) if ticked is None else ticked
-        return {"rows": rows, "ticked": [row["key"] for row in rows if row["key"] in ticked]}
+            reason = "the degradation has to be mended first" if H is None else _unfit(sampler, H)
+            rows.append({
+                "key": key, "label": label, "spec": knobs.spec(sampler), "reason": reason,
+                "about": "" if key in extras else sampler.about, "removable": key in extras,
+            })  # fmt: skip
+        ticked = _ticked(values[self.layout.chosen]) if ticked is None else ticked
+        return {self.layout.chosen: {"rows": rows, "ticked": [row["key"] for row in rows if row["key"] in ticked]}}
+
+    # ---- wiring
+
+    def wire(self, tab: gr.Tab) -> None:
+        """Registers all events of the tab."""
+        layout = self.layout
+        inputs = {*self.form.inputs, layout.chosen, layout.equal, *layout.budget}
+        tab.select(self.open_tab, inputs, [layout.preview, layout.chosen], **SILENT)
+        layout.add.click(self.add_setting, inputs, layout.chosen, **WITH_TOASTS)
+        layout.chosen.delete(self.remove_setting, inputs, layout.chosen, **SILENT)
+        self.wire_run(inputs)
+        layout.view.stop(self.halt_one, None, None, **SILENT)
+        layout.view.select(self.open_in_restore, None, self.page.to_restore_outputs, **SILENT)
 
 
 def _unfit(sampler: Sampler, H: Operator) -> str:
+    """Why a sampler cannot take part; empty where it can."""
     try:
         sampler.check_fit(H)
     except RedguiError as error:
@@ -183,45 +233,7 @@ def _ticked(value: Any) -> set[str]:
     return {key for key in keys if isinstance(key, str)} if isinstance(keys, list) else set()
 
 
-def _outcome(race: Race, stopped: bool) -> tuple[str, str]:
-    """Status and message of a race that is over."""
-    of = [c.status for c in race.contestants]
-    message = tally(of, {"error": "could not go on; the tiles say why", "stopped": "stopped before the end"})
-    message += "." if message else ""
-    if "done" not in of and "stopped" not in of:
-        return "error", message
-    return ("stopped" if stopped or "done" not in of else "done"), message
-
-
-def compare_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]) -> CompareTab:
-    """Builds the tab inside the block that is open. `everything`: the components whose values make problem and sampler."""
-    c = CompareTab(actions)
-    c.tabs = tabs
-    with c.laid_out(lambda: components.race_view("race")):
-        first = {"rows": [], "ticked": list(AT_FIRST)}
-        c.chosen = components.contestant_list("contestants", value=first)
-        c.add = gr.Button("Add the Restore tab's setting", elem_id="compare-add", size="sm")
-        with gr.Group():
-            c.equal = gr.Checkbox(
-                False,
-                label="Equal budget",
-                elem_id="compare-equal",
-                info="as many steps as this network budget pays for",
-            )
-            c.budget = gr.Number(
-                BUDGET[0], precision=0, label="Budget", elem_id="compare-budget", info="forwards + 2 × backwards",
-                minimum=BUDGET[1], maximum=BUDGET[2],
-            )  # fmt: skip
-    _wire(c, tab, everything)
-    return c
-
-
-def _wire(c: CompareTab, tab: gr.Tab, everything: set[Any]) -> None:
-    inputs = {*everything, c.chosen, c.equal, c.budget}
-    tab.select(c.open_tab, inputs, [c.preview, c.chosen], **QUIET)
-    c.add.click(c.add_setting, inputs, c.chosen, **SPOKEN)
-    c.chosen.delete(c.remove_setting, inputs, c.chosen, **QUIET)
-    c.wire_run(inputs)
-    c.view.stop(c.halt_one, None, None, **QUIET)
-    tuned = [part for group in c.actions.samplers.values() for part in group]
-    c.view.select(c.open_in_restore, None, [c.tabs, c.actions.sampler, *tuned], **QUIET)
+def compare_tab(page: Page) -> None:
+    """Builds the tab inside the tabs that are open."""
+    with gr.Tab("Compare", id="compare") as tab:
+        CompareTab(page, lay_out()).wire(tab)

@@ -5,8 +5,6 @@
 "link_note", "command", "replay", "snippet", "files": [{"name", "href"}]}}
 """
 
-import base64
-import math
 from typing import Any
 
 from PIL import Image
@@ -18,6 +16,7 @@ from redgui.runs.problem import Problem
 from redgui.runs.record import Record
 from redgui.runs.settings import Settings, picture_number
 from redgui.ui.parts import views
+from redgui.ui.parts.board import finite
 
 THUMB = 160  # pixels, longest side
 LONGEST_TEXT = 120
@@ -29,54 +28,38 @@ def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = 
     link, link_note = _link(record, settings)
     after = None if restored is None else {"name": "restored", "src": images.data_url(restored)}
     start = problem.start()
-    shown = views.sources(problem, start)
+    befores = views.sources(problem, start)
     reason = snippets.only_replay(record)
-    given = {"name": "degradation", "text": operator_text(settings.H)}
-    facts = [given, {"name": "sampler", "text": f"{settings.sampler.label}: {_knobs(settings)}"}]
+    degradation = {"name": "degradation", "text": operator_text(settings.H)}
+    facts = [degradation, {"name": "sampler", "text": f"{settings.sampler.label}: {_knobs(settings)}"}]
     facts += [{"name": f"from step {change.after + 2} on", "text": _pairs(change.knobs)} for change in record.changes]
     facts.append({"name": "noise, seed", "text": f"σ_y {settings.sigma_y:g}, seed {settings.seed}" + _many(settings)})
     facts.append({"name": "prior", "text": f"{settings.prior}, on {settings.device} in {settings.precision}"})
     facts.append({"name": "picture", "text": settings.example or "a person's own"})
+    pictures = {name: data for name, data in snippets.files(record).items() if name != "record.json"}
     body = {
-        "w": start.shape[-1],
-        "h": start.shape[-2],
-        "before": shown[0],
-        "befores": shown,
-        "after": after,
-        "figures": _figures(record, problem),
-        "facts": facts,
-        "record": record.to_json(),
-        "note": reason,
-        "link": link,
-        "link_note": link_note,
-        "command": "" if reason else snippets.command(record),
-        "replay": snippets.replay_command(),
+        "w": start.shape[-1], "h": start.shape[-2], "before": befores[0], "befores": befores, "after": after,
+        "figures": _figures(record, problem), "facts": facts, "record": record.to_json(), "note": reason, "link": link,
+        "link_note": link_note, "command": "" if reason else snippets.command(record), "replay": snippets.replay_command(),
         "snippet": snippets.snippet(record),
-        "files": [_file(name, data) for name, data in snippets.files(record).items() if name != "record.json"],
-    }
+        "files": [{"name": name, "href": images.file_url(data)} for name, data in pictures.items()],
+    }  # fmt: skip
+    measured = _thumb(problem.H.picture(problem.y))
     return {
-        "id": key,
-        "picture": picture_number(record),
-        "thumb": _thumb(problem.H.picture(problem.y) if restored is None else restored),
-        "before": _thumb(problem.H.picture(problem.y)),
-        "title": operator_text(settings.H),
-        "sampler": settings.sampler.label,
-        "knobs": _knobs(settings),
-        "prior": settings.prior,
-        "of": settings.example or "own picture",
-        "psnr": _finite(record.result.get("psnr")),
-        "ssim": _finite(record.result.get("ssim")),
-        "steps": record.steps,
+        "id": key, "picture": picture_number(record), "thumb": measured if restored is None else _thumb(restored),
+        "before": measured, "title": operator_text(settings.H), "sampler": settings.sampler.label,
+        "knobs": _knobs(settings), "prior": settings.prior, "of": settings.example or "own picture",
+        "psnr": finite(record.result.get("psnr")), "ssim": finite(record.result.get("ssim")), "steps": record.steps,
         "body": body,
-    }
+    }  # fmt: skip
 
 
 def operator_text(H: Operator) -> str:
     """What a person calls a degradation: its label, its first knob, and those that differ from their defaults."""
-    found = [
+    acting = [
         k for k in knobs.knobs(type(H)) if k.shown and (k.only_with is None or getattr(H, k.only_with[0]) in k.only_with[1])
     ]
-    said = [(k.name, getattr(H, k.name)) for n, k in enumerate(found) if n == 0 or getattr(H, k.name) != k.default]
+    said = [(k.name, getattr(H, k.name)) for n, k in enumerate(acting) if n == 0 or getattr(H, k.name) != k.default]
     text = ", ".join(value if isinstance(value, str) else f"{name} {value:g}" for name, value in said)
     text = H.label + (f": {'painted mask' if text == 'mask' else text}" if text else "")
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
@@ -99,7 +82,7 @@ def _pairs(changed: dict[str, Any]) -> str:
 def _link(record: Record, settings: Settings) -> tuple[str, str]:
     """A link and what is to be known about it; or none, and why."""
     try:
-        found = snippets.link(record)
+        text = snippets.link(record)
     except snippets.LinkError as error:
         return "", str(error)
     notes = []
@@ -107,7 +90,7 @@ def _link(record: Record, settings: Settings) -> tuple[str, str]:
         notes.append("The picture is not in the link: this browser knows it, elsewhere it has to be given.")
     if record.changes:
         notes.append("The link has the knobs at the start; what was changed in mid-run is in record.json.")
-    return found, " ".join(notes)
+    return text, " ".join(notes)
 
 
 def _figures(record: Record, problem: Problem) -> list[dict[str, str]]:
@@ -118,16 +101,7 @@ def _figures(record: Record, problem: Problem) -> list[dict[str, str]]:
         return []
 
 
-def _finite(value: Any) -> float | None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if number and math.isfinite(value) else None
-
-
 def _thumb(picture: Tensor) -> str:
     image = images.to_pil(picture)
     image.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)
     return images.data_url(image, "jpeg", quality=90)
-
-
-def _file(name: str, data: bytes) -> dict[str, str]:
-    return {"name": name, "href": "data:image/png;base64," + base64.b64encode(data).decode()}

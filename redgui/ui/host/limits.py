@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from redgui import images
+from redgui import images, knobs
 from redgui.errors import RedguiError
+from redgui.knobs import knob
 from redgui.runs.record import Record, Tuner
 from redgui.runs.sweep import Grid
 from redgui.samplers import Sampler
@@ -20,6 +21,15 @@ from redgui.samplers import Sampler
 
 class LimitError(RedguiError):
     """More than this host does for one person; the message says how much it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class More:
+    """What a person asks of Continue."""
+
+    name = "more"
+
+    steps: int = knob(50, 1, 5000, help="so many more steps")
 
 
 @dataclass(frozen=True)
@@ -65,9 +75,9 @@ class Limits:
 
     def race(self, contestants: Iterable[tuple[Sampler, int]]) -> float:
         """The seconds of a race of samplers with their particles. Raises LimitError."""
-        found = list(contestants)
-        self._most("contestants", len(found), self.contestants, "Untick some")
-        for sampler, particles in found:
+        contestants = list(contestants)
+        self._most("contestants", len(contestants), self.contestants, "Untick some")
+        for sampler, particles in contestants:
             self.run(sampler, particles)
         return self.seconds
 
@@ -87,14 +97,12 @@ class Limits:
             self._most(f"calls of the network in a step of {sampler.label}", _cost(sampler), self.cost, "Lower its inner steps")
         return sampler
 
-    def more(self, planned: int, wanted: Any, finished: bool) -> int:
-        """The steps that Continue adds to those of a run that is finished; `wanted` is any JSON. Raises LimitError."""
-        whole = isinstance(wanted, int) and not isinstance(wanted, bool)
-        if not whole or wanted < 1:
-            raise LimitError(f"more steps are a whole number from 1; got {str(wanted)[:20]!r}. Choose one of the list.")
+    def more(self, planned: int, asked: Any, finished: bool) -> int:
+        """The steps that Continue adds to those of a run that is finished; `asked` is any JSON. Raises RedguiError."""
+        steps = knobs.build(More, {"steps": asked}).steps
         if finished:
             self._most("steps", planned + 1, self.steps, "Press Run to start anew")
-        return min(wanted, max(1, self.steps - planned))
+        return min(steps, max(1, self.steps - planned))
 
     def size(self, longest: int) -> int:
         """A longest side itself. Raises LimitError."""
@@ -146,14 +154,14 @@ PUBLIC = Limits(
 
 
 def limits_of(public: bool) -> Limits:
-    """Those of a host."""
+    """The limits of a public host, or of a private one."""
     return PUBLIC if public else HOME
 
 
 @lru_cache(maxsize=256)
 def _cost(sampler: Sampler) -> float:
     """Calls of the network that a step costs, counted in a short run on a tiny closed-form prior."""
-    from redgui.runs.race import spent
+    from redgui.runs.budget import spent
 
     steps = getattr(sampler, "steps", None)
     few = sampler if steps is None else dataclasses.replace(sampler, steps=min(2, steps))

@@ -1,49 +1,30 @@
 """One place to compute and many people: whoever asks for a run stands in line, is told where, and can leave at any time.
 
-    a.run.click(...).then(in_turn(line, start, ...), inputs, [*outputs, place])
-
 Gradio's own queue says where somebody stands only in its own overlay, keeps a run that was stopped until its turn would have
-come, and guesses by the mean of all runs. So the events of runs pass it at once, and wait here.
+come, and guesses by the mean of all runs. So the events of runs pass it at once, and wait here
+(`redgui.ui.parts.running_tab.RunningTab.in_turn`).
 """
 
 import asyncio
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import anyio.to_thread
-import gradio as gr
 from gradio.utils import SyncToAsyncIterator
 
 from redgui.errors import RedguiError
 from redgui.ui.host.limits import HOME
-from redgui.ui.host.sessions import Session, Sessions
-from redgui.ui.parts.wiring import Values
 
 LOOK = 0.1  # seconds until somebody who waits looks whether it is their turn
-TELL = 2.0  # seconds between estimates, as long as the line does not move
 RECENT = 8  # turns of a kind whose mean is what the next one is expected to take
-
-Start = Callable[[Values, gr.Request], Iterator[tuple[Any, ...]]]
 
 
 class LineError(RedguiError):
     """There are too many in line; the message says what to do."""
-
-
-class Asked(Protocol):
-    """What a page has asked for: a session, or what it has on one of its tabs."""
-
-    stop_wanted: bool
-
-    @property
-    def progress(self) -> float | None:
-        """The share of the run in progress that has been made, 0 to 1; None while nothing is played."""
-        ...
 
 
 @dataclass(eq=False)
@@ -86,7 +67,7 @@ class Line:
         return place
 
     def leave(self, place: Place) -> None:
-        """Away, at the end of the turn or before it. Leaving twice does no harm."""
+        """Gives up the place, during the turn or before it. Safe to call twice."""
         with self._lock:
             if place not in self._places:
                 return
@@ -130,7 +111,7 @@ class Line:
         return sum(took) / len(took) if took else None
 
     def _left(self, place: Place) -> float | None:
-        """From how fast it has come forward; before that can be seen from what others took."""
+        """The seconds left of a turn, by how fast it has come forward so far; before that is known, by what others took."""
         now, made = self.clock(), place.progress()
         if made is not None and place.seen is None:
             place.seen = now, made
@@ -164,63 +145,7 @@ async def threaded(steps: Iterator[Any]) -> AsyncGenerator[Any, None]:
             try:
                 await anyio.to_thread.run_sync(steps.close)  # type: ignore[attr-defined]
                 break
-            except ValueError as error:  # who waited for its step in progress was cancelled, and its thread goes on
+            except ValueError as error:  # the task that awaited this step was cancelled; its thread is still running
                 if "already executing" not in str(error):
                     raise
                 await asyncio.sleep(LOOK)
-
-
-def in_turn(
-    line: Line,
-    start: Start,
-    *,
-    sessions: Sessions,
-    asked: Callable[[Session], Asked],
-    refused: Callable[[gr.Request, str], tuple[Any, ...]],
-    outputs: Sequence[Any],
-) -> Callable[[Values, gr.Request], AsyncIterator[tuple[Any, ...]]]:
-    """`start`, a handler that streams, in its turn. It gets one more output at the end, which says where its page stands.
-
-    Args:
-        asked: of a session what `start` plays.
-        refused: the values of the outputs with a message, where the line is too long.
-        outputs: of `start`; the first is the component that shows the run, and its place in line.
-    """
-    view, skips = outputs[0].elem_id, (gr.skip(),) * len(outputs)
-
-    async def served(values: Values, request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
-        session = sessions.of(request.session_hash)
-        wanted = asked(session)
-        try:
-            place = line.join(view, lambda: wanted.progress)
-        except LineError as error:
-            yield *refused(request, str(error)), said(view, "")
-            return
-        try:
-            shown, at = "", -TELL
-            while line.ahead(place) and not wanted.stop_wanted:
-                text, now = line.told(place), line.clock()
-                if now - at >= TELL or text.split(",")[0] != shown:
-                    # Now and then in any case: only between two of these is it noticed that nobody listens any more.
-                    yield *skips, said(view, text)
-                    shown, at = text.split(",")[0], now
-                await asyncio.sleep(LOOK)
-            if session.gone:
-                return
-            news: Any = said(view, "")
-            async with aclosing(threaded(start(values, request))) as items:  # one that was stopped says so, out of turn
-                async for item in items:
-                    yield *item, news
-                    news = gr.skip()
-        finally:
-            line.leave(place)
-            if session.gone:
-                sessions.drop(request.session_hash)  # what this event has left behind since
-
-    served.__name__ = getattr(start, "__name__", served.__name__)  # as gradio and its log call it
-    return served
-
-
-def said(view: str, text: str) -> dict[str, str]:
-    """The value of the component that passes a place in line on to a view."""
-    return {"of": view, "text": text}

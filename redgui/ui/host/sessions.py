@@ -1,4 +1,4 @@
-"""What the server keeps for each open page: its picture and what runs on it. Nothing is shared between pages.
+"""What the server keeps for each open page: its picture, and the state of each tab. Nothing is shared between pages.
 
 A page is known by the hash that gradio's page makes up for itself, its secret: who has none gets a session for one call.
 """
@@ -7,42 +7,83 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from PIL import Image
 
-from redgui.runs.record import Record
-from redgui.runs.run import Run
-from redgui.ui.host.kept import Comparison, Particles, Playing, Sweeping
+from redgui.runs.watch import Playable
 from redgui.ui.host.uploads import discard
 
 KEEP_SECONDS = 3600.0  # a page that closed without telling is forgotten after this long without a sign of life
 MOST = 2000
 
+P = TypeVar("P", bound=Playable)
+S = TypeVar("S")
+
 
 @dataclass
-class Session(Playing):
-    """One open page; what it plays is the run of its Restore tab."""
+class Playing(Generic[P]):
+    """The state of a tab that plays something, now or when its turn comes.
 
-    source: Image.Image | None = None  # the person's picture, upright RGB
-    file: tuple[str, Image.Image] | None = None  # the file that the page shows, and what was read from it
-    files: set[str] = field(default_factory=set)  # all that were uploaded and read
-    run: Run | None = None
-    task: str | None = None  # whose finished result has taken the place of a run
-    version: int = 0  # of the picture in the mask editor
-    runs: int = 0
-    tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
-    particles_given: int = 1  # what the page itself chose, so that a person's own choice is left alone
-    comparison: Comparison = field(default_factory=Comparison)
-    sweeping: Sweeping = field(default_factory=Sweeping)
-    particles: Particles = field(default_factory=Particles)
-    opened: Record | None = None  # the record whose settings were taken last
-    kept: tuple[Run | None, str, int] = (None, "", 0)  # the run that the browser keeps, its key there, and its steps so far
-    seen: float = field(default_factory=time.monotonic)
-    gone: bool = False  # the page is closed
+    Attributes:
+        played: the current or most recent run. Another thread may replace it.
+        number: how many runs the page has asked for on this tab.
+        stop_wanted: it is to stop, before its turn too.
+    """
+
+    played: P | None = None
+    number: int = 0
+    stop_wanted: bool = False
 
     @property
-    def played(self) -> Run | None:
-        return self.run
+    def progress(self) -> float | None:
+        """The share that has been made; None where nothing is played."""
+        played = self.played
+        return played.progress if played is not None and played.playing else None
+
+    def stop(self) -> None:
+        """Stops what is in progress, or what waits for its turn."""
+        self.stop_wanted = True
+        played = self.played
+        if played is not None:
+            played.stop()
+
+
+@dataclass
+class Session:
+    """One open page.
+
+    Attributes:
+        source: the person's picture, upright RGB.
+        file: the file that the page shows, and the picture that was read from it.
+        files: all files that were uploaded and read.
+        version: of the picture in the mask editor.
+        seen: when the page last gave a sign of life.
+        gone: the page is closed.
+        states: the state of each tab, by its class.
+    """
+
+    source: Image.Image | None = None
+    file: tuple[str, Image.Image] | None = None
+    files: set[str] = field(default_factory=set)
+    version: int = 0
+    seen: float = field(default_factory=time.monotonic)
+    gone: bool = False
+    states: dict[type, Any] = field(default_factory=dict)
+
+    def state(self, kind: type[S]) -> S:
+        """A tab's state, made on first use."""
+        return self.states.setdefault(kind, kind())
+
+    @property
+    def players(self) -> list[Playing[Any]]:
+        """The states of the tabs that play something."""
+        return [state for state in list(self.states.values()) if isinstance(state, Playing)]
+
+    def stop(self) -> None:
+        """Stops whatever the page plays, on all of its tabs."""
+        for state in self.players:
+            state.stop()
 
 
 class Sessions:
@@ -68,7 +109,7 @@ class Sessions:
             return session
 
     def drop(self, key: str | None) -> None:
-        """Forgets a page that was closed, stops its run and deletes what it had uploaded."""
+        """Forgets a page that was closed, stops what it plays and deletes what it had uploaded."""
         with self._lock:
             session = self._sessions.pop(key or "", None)
             if session is not None:
@@ -76,19 +117,16 @@ class Sessions:
         if session is not None:
             session.gone = True
             session.stop()
-            session.comparison.stop()
-            session.sweeping.stop()
-            session.particles.stop()
         self.forget(key or "")
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     def _forget(self, now: float) -> None:
-        idle = sorted(self._sessions.items(), key=lambda item: item[1].seen)
-        for key, session in idle:
-            working = (session.run, session.comparison.race, session.sweeping.sweep, session.particles.run)
-            busy = any(one is not None and one.playing for one in working)
+        """Forgets pages that show no sign of life, and the oldest where there are too many; none that plays something."""
+        by_age = sorted(self._sessions.items(), key=lambda item: item[1].seen)
+        for key, session in by_age:
+            busy = any(state.progress is not None for state in session.players)
             if not busy and (now - session.seen > KEEP_SECONDS or len(self._sessions) > self.most):
                 self._empty(self._sessions.pop(key))
 

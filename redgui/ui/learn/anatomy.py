@@ -89,26 +89,14 @@ def dissect(
     optimizer.step()
     gradient, after = after.grad, after.detach()
     return Anatomy(
-        float(sigma),
-        mu,
-        eps,
-        x,
-        x0_hat,
-        error,
-        r,
-        data,
-        pull,
-        gradient,
-        after - mu,
-        after,
-        weight,
+        float(sigma), mu, eps, x, x0_hat, error, r, data, pull, gradient, after - mu, after, weight,
         held.flatten().expand(len(mu)),
-    )
+    )  # fmt: skip
 
 
 def nearest_level(sigmas: Tensor, sigma: float) -> float:
     """The level of an ascending grid that is nearest to sigma > 0 in its logarithm."""
-    return float(sigmas[(sigmas.log() - torch.as_tensor(sigma, dtype=sigmas.dtype).log()).abs().argmin()])
+    return float(sigmas[int((sigmas.log() - torch.as_tensor(sigma, dtype=sigmas.dtype).log()).abs().argmin())])
 
 
 def levels(prior: Prior, sampler: RedDiff) -> list[float]:

@@ -1,13 +1,15 @@
 """The Learn tab: what RED-diff does, on the person's own picture of the Restore tab."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from torch import Tensor
 
-from redgui import images, metrics
+from redgui import images, knobs, metrics
 from redgui.errors import RedguiError
+from redgui.knobs import knob
 from redgui.priors import Prior
 from redgui.randomness import Generators
 from redgui.runs.problem import Problem
@@ -16,12 +18,12 @@ from redgui.samplers import RedDiff
 from redgui.ui.host.sessions import Session
 from redgui.ui.learn import anatomy, texts
 from redgui.ui.learn.anatomy import Anatomy
-from redgui.ui.parts import components, views
-from redgui.ui.parts.controls import SETTING, seed_box
-from redgui.ui.parts.wiring import QUIET, Values, sent
-from redgui.ui.restore.handlers import Actions
+from redgui.ui.parts import components, controls, views
+from redgui.ui.parts.controls import SETTING, Controls
+from redgui.ui.parts.form import Page
+from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values, sent
+from redgui.ui.restore.state import Restoring
 
-SIGMA = 0.01, 1.0, 160.0  # least, first and most of the slider; the prior's nearest level is taken
 SHOWN = (0.05, 0.2, 0.5, 1.0, 2.5, 6.0, 25.0, 150.0)  # levels at which the picture is shown drowning
 STARTS = (
     ("Pseudo-inverse of the measurement", "start"),
@@ -31,62 +33,110 @@ STARTS = (
 LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
 
 
-class LearnActions:
-    """The handlers of the tab. The components are attributes, set by the layout."""
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What is looked at: a noise level and a seed."""
 
-    schedule: Any
-    weights: Any
-    sigma: Any
-    seed: Any
-    start: Any
-    view: Any
+    name = "learn"
 
-    def __init__(self, actions: Actions):
-        self.actions = actions
+    sigma: float = knob(
+        1.0, 0.01, 160.0, log=True, label="Noise level σ", help="of this iteration: the nearest that the prior was trained on"
+    )
+    seed: int = knob(0, 0, 2**31 - 1, help=SETTING["seed"].help)
 
-    def open_tab(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+
+@dataclass(frozen=True, eq=False)
+class LearnLayout:
+    """The components of the tab."""
+
+    schedule: gr.HTML
+    weights: gr.HTML
+    look: Controls
+    start: gr.Radio
+    view: gr.HTML
+
+
+def lay_out() -> LearnLayout:
+    """Lays the tab out inside the block that is open."""
+    with gr.Column(elem_classes="rg-learn"):
+        gr.Markdown(texts.IDEA, latex_delimiters=LATEX, elem_id="learn-idea")
+        with gr.Row(elem_classes="rg-learn-plots"):
+            with gr.Column(min_width=280):
+                schedule = components.schedule_view("schedule")
+            with gr.Column(min_width=280):
+                weights = components.weights_plot("learn-weights")
+                gr.Markdown(texts.WEIGHTS, latex_delimiters=LATEX)
+        gr.Markdown(texts.ITERATION, latex_delimiters=LATEX)
+        with gr.Row(elem_classes="rg-learn-controls"):
+            level, seed = knobs.knobs(Look)
+            with gr.Column(min_width=260):
+                sigma = controls.one(level, "learn-sigma", level.default)
+            with gr.Column(min_width=220):
+                start = gr.Radio(list(STARTS), value="start", label="μ is", elem_id="learn-start")
+            with gr.Column(min_width=200):
+                box = controls.seed_box(seed, "learn-seed", seed.default)
+        view = components.anatomy_view("anatomy")
+        gr.Markdown(texts.REFERENCES, elem_id="learn-references")
+        with gr.Accordion("BibTeX", open=False):
+            gr.Code(texts.BIBTEX, language=None, label="RED-diff", interactive=False, elem_id="learn-bibtex")
+    return LearnLayout(schedule, weights, Controls(Look, {"sigma": sigma, "seed": box}), start, view)
+
+
+class LearnTab:
+    """The handlers of the tab."""
+
+    def __init__(self, page: Page, layout: LearnLayout):
+        self.page, self.form, self.layout = page, page.form, layout
+
+    def open_tab(self, values: Values, request: gr.Request) -> Updates:
         """The tab is opened: schedule, weights and anatomy with the settings of the Restore tab as they are now."""
-        session = self.actions.sessions.of(request.session_hash)
+        session = self._session(request)
         try:
-            sampler, prior = self._sampler(values), self.actions.load_prior(values)
-            picture, _, _ = self.actions.build_problem(session, values)
-            schedule = drowning(prior, sampler, picture, _level(prior, values[self.sigma]))
+            sampler, prior = self._sampler(values), self.form.load_prior(values)
+            picture = self.form.build_problem(session, values).picture
+            now = anatomy.nearest_level(prior.sigmas, self.layout.look.build(values).sigma)
+            schedule = drowning(prior, sampler, picture, now)
         except RedguiError:
             schedule = None  # the anatomy says what is wrong
-        return schedule, *self._redrawn(session, values)
+        return {self.layout.schedule: schedule, **self._redrawn(session, values)}
 
-    def redraw(self, values: Values, request: gr.Request) -> tuple[Any, Any]:
+    def redraw(self, values: Values, request: gr.Request) -> Updates:
         """Another level, seed or start."""
-        return self._redrawn(self.actions.sessions.of(request.session_hash), values)
+        return self._redrawn(self._session(request), values)
 
-    def choose_level(self, values: Values, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+    def choose_level(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """A click on one of the drowning pictures."""
-        sigma = sent(event).get("sigma")
-        if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not SIGMA[0] / 2 <= sigma <= 2 * SIGMA[2]:
-            return (gr.skip(),) * 3
-        sigma = float(f"{sigma:.3g}")
-        return sigma, *self._redrawn(self.actions.sessions.of(request.session_hash), {**values, self.sigma: sigma})
+        part, level, sigma = self.layout.look.parts["sigma"], knobs.knobs(Look)[0], sent(event).get("sigma")
+        least, most = level.lo or 0.0, level.hi or math.inf
+        if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not least / 2 <= sigma <= 2 * most:
+            return {part: gr.skip()}
+        sigma = min(max(float(f"{sigma:.3g}"), least), most)
+        return {part: sigma, **self._redrawn(self._session(request), {**values, part: sigma})}
 
     # ---- pieces
 
+    def _session(self, request: gr.Request) -> Session:
+        return self.page.host.sessions.of(request.session_hash)
+
     def _sampler(self, values: Values) -> RedDiff:
         """RED-diff with its knobs of the Restore tab, whichever sampler is chosen there."""
-        return self.actions.samplers[RedDiff.name].build(values)
+        return self.form.samplers[RedDiff.name].build(values)
 
-    def _redrawn(self, session: Session, values: Values) -> tuple[Any, Any]:
+    def _redrawn(self, session: Session, values: Values) -> Updates:
+        """The weights and the anatomy."""
         try:
-            sampler, prior = self._sampler(values), self.actions.load_prior(values)
-            sigma, seed = _level(prior, values[self.sigma]), _seed(values[self.seed])
+            sampler, prior, look = self._sampler(values), self.form.load_prior(values), self.layout.look.build(values)
+            sigma = anatomy.nearest_level(prior.sigmas, look.sigma)
             problem, mu, sampler = self._begin(session, values, prior, sampler)
-            generator = Generators.of_run(seed, 1)
-            found = compute(
-                lambda: anatomy.dissect(
-                    prior, problem.H, problem.y, problem.sigma_y, sampler, mu, sigma, generator=generator
-                )
-            )
+            generator = Generators.of_run(look.seed, 1)
+            given = prior, problem.H, problem.y, problem.sigma_y, sampler, mu, sigma
+            pieces = compute(lambda: anatomy.dissect(*given, generator=generator))
         except RedguiError as error:
-            return gr.skip(), {"message": str(error)}
-        return views.weights(sampler, prior.sigmas, sigma), {**drawn(found, problem, sampler), "seed": seed}
+            return {self.layout.view: {"message": str(error)}}
+        return {
+            self.layout.weights: views.weights(sampler, prior.sigmas, sigma),
+            self.layout.view: {**drawn(pieces, problem, sampler), "seed": look.seed},
+        }
 
     def _begin(self, session: Session, values: Values, prior: Prior, sampler: RedDiff) -> tuple[Problem, Tensor, RedDiff]:
         """The problem, mu (1, c, h, w) and RED-diff as it acts on it. Raises RedguiError."""
@@ -94,21 +144,32 @@ class LearnActions:
             raise RedguiError(
                 f"The prior {prior.name} works on latents, which are no pictures; choose one of pixels on the Restore tab."
             )
-        if values[self.start] == "last":
-            run = session.run
+        if values[self.layout.start] == "last":
+            run = session.state(Restoring).played
             if run is None or run.last is None:
                 raise RedguiError(
                     "There is no run yet to take the last iterate from; press Run on the Restore tab, or choose another start."
                 )
             own = run.now if isinstance(run.now, RedDiff) else sampler
             return run.problem.to(prior.device), run.last.x0_hat[:1].to(prior.device), own
-        _, problem, _ = self.actions.build_problem(session, values)
-        problem = problem.to(prior.device)
-        if values[self.start] == "truth":
+        problem = self.form.build_problem(session, values).problem.to(prior.device)
+        if values[self.layout.start] == "truth":
             if problem.x_true is None:
                 raise RedguiError("A picture that is already damaged has no ground truth; choose another start.")
             return problem, problem.x_true, sampler
         return problem, problem.start().clone(), sampler
+
+    # ---- wiring
+
+    def wire(self, tab: gr.Tab) -> None:
+        """Registers all events of the tab."""
+        layout = self.layout
+        inputs = {*self.form.inputs, *layout.look, layout.start}
+        tab.select(self.open_tab, inputs, [layout.schedule, layout.weights, layout.view], **SILENT)
+        for event in (layout.look.parts["sigma"].input, layout.look.parts["seed"].change, layout.start.input):
+            event(self.redraw, inputs, [layout.weights, layout.view], **LATEST)
+        outputs = [layout.look.parts["sigma"], layout.weights, layout.view]
+        layout.schedule.select(self.choose_level, inputs, outputs, **SILENT)
 
 
 def drawn(a: Anatomy, problem: Problem, sampler: RedDiff) -> dict[str, Any]:
@@ -155,56 +216,16 @@ def drowning(prior: Prior, sampler: RedDiff, picture: Tensor, now: float) -> dic
     """The schedule's value: sigma of every iteration, and the picture (1, c, h, w) under the same noise at some levels."""
     plan = anatomy.levels(prior, sampler)
     eps = Generators.of_run(0, 1).randn_like(picture.cpu())
-    found = sorted({anatomy.nearest_level(prior.sigmas, sigma) for sigma in SHOWN}, reverse=True)
-    shown = [{"sigma": s, "src": images.data_url(anatomy.drowned(picture.cpu(), s, eps), "jpeg", quality=85)} for s in found]
-    return {"sigma": [float(f"{s:.4g}") for s in plan], "pictures": shown, "now": now}
+    levels = sorted({anatomy.nearest_level(prior.sigmas, sigma) for sigma in SHOWN}, reverse=True)
+    noisy = {sigma: anatomy.drowned(picture.cpu(), sigma, eps) for sigma in levels}
+    pictures = [{"sigma": sigma, "src": images.data_url(x, "jpeg", quality=85)} for sigma, x in noisy.items()]
+    return {"sigma": [float(f"{s:.4g}") for s in plan], "pictures": pictures, "now": now}
 
 
-def learn_tab(actions: Actions, tab: gr.Tab, everything: set[Any]) -> LearnActions:
-    """Builds the tab inside the block that is open. `everything`: the components whose values make problem and sampler."""
-    a = LearnActions(actions)
-    with gr.Column(elem_classes="rg-learn"):
-        gr.Markdown(texts.IDEA, latex_delimiters=LATEX, elem_id="learn-idea")
-        with gr.Row(elem_classes="rg-learn-plots"):
-            with gr.Column(min_width=280):
-                a.schedule = components.schedule_view("schedule")
-            with gr.Column(min_width=280):
-                a.weights = components.weights_plot("learn-weights")
-                gr.Markdown(texts.WEIGHTS, latex_delimiters=LATEX)
-        gr.Markdown(texts.ITERATION, latex_delimiters=LATEX)
-        with gr.Row(elem_classes="rg-learn-controls"):
-            with gr.Column(min_width=260):
-                lo, first, hi = SIGMA
-                help = "of this iteration: the nearest that the prior was trained on"
-                a.sigma = components.log_slider(lo, hi, first, "Noise level σ", help, "learn-sigma")
-            with gr.Column(min_width=220):
-                a.start = gr.Radio(list(STARTS), value="start", label="μ is", elem_id="learn-start")
-            with gr.Column(min_width=200):
-                a.seed = seed_box(SETTING["seed"], "learn-seed", 0)
-        a.view = components.anatomy_view("anatomy")
-        gr.Markdown(texts.REFERENCES, elem_id="learn-references")
-        with gr.Accordion("BibTeX", open=False):
-            gr.Code(texts.BIBTEX, language=None, label="RED-diff", interactive=False, elem_id="learn-bibtex")
-    inputs = {*everything, a.sigma, a.seed, a.start}
-    tab.select(a.open_tab, inputs, [a.schedule, a.weights, a.view], **QUIET)
-    again: dict[str, Any] = QUIET | dict(trigger_mode="always_last")
-    for event in (a.sigma.input, a.seed.change, a.start.input):
-        event(a.redraw, inputs, [a.weights, a.view], **again)
-    a.schedule.select(a.choose_level, inputs, [a.sigma, a.weights, a.view], **QUIET)
-    return a
-
-
-def _level(prior: Prior, wanted: Any) -> float:
-    """The prior's level nearest to what the slider says. Raises RedguiError."""
-    if isinstance(wanted, bool) or not isinstance(wanted, (int, float)) or not 0 < wanted < math.inf:
-        raise RedguiError(f"The noise level σ is a number above 0; got {str(wanted)[:20]}.")
-    return anatomy.nearest_level(prior.sigmas, float(wanted))
-
-
-def _seed(wanted: Any) -> int:
-    if isinstance(wanted, bool) or not isinstance(wanted, (int, float)) or not 0 <= wanted < 2**31:
-        raise RedguiError(f"The seed lies in 0 to {2**31 - 1}; got {str(wanted)[:20]}.")
-    return int(wanted)
+def learn_tab(page: Page) -> None:
+    """Builds the tab inside the tabs that are open."""
+    with gr.Tab("Learn", id="learn") as tab:
+        LearnTab(page, lay_out()).wire(tab)
 
 
 def _short(x: float) -> str:

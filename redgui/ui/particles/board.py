@@ -1,11 +1,10 @@
 """From particles to what a person sees: the gallery, mean, maps of spread and coverage, figures, and the files to keep."""
 
-import base64
 import json
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from redgui import images, knobs
@@ -13,8 +12,9 @@ from redgui.metrics.ensemble import FAR, LEVELS, Ensemble
 from redgui.runs.problem import Problem
 from redgui.runs.run import Run
 from redgui.runs.stream import Measured
-from redgui.ui.compare.board import font
-from redgui.ui.compare.board import opening as compared
+from redgui.sheets import Sheet
+from redgui.ui.parts import board
+from redgui.ui.parts.board import download
 
 STOPS = ("#000004", "#2c115f", "#721f81", "#b73779", "#f1605d", "#feb078", "#fcfdbf")  # magma
 TOPS = (2, 5, 10, 20, 50, 100, 128)  # of the scale, in 8-bit levels: few, so that the colours stay for most of a run
@@ -43,65 +43,58 @@ class ParticleBoard:
     def value(self, status: str, message: str = "") -> dict[str, Any]:
         """Everything that the browser draws, as of the newest step."""
         step = self.run.last
-        shown: dict[str, Any] = {"status": status, "message": message, "i": 0, "n": 0}
+        value: dict[str, Any] = {"status": status, "message": message, "i": 0, "n": 0}
         if step is None:
-            return {**self._fixed, **shown}
-        found, over = self.ensemble(step), status != "running"
-        figures = found.figures()
-        shown |= {"i": step.i + 1, "n": step.n, "cards": json.dumps(cards(figures)), "notes": json.dumps(notes(figures))}
+            return {**self._fixed, **value}
+        ensemble, over = self.ensemble(step), status != "running"
+        figures = ensemble.figures()
+        value |= {"i": step.i + 1, "n": step.n, "cards": json.dumps(cards(figures)), "notes": json.dumps(notes(figures))}
         frames = {}
-        for key, picture in self.pictures(found).items():
+        for key, picture in self.pictures(ensemble).items():
             exact = over or isinstance(picture, Image.Image)
             frames[key] = images.data_url(picture) if exact else images.data_url(picture, "jpeg", quality=88)
-        shown |= {"frames": frames, "legend": json.dumps({"stops": STOPS, "top": self._top})}
+        value |= {"frames": frames, "legend": json.dumps({"stops": STOPS, "top": self._top})}
         if over:
-            shown["downloads"] = self.downloads(found)
-        return {**self._fixed, **shown}
+            value["downloads"] = self.downloads(ensemble)
+        return {**self._fixed, **value}
 
-    def pictures(self, found: Ensemble) -> dict[str, Tensor | Image.Image]:
+    def pictures(self, ensemble: Ensemble) -> dict[str, Tensor | Image.Image]:
         """All pictures by their keys: mean, std, with a truth beyond and outside, and the particles p0, p1, ..."""
-        spread = found.std_map.cpu().numpy() * LEVELS
+        spread = ensemble.std_map.cpu().numpy() * LEVELS
         self._top = next((top for top in TOPS if top >= np.quantile(spread, 0.995)), TOPS[-1])
-        shown: dict[str, Tensor | Image.Image] = {"mean": found.mean, "std": coloured(spread / self._top)}
-        if found.x_true is not None:
-            shown["beyond"] = marked(found.mean, found.beyond, MARKS["beyond"])
-            shown["outside"] = marked(found.mean, found.outside, MARKS["outside"])
-        return shown | {f"p{k}": x for k, x in enumerate(found.particles.split(1))}
+        pictures: dict[str, Tensor | Image.Image] = {"mean": ensemble.mean, "std": coloured(spread / self._top)}
+        if ensemble.x_true is not None:
+            pictures["beyond"] = marked(ensemble.mean, ensemble.beyond, MARKS["beyond"])
+            pictures["outside"] = marked(ensemble.mean, ensemble.outside, MARKS["outside"])
+        return pictures | {f"p{k}": x for k, x in enumerate(ensemble.particles.split(1))}
 
     # ---- to take away
 
-    def downloads(self, found: Ensemble) -> list[dict[str, str]]:
+    def downloads(self, ensemble: Ensemble) -> list[dict[str, str]]:
         """A sheet of all pictures, the record that reproduces them, and the figures, as `data:` URLs."""
         figures = {"format": "redgui-particles", "version": 1, "sampler": knobs.spec(self.run.sampler)}
-        files = (
-            ("particles.png", "Sheet (PNG)", "image/png", images.encode(self.sheet(found))),
-            ("record.json", "record.json", "application/json", self.run.record().to_json().encode()),
-            ("particles.json", "Figures (JSON)", "application/json", json.dumps(figures | found.figures(), indent=1).encode()),
-        )
-        return [{"name": n, "text": t, "href": f"data:{kind};base64,{base64.b64encode(d).decode()}"} for n, t, kind, d in files]
+        return [
+            download("particles.png", "Sheet (PNG)", self.sheet(ensemble)),
+            download("record.json", "record.json", self.run.record().to_json()),
+            download("particles.json", "Figures (JSON)", json.dumps(figures | ensemble.figures(), indent=1)),
+        ]
 
-    def sheet(self, found: Ensemble) -> Image.Image:
+    def sheet(self, ensemble: Ensemble) -> Image.Image:
         """Measurement, original, mean and maps, then the particles, each with its name and figure."""
-        p, named, said = self.problem, {key: name for key, name, _ in tiles(self.problem, 0)}, notes(found.figures())
+        p, named, said = self.problem, {key: name for key, name, _ in tiles(self.problem, 0)}, notes(ensemble.figures())
         entries: list[tuple[str, Tensor | Image.Image]] = [("measurement", p.H.picture(p.y))]
         entries += [("original", p.x_true)] if p.x_true is not None else []
-        for key, picture in self.pictures(found).items():
+        for key, picture in self.pictures(ensemble).items():
             name = named.get(key, f"particle {key[1:]}" if key[1:].isdigit() else key)
             note = said.get(key, f"0 to {self._top} levels" if key == "std" else "")
             entries.append((f"{name}  {note}", picture))
-        h, w = p.start().shape[-2:]
-        times = max(1, -(-SHEET_SIDE // max(h, w)))
-        h, w, gap, line = h * times, w * times, 10, 22
-        w_cell = max(w, 170)
         columns = min(len(entries), 6)
-        page = Image.new("RGB", (gap + columns * (w_cell + gap), gap + -(-len(entries) // columns) * (h + line + gap)), "white")
-        draw = ImageDraw.Draw(page)
+        h, w = p.start().shape[-2:]
+        sheet = Sheet(-(-len(entries) // columns), columns, (h, w), least=SHEET_SIDE, caption=22, width=170)
         for k, (name, picture) in enumerate(entries):
-            x, y = gap + (k % columns) * (w_cell + gap), gap + (k // columns) * (h + line + gap)
-            picture = picture if isinstance(picture, Image.Image) else images.to_pil(picture)
-            page.paste(picture.convert("RGB").resize((w, h), Image.Resampling.NEAREST), (x, y))
-            draw.text((x, y + h + 3), name, fill="black", font=font(12))
-        return page
+            sheet.picture(*divmod(k, columns), picture)
+            sheet.caption(*divmod(k, columns), name, size=12)
+        return sheet.page
 
 
 def coloured(shares: np.ndarray) -> Image.Image:
@@ -138,41 +131,39 @@ def notes(figures: dict[str, Any]) -> dict[str, str]:
 
 def cards(figures: dict[str, Any]) -> list[dict[str, str]]:
     """The figures as cards: name, text, and a note that puts it in proportion."""
-    n, found = figures["n"], []
+    n, shown = figures["n"], []
     if "psnr_mean" in figures:
         gain = figures["psnr_mean"] - figures["psnr_particle"]
-        found.append(
+        shown.append(
             {"name": "PSNR of the mean", "text": f"{figures['psnr_mean']:.2f} dB", "note": f"{gain:+.2f} on one particle"}
         )
         low, high = min(figures["psnr_each"]), max(figures["psnr_each"])
         one = {"name": "PSNR of one particle", "text": f"{figures['psnr_particle']:.2f} dB", "note": f"{low:.2f} to {high:.2f}"}
-        found.append(one)
+        shown.append(one)
     std = figures["mean_std"]
-    found.append({"name": "mean std", "text": f"{std * LEVELS:.1f} levels", "note": f"{std:.4f} of [0, 1]"})
+    shown.append({"name": "mean std", "text": f"{std * LEVELS:.1f} levels", "note": f"{std:.4f} of [0, 1]"})
     if "psnr_mean" in figures:
         ratio = figures["spread_over_error"]
         text = "–" if ratio is None else f"{ratio:.2f}"
-        found.append({"name": "spread / error", "text": text, "note": "1 is calibrated; below it the sampler is too sure"})
+        shown.append({"name": "spread / error", "text": text, "note": "1 is calibrated; below it the sampler is too sure"})
         for key, name in (("beyond", f"truth beyond {FAR:g} std"), ("outside", "truth outside min..max")):
             law = "normal and calibrated" if key == "beyond" else "calibrated"
-            wanted = f"{100 * figures[f'{key}_calibrated']:.1f} % if {law} (n = {n})"
+            expected = f"{100 * figures[f'{key}_calibrated']:.1f} % if {law} (n = {n})"
             text = f"{100 * figures[f'{key}_unsettled']:.1f} %"
-            found.append(
-                {"name": f"{name}, where unsettled", "text": text, "note": f"{wanted}; {100 * figures[key]:.1f} % of all"}
+            shown.append(
+                {"name": f"{name}, where unsettled", "text": text, "note": f"{expected}; {100 * figures[key]:.1f} % of all"}
             )
-    return found
+    return shown
 
 
 def opening(number: int, problem: Problem | None = None, n: int = 0) -> dict[str, Any]:
     """What does not change while a run goes on: its tiles and the pictures to compare with."""
-    value: dict[str, Any] = {"run": number, "tiles": "[]", "references": {}, "frames": {}, "downloads": [], "absent": ""}
+    value = {**board.opening(number, problem), "tiles": "[]", "frames": {}, "absent": ""}
     if problem is None:
         return value
-    start = problem.start()
     listed = [{"key": key, "name": name, "group": group} for key, name, group in tiles(problem, n)]
-    value |= {"tiles": json.dumps(listed), "w": start.shape[-1], "h": start.shape[-2]}
-    value |= {"absent": NO_TRUTH if problem.x_true is None else "", "start": images.data_url(start, "jpeg", quality=88)}
-    return value | {"references": compared(number, problem, [])["references"]}
+    start = images.data_url(problem.start(), "jpeg", quality=88)
+    return value | {"tiles": json.dumps(listed), "absent": NO_TRUTH if problem.x_true is None else "", "start": start}
 
 
 def blank(number: int, status: str, message: str, problem: Problem | None = None, n: int = 0) -> dict[str, Any]:

@@ -1,27 +1,22 @@
 """The Particles tab: many answers of one sampler to the measurement of the Restore tab, and what they say together."""
 
-from collections.abc import Generator
-from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from redgui import knobs
-from redgui.errors import RedguiError
+from redgui.knobs import knob
 from redgui.runs.problem import Problem
 from redgui.runs.run import Run
-from redgui.runs.watch import watch
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
-from redgui.ui.host.kept import Particles
-from redgui.ui.host.sessions import Session
+from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.particles.board import ParticleBoard, blank
-from redgui.ui.parts import components
-from redgui.ui.parts.running_tab import RunningTab
-from redgui.ui.parts.wiring import QUIET, Values
-from redgui.ui.restore.handlers import Actions
-
-HZ = 4.0  # updates a second, each with every particle
-COUNT = 8, 2, 16  # particles: at first, least, most
+from redgui.ui.parts import components, controls
+from redgui.ui.parts.controls import Controls
+from redgui.ui.parts.form import Page
+from redgui.ui.parts.running_tab import RunningTab, SideLayout, head, measured, outcome_column, setup_column, two_columns
+from redgui.ui.parts.wiring import SILENT, Updates, Values
 
 HINT = """<p class="rg-note">All particles get the <b>same measurement and prior</b>, each its <b>own random numbers</b>; the
 sampler's knobs are those of the Restore tab. They go through the network together.</p>"""
@@ -33,99 +28,124 @@ KINDS = {
     "tests the claim.",
     "unknown": "Independent runs of one sampler: how far they lie apart says how much is due to chance.",
 }
+SHORT = {
+    "independent": "independent", "repulsive": "repulsive", "posterior": "posterior samples", "unknown": "independent runs",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How many particles there are."""
+
+    name = "particles"
+
+    particles: int = knob(8, 2, 16, label="Particles", help="each costs what a run of its own does")
+
+
+@dataclass
+class Particles(Playing[Run]):
+    """What the server keeps of the tab for each page. `followed`: the sampler of the Restore tab when it was last looked at."""
+
+    followed: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ParticlesLayout(SideLayout):
+    """The components of the tab."""
+
+    sampler: gr.Dropdown
+    count: Controls
+    note: gr.HTML
+
+
+def lay_out() -> ParticlesLayout:
+    """Lays the tab out inside the block that is open."""
+    with two_columns():
+        with setup_column():
+            run, stop, preview = head("particles", "Run particles", HINT)
+            with gr.Group():
+                sampler = gr.Dropdown(
+                    choices(), value=RedDiff.name, label="Sampler", elem_id="particles-sampler", filterable=False
+                )
+                (k,) = knobs.knobs(Count)
+                count = Controls(Count, {k.name: controls.one(k, "particles-count", k.default)})
+            note = gr.HTML(described(RedDiff), padding=False)
+        with outcome_column():
+            view = components.particles_view("ensemble")
+    return ParticlesLayout(run, stop, view, preview, sampler, count, note)
 
 
 def kind(cls: type[Sampler]) -> str:
-    """What the particles of a sampler are to each other: "independent", "repulsive", "posterior" or "unknown"."""
+    """What the particles of a sampler are to each other, a key of KINDS; "unknown" where it does not say."""
     return "repulsive" if cls.coupled else {True: "independent", False: "posterior", None: "unknown"}[cls.seeks_mode]
 
 
 def choices() -> list[tuple[str, str]]:
     """The samplers for a menu, with what their particles are."""
-    said = {
-        "independent": "independent",
-        "repulsive": "repulsive",
-        "posterior": "posterior samples",
-        "unknown": "independent runs",
-    }
-    return [(f"{cls.label} ({said[kind(cls)]})", cls.name) for cls in SAMPLERS]
+    return [(f"{cls.label} ({SHORT[kind(cls)]})", cls.name) for cls in SAMPLERS]
 
 
-class ParticlesTab(RunningTab):
+def described(cls: type[Sampler]) -> str:
+    """What the particles of a sampler are, as a note on the page."""
+    return f'<p class="rg-note rg-particles-note">{KINDS[kind(cls)]}</p>'
+
+
+class ParticlesTab(RunningTab[Particles, ParticlesLayout]):
     """The handlers of the tab."""
 
-    name, kept = "particles", "particles"
-    run_text, hint = "Run particles", HINT
+    state = Particles
+    hz = 4.0  # updates a second, each with every particle
     broken = "The run broke off on the server. Press Run to start anew."
     blank = staticmethod(blank)
+    board = ParticleBoard
 
-    sampler: Any
-    note: Any
-    count: Any
-
-    def open_tab(self, values: Values, request: gr.Request) -> tuple[Any, Any, Any]:
+    def open_tab(self, values: Values, request: gr.Request) -> Updates:
         """The tab is opened: the measurement as it is now, the sampler of the Restore tab if another was chosen there."""
-        session, particles = self.page(request)
-        preview, _ = self.measured(session, values)
-        before, particles.followed = particles.followed, str(values[self.actions.sampler])
-        name = particles.followed if before != particles.followed else str(values[self.sampler])
-        return preview, name, self.describe(name)
+        session, particles = self.session_of(request)
+        preview, _ = measured(self.page, session, values)
+        before, particles.followed = particles.followed, str(values[self.form.sampler])
+        name = particles.followed if before != particles.followed else str(values[self.layout.sampler])
+        return {self.layout.preview: preview, self.layout.sampler: name, **self.describe(name)}
 
-    def describe(self, name: str) -> str:
+    def describe(self, name: str) -> Updates:
         """What the particles of a sampler are."""
-        return f'<p class="rg-note rg-particles-note">{KINDS[kind(knobs.find(SAMPLERS, str(name), "sampler"))]}</p>'
+        return {self.layout.note: described(knobs.find(SAMPLERS, str(name), "sampler"))}
 
     # ---- the run
 
-    def planned(self, kept: Particles, values: Values, problem: Problem) -> tuple[Any, ...]:
+    def planned(self, state: Particles, values: Values, problem: Problem) -> tuple[Any, ...]:
         """How many particles."""
-        return (self._count(values),)
+        return (self.layout.count.build(values).particles,)
 
-    def play(self, session: Session, kept: Particles, values: Values) -> Generator[dict[str, Any], None, None]:
-        """The run."""
-        picture, problem, fitted = self.actions.build_problem(session, values)
-        sampler = self.actions.samplers[str(values[self.sampler])].build(values)
-        prior, count = self.actions.load_prior(values), self._count(values)
-        allowed = self.actions.limits.run(sampler, count)
-        kept.run = run = Run(picture, problem, prior, sampler, count, seconds_allowed=allowed, fitting=fitted)
-        board = ParticleBoard(run, kept.number)
-        try:
-            with closing(watch(run, HZ)) as steps:  # the page is gone: nobody goes on computing for it
-                for _ in steps:
-                    if not run.finished:
-                        yield board.value("running")
-        except RedguiError as error:
-            yield board.value("error", str(error))
-            return
-        finally:
-            run.close()
-        status, message = ("done", "") if run.finished else ("stopped", "Stopped before the end.")
-        yield board.value(status, message)
+    def make(self, session: Session, state: Particles, values: Values) -> Run:
+        picture, problem, fitted = self.form.build_problem(session, values)
+        sampler = self.form.samplers[values[self.layout.sampler]].build(values)
+        prior, count = self.form.load_prior(values), self.layout.count.build(values).particles
+        allowed = self.page.host.limits.run(sampler, count)
+        return Run(picture, problem, prior, sampler, count, seconds_allowed=allowed, fitting=fitted)
 
-    def _count(self, values: Values) -> int:
-        """How many particles. Raises RedguiError."""
-        wanted, (_, least, most) = values[self.count], COUNT
-        whole = isinstance(wanted, (int, float)) and not isinstance(wanted, bool) and wanted == wanted // 1
-        if not whole or not least <= wanted <= most:
-            raise RedguiError(f"Particles: a whole number from {least} to {most}; got {str(wanted)[:20]}.")
-        return int(wanted)
+    def goes_on(self, state: Particles, played: Run) -> bool:
+        return not played.finished
+
+    def outcome(self, state: Particles, played: Run) -> tuple[str, str]:
+        return ("done", "") if played.finished else ("stopped", "Stopped before the end.")
+
+    def ended(self, state: Particles, board: ParticleBoard, status: str, message: str) -> Updates:
+        board.run.close()
+        return super().ended(state, board, status, message)
+
+    # ---- wiring
+
+    def wire(self, tab: gr.Tab) -> None:
+        """Registers all events of the tab."""
+        layout = self.layout
+        inputs = {*self.form.inputs, layout.sampler, *layout.count}
+        tab.select(self.open_tab, inputs, [layout.preview, layout.sampler, layout.note], **SILENT)
+        layout.sampler.input(self.describe, layout.sampler, layout.note, **SILENT)
+        self.wire_run(inputs)
 
 
-def particles_tab(actions: Actions, tab: gr.Tab, everything: set[Any]) -> ParticlesTab:
-    """Builds the tab inside the block that is open. `everything`: the components whose values make problem and sampler."""
-    p = ParticlesTab(actions)
-    with p.laid_out(lambda: components.particles_view("ensemble")):
-        with gr.Group():
-            p.sampler = gr.Dropdown(
-                choices(), value=RedDiff.name, label="Sampler", elem_id="particles-sampler", filterable=False
-            )
-            p.count = gr.Slider(
-                COUNT[1], COUNT[2], value=COUNT[0], step=1, label="Particles", elem_id="particles-count", buttons=["reset"],
-                info="each costs what a run of its own does",
-            )  # fmt: skip
-        p.note = gr.HTML(p.describe(RedDiff.name), padding=False)
-    inputs = {*everything, p.sampler, p.count}
-    tab.select(p.open_tab, inputs, [p.preview, p.sampler, p.note], **QUIET)
-    p.sampler.input(p.describe, p.sampler, p.note, **QUIET)
-    p.wire_run(inputs)
-    return p
+def particles_tab(page: Page) -> None:
+    """Builds the tab inside the tabs that are open."""
+    with gr.Tab("Particles", id="particles") as tab:
+        ParticlesTab(page, lay_out()).wire(tab)

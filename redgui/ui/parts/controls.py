@@ -8,10 +8,11 @@ import gradio as gr
 
 from redgui import knobs
 from redgui.bundled import ASSETS
-from redgui.knobs import Knob, knob
+from redgui.knobs import Knob, KnobError, knob
 from redgui.ui.parts.components import log_slider
+from redgui.ui.parts.wiring import Updates, Values
 
-Component = Any
+Control = gr.Slider | gr.Number | gr.Dropdown | gr.Checkbox | gr.Textbox | gr.HTML  # the component of a knob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,33 +35,54 @@ class Controls:
     """The components of a class with knobs, by the knobs' names."""
 
     cls: type
-    parts: Mapping[str, Component]
+    parts: Mapping[str, Control]
 
-    def __iter__(self) -> Iterator[Component]:
+    def __iter__(self) -> Iterator[Control]:
         return iter(self.parts.values())
 
-    def build(self, values: Mapping[Component, Any], **fixed: Any) -> Any:
-        """An instance from a handler's dict of component -> value. Raises KnobError."""
-        given = {name: values[part] for name, part in self.parts.items()}
-        return knobs.build(self.cls, {**given, **fixed})
+    def build(self, values: Values, **fixed: Any) -> Any:
+        """An instance from a handler's values. Raises KnobError."""
+        return knobs.build(self.cls, {**{name: values[part] for name, part in self.parts.items()}, **fixed})
 
-    def shown_with(self, name: str, value: str) -> list[Any]:
-        """Updates that show or hide the knobs which depend on the knob `name`, in the order of `parts`."""
-        by_name = {k.name: k for k in knobs.knobs(self.cls)}
-        return [
-            gr.update(visible=value in k.only_with[1] or "hidden") if k.only_with and k.only_with[0] == name else gr.skip()
-            for k in (by_name[n] for n in self.parts)
-        ]
+    def show(self, thing: Any, within: bool = False) -> Updates:
+        """The values with which the controls build `thing`.
+
+        Raises:
+            KnobError: with `within`, where a value is beyond the ends of its slider.
+        """
+        for name, part in self.parts.items():
+            value = getattr(thing, name)
+            if within and isinstance(part, gr.Slider) and not part.minimum <= value <= part.maximum:
+                raise KnobError(
+                    f"the Restore tab's {name} goes from {part.minimum:g} to {part.maximum:g}; here it is {value:g}. "
+                    "Use `python -m redgui replay`."
+                )
+        return {part: getattr(thing, name) for name, part in self.parts.items()}
+
+    @property
+    def switches(self) -> set[str]:
+        """The names of the knobs that others depend on."""
+        return {k.only_with[0] for k in knobs.knobs(self.cls) if k.only_with}
+
+    def shown_with(self, name: str, value: str) -> Updates:
+        """Updates that show or hide the knobs which depend on the knob `name`."""
+        dependent = [k for k in knobs.knobs(self.cls) if k.only_with and k.only_with[0] == name and k.name in self.parts]
+        return {self.parts[k.name]: gr.update(visible=value in k.only_with[1] or "hidden") for k in dependent if k.only_with}
 
 
-class Named(dict[Any, Any]):
-    """Controls by the names of their classes; a name that there is not, as only a tampered page sends it, is a KnobError."""
+class Named(dict[str, Controls]):
+    """Controls by class name. An unknown name, which only a tampered page sends, raises KnobError."""
 
     def __init__(self, what: str):
         super().__init__()
         self.what = what
 
-    def __getitem__(self, name: Any) -> Any:
+    @property
+    def parts(self) -> list[Control]:
+        """The components of all of them."""
+        return [part for controls in self.values() for part in controls]
+
+    def __getitem__(self, name: Any) -> Controls:
         try:
             return super().__getitem__(name)
         except (KeyError, TypeError):  # TypeError: a list has no hash
@@ -68,37 +90,32 @@ class Named(dict[Any, Any]):
             raise knobs.KnobError(f"there is no {self.what} {str(name)[:40]!r}. Choose one of: {listed}.") from None
 
 
-def set_to(groups: Mapping[str, Controls], thing: Any) -> dict[Component, Any]:
-    """The values that make the controls of its class build `thing`."""
-    return {part: getattr(thing, name) for name, part in groups[thing.name].parts.items()}
-
-
 def group(name: str, shown: bool) -> gr.Group:
     """The group around the knobs of one operator or sampler."""
     return gr.Group(elem_id=f"knobs-{name}", elem_classes=SHOWN if shown else HIDDEN)
 
 
-def one_of(groups: Mapping[str, gr.Group], name: str) -> list[Any]:
+def one_of(groups: Mapping[str, gr.Group], name: str) -> Updates:
     """Updates that show the group `name` alone. By class: with `visible`, all that it holds would be shown with it."""
-    return [gr.update(elem_classes=SHOWN if key == name else HIDDEN) for key in groups]
+    return {group: gr.update(elem_classes=SHOWN if key == name else HIDDEN) for key, group in groups.items()}
 
 
-def draw(cls: type, prefix: str, wanted: Mapping[str, Any], *, advanced: bool | None = None) -> dict[str, Component]:
+def draw(cls: type, prefix: str, values: Mapping[str, Any], *, advanced: bool | None = None) -> dict[str, Control]:
     """Components for the knobs of `cls` inside the block that is open: all, or only the (not) advanced ones."""
     drawn = {}
-    shown = {**{k.name: k.default for k in knobs.knobs(cls)}, **wanted}
+    now = {**{k.name: k.default for k in knobs.knobs(cls)}, **values}
     for k in knobs.knobs(cls):
         if not k.shown or (advanced is not None and k.advanced != advanced):
             continue
-        visible = k.only_with is None or shown[k.only_with[0]] in k.only_with[1] or "hidden"
+        visible = k.only_with is None or now[k.only_with[0]] in k.only_with[1] or "hidden"
         if k.name == "seed":
-            drawn[k.name] = seed_box(k, f"{prefix}-{k.name}", shown[k.name], visible)
+            drawn[k.name] = seed_box(k, f"{prefix}-{k.name}", now[k.name], visible)
         else:
-            drawn[k.name] = one(k, f"{prefix}-{k.name}", shown[k.name], visible)
+            drawn[k.name] = one(k, f"{prefix}-{k.name}", now[k.name], visible)
     return drawn
 
 
-def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
+def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Control:
     """The component for a knob."""
     label = k.label.replace("_", " ").capitalize() if k.label.islower() and k.label.isascii() else k.label
     common: dict[str, Any] = dict(label=label, elem_id=elem_id, visible=visible)
@@ -114,10 +131,10 @@ def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Component:
     hi, step = (k.hi or 1.0), k.step or (1 if k.kind is int else 0.01)
     if k.name == "steps":
         hi, step = 1000, 1  # more by hand, in the command line: a slider to 5000 cannot be aimed
-    return gr.Slider(k.lo, hi, value=value, step=step, info=k.help, buttons=["reset"], **common)
+    return gr.Slider(k.lo or 0.0, hi, value=value, step=step, info=k.help, buttons=["reset"], **common)
 
 
-def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True) -> Component:
+def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True) -> Control:
     """A whole number with a dice beside it."""
     common: dict[str, Any] = dict(label="Seed", info=k.help, elem_id=elem_id, visible=visible)
     with gr.Row(elem_classes="rg-seed"):

@@ -1,83 +1,111 @@
-"""What a person has chosen in the Restore tab: from a handler's values to pictures, problems, samplers and priors."""
+"""The form of the Restore tab: what its controls say, and how they are set to say something."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import torch
+import gradio as gr
+from gradio.blocks import Block
+from PIL import Image
+from torch import Tensor
 
-from redgui import bundled, fitting, images, priors
+from redgui import fitting, images, knobs, presets, priors
 from redgui.operators import Inpaint, Operator, masks
 from redgui.runs.problem import Problem
+from redgui.runs.settings import Settings
 from redgui.runs.watch import compute
-from redgui.samplers import Sampler
-from redgui.ui.host.limits import limits_of
-from redgui.ui.host.queue import Line
-from redgui.ui.host.sessions import Session, Sessions
+from redgui.samplers import RedDiff, Sampler
+from redgui.ui.host.host import Host
+from redgui.ui.host.sessions import Session
 from redgui.ui.parts import components
-from redgui.ui.parts.controls import Controls, Setting
-from redgui.ui.parts.wiring import Values
+from redgui.ui.parts.controls import Controls, Named, Setting
+from redgui.ui.parts.wiring import Updates, Values
 
 
-class Choices:
-    """What the values of the Restore tab's controls stand for. The components are attributes, set by the layout."""
+class Posed(NamedTuple):
+    """A picture (1, 3, h, w) in [-1, 1] as it was fitted, and its measurement."""
 
-    fit: Any
-    operator: Any
-    operators: dict[str, Controls]
-    mask: Any
+    picture: Tensor
+    problem: Problem
+    fitting: fitting.Fitting
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """The controls that make up a run, and what their values stand for on this host."""
+
+    host: Host
+    picture: gr.Image
+    fit: gr.Radio
+    operator: gr.Dropdown
+    operators: Named
+    mask: gr.HTML
+    given: gr.Checkbox
     setting: Controls
-    given: Any
-    sampler: Any
-    samplers: dict[str, Controls]
-    prior: Any
+    sampler: gr.Dropdown
+    samplers: Named
+    prior: gr.Dropdown
 
-    def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
-        self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
-        self.limits = limits_of(public)
-        self.sessions, self.line = Sessions(self.limits.pages), Line(self.limits.queue)
-        self.examples_paths = images.folder(bundled.EXAMPLES)
+    @property
+    def problem_inputs(self) -> set[Block]:
+        """The components that decide about the measurement."""
+        return {self.operator, self.mask, self.given, self.prior, self.fit, *self.setting, *self.operators.parts}
 
-    def chosen_prior(self, values: Values) -> str:
+    @property
+    def sampler_inputs(self) -> set[Block]:
+        """The components that decide about the sampler."""
+        return {self.sampler, *self.samplers.parts}
+
+    @property
+    def inputs(self) -> set[Block]:
+        """The components that decide about a run: all but its picture, which the session holds."""
+        return self.problem_inputs | self.sampler_inputs
+
+    # ---- the prior
+
+    def prior_name(self, values: Values) -> str:
         """The name of the prior that is chosen. Raises PriorError where this host does not offer it."""
-        return self.offered(values[self.prior])
+        return self.host.offered(values[self.prior])
 
     def load_prior(self, values: Values) -> priors.Prior:
         """The prior that is chosen, loaded once for everybody."""
-        return self.prior_named(values[self.prior])
-
-    def prior_named(self, name: Any) -> priors.Prior:
-        """A prior by its name, None for the app's own; on a public host one of the list. Raises PriorError."""
-        return priors.load(self.offered(name), self.device, self.precision)
-
-    def offered(self, name: Any) -> str:
-        """The name of a prior itself, where this host loads it: any at home. Raises PriorError."""
-        name = str(name or self.prior_name)
-        if self.public and name not in {self.prior_name, *(card.name for card in priors.PRIORS)}:
-            raise priors.PriorError(f"{name[:60]!r} is not offered here; choose a prior of the list.")
-        return name
+        return self.host.prior_named(values[self.prior])
 
     def size(self, values: Values) -> tuple[int, int]:
         """Height and width of the prior's own pictures, without loading the network where its config tells."""
-        name = self.chosen_prior(values)
-        return priors.size_of(name) or self.load_prior(values).picture_shape[-2:]
+        return priors.size_of(self.prior_name(values)) or self.load_prior(values).picture_shape[-2:]
 
     def multiple(self, values: Values) -> int:
         """`Prior.multiple`, without loading the network where its config tells."""
-        name = self.chosen_prior(values)
+        name = self.prior_name(values)
         return priors.multiple_of(name) if name in priors.bundled() else self.load_prior(values).multiple
+
+    # ---- the picture
+
+    def source(self, session: Session) -> Image.Image:
+        """The person's picture, or the first example on a page that has not chosen."""
+        if session.source is None:
+            session.source = images.read(self.host.examples[0])
+            session.file = (str(self.host.examples[0]), session.source)
+        return session.source
+
+    def file(self, session: Session) -> str | Image.Image:
+        """What the page is to show as its picture: the very file where there is one, so that no copy of it is written."""
+        source = self.source(session)
+        return session.file[0] if session.file and session.file[1] is source else source
 
     def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
         """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
         source, how = self.source(session), values[self.fit] or "crop"
-        multiple = self.multiple(values) if how == "native" else 0
-        given = bool(values[self.given])
+        multiple, given = self.multiple(values) if how == "native" else 0, bool(values[self.given])
         return fitting.plan((source.height, source.width), self.size(values), how, multiple=multiple, H=H, given=given)
+
+    # ---- what the values stand for
 
     def build_operator(self, values: Values, h: int, w: int) -> Operator:
         """The operator with its knobs; an inpainting that was painted takes the mask of the editor."""
         chosen = self.operators[values[self.operator]]
         if chosen.cls is Inpaint and values[chosen.parts["kind"]] == "mask":
-            painted = masks.encode(components.mask_bits(values[self.mask], h, w))
-            return chosen.build(values, painted=painted)
+            return chosen.build(values, painted=masks.encode(components.mask_bits(values[self.mask], h, w)))
         return chosen.build(values)
 
     def build_setting(self, values: Values) -> Setting:
@@ -86,26 +114,67 @@ class Choices:
 
     def build_sampler(self, values: Values) -> Sampler:
         """The sampler with its knobs."""
-        return self.limits.sampler(self.samplers[values[self.sampler]].build(values))
+        return self.host.limits.sampler(self.samplers[values[self.sampler]].build(values))
 
-    def build_problem(self, session: Session, values: Values) -> tuple[torch.Tensor, Problem, fitting.Fitting]:
+    def build_problem(self, session: Session, values: Values) -> Posed:
         """The fitted picture, its problem and how it was fitted. Raises RedguiError."""
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
         H.check_size(*fitted.solved)
-        setting = self.build_setting(values)
+        setting = knobs.values(self.build_setting(values))
+        # The measurement depends on no sampler: its knobs may be half typed.
+        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
         picture = images.to_tensor(fitted.apply(self.source(session)))
-        make = Problem.given if values[self.given] else Problem.simulate
-        return picture, compute(lambda: make(picture, H, setting.sigma_y, setting.seed)), fitted
+        return Posed(picture, compute(lambda: settings.problem(picture)), fitted)
 
-    def source(self, session: Session) -> Any:
-        """The person's picture, or the first example on a page that has not chosen."""
-        if session.source is None:
-            session.source = images.read(self.examples_paths[0])
-            session.file = (str(self.examples_paths[0]), session.source)
-        return session.source
+    # ---- the other way round
 
-    def shown(self, session: Session) -> Any:
-        """What the page is to show as its picture: the very file where there is one, so that no copy of it is written."""
-        source = self.source(session)
-        return session.file[0] if session.file and session.file[1] is source else source
+    def show(self, run: Settings | Sampler) -> Updates:
+        """The values with which the controls stand for a run's settings, or for a sampler alone; picture and mask are not here.
+
+        Raises:
+            KnobError: the controls cannot show the settings.
+        """
+        if isinstance(run, Sampler):
+            return {self.sampler: run.name, **self.samplers[run.name].show(run)}
+        setting = knobs.build(Setting, {"sigma_y": run.sigma_y, "seed": run.seed, "particles": run.particles})
+        return {
+            self.operator: run.H.name, self.given: run.given, self.prior: run.prior, self.fit: run.fit,
+            self.sampler: run.sampler.name,
+            **self.operators[run.H.name].show(run.H, within=True),
+            **self.samplers[run.sampler.name].show(run.sampler, within=True),
+            **self.setting.show(setting, within=True),
+        }  # fmt: skip
+
+    def tuned(self, operator: str, kind: str | None, sigma_y: float) -> Updates:
+        """The presets of all samplers for a degradation, its kind and its noise."""
+        updates: Updates = {}
+        for name, controls in self.samplers.items():
+            tuned = {k.name: k.default for k in knobs.knobs(controls.cls)} | presets.preset(name, operator, kind, sigma_y)
+            updates |= {part: tuned[knob] for knob, part in controls.parts.items()}
+        return updates
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """What all tabs stand on: the form of the Restore tab, the tabs, and what passes a place in line on to a view."""
+
+    form: Form
+    tabs: gr.Tabs
+    place: gr.HTML
+
+    @property
+    def host(self) -> Host:
+        """The app's host."""
+        return self.form.host
+
+    def to_restore(self, sampler: Sampler | None) -> Updates:
+        """A sampler and its knobs into the form, and the page to the Restore tab; nothing for None."""
+        if sampler is None:
+            return {self.tabs: gr.skip()}
+        return {self.tabs: gr.update(selected="restore"), **self.form.show(sampler)}
+
+    @property
+    def to_restore_outputs(self) -> list[Any]:
+        """The outputs of a handler that gives `to_restore`."""
+        return [self.tabs, *self.form.sampler_inputs]

@@ -1,149 +1,241 @@
-"""What the tabs have in common that run something of their own on the measurement of the Restore tab.
-
-Compare, Sweep and Particles: buttons and measurement at the left, the outcome at the right, and the way of a run from the click
-to its end.
-"""
+"""The way of a run from the click to its end, on every tab that plays something: Restore, Compare, Sweep and Particles."""
 
 import abc
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import gradio as gr
+from gradio.blocks import Block
 
 from redgui.errors import RedguiError
 from redgui.runs import zero_gpu
 from redgui.runs.problem import Problem
-from redgui.samplers import Sampler
-from redgui.ui.host.queue import in_turn
-from redgui.ui.host.sessions import Session
+from redgui.runs.watch import watch
+from redgui.ui.host import queue
+from redgui.ui.host.queue import LineError, threaded
+from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components, views
-from redgui.ui.parts.controls import set_to
-from redgui.ui.parts.wiring import QUIET, RUNNING, Values
-from redgui.ui.restore.handlers import Actions
-from redgui.ui.restore.outcome import wrong
-from redgui.ui.restore.player import WAITING
+from redgui.ui.parts.form import Page
+from redgui.ui.parts.wiring import QUEUED, SILENT, Updates, Values
 
 HZ = 2.5  # news a second, each of many pictures: what a page has to do for one costs the browser as long as several steps take
+TELL = 2.0  # seconds between estimates, as long as the line does not move
+WAITING = "Waiting for a free place…"
+UNBEGUN = "Stopped before it began."
+
+S = TypeVar("S", bound=Playing[Any])
+L = TypeVar("L", bound="RunningLayout")
+Start = Callable[[Values, gr.Request], Iterator[Updates]]
 
 
-class RunningTab(abc.ABC):
-    """The handlers of such a tab. The components are attributes, set by the layout."""
+class Board(Protocol):
+    """What is played as the value of a view."""
 
-    name: ClassVar[str]  # in the ids of the components
-    kept: ClassVar[str]  # the attribute of a Session that has what the page keeps for the tab
-    run_text: ClassVar[str]
-    stop_text: ClassVar[str] = "Stop"
-    hint: ClassVar[str]
+    def value(self, status: str, message: str = "") -> dict[str, Any]:
+        """Everything that the browser draws, as of now."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RunningLayout:
+    """The components that every such tab has: its buttons, and the view that shows the run."""
+
+    run: gr.Button
+    stop: gr.Button
+    view: gr.HTML
+
+    @property
+    def outcome(self) -> list[Any]:
+        """The components that show a run."""
+        return [self.view, self.run, self.stop]
+
+
+@dataclass(frozen=True, eq=False)
+class SideLayout(RunningLayout):
+    """Those of a tab that takes the measurement of the Restore tab, and shows it as `preview`."""
+
+    preview: gr.HTML
+
+
+class RunningTab(abc.ABC, Generic[S, L]):
+    """The handlers of such a tab."""
+
+    state: ClassVar[type[Playing[Any]]]  # what a session keeps for the tab
     broken: ClassVar[str]  # what is said when the server failed
-    # The view before the first step, of (number, status, message, problem, *planned).
+    hz: ClassVar[float] = HZ
+    # The view before the first step, of (number, status, message, problem, *planned), and while something is played.
     blank: ClassVar[Callable[..., dict[str, Any]]]
+    board: ClassVar[Callable[..., Board]]  # of (what is played, its number)
 
-    preview: Any
-    run: Any
-    stop: Any
-    view: Any
-    tabs: Any
-
-    def __init__(self, actions: Actions):
-        self.actions = actions
-
-    def page(self, request: gr.Request) -> tuple[Session, Any]:
-        """The session of a page, and what it keeps for the tab."""
-        session = self.actions.sessions.of(request.session_hash)
-        return session, getattr(session, self.kept)
-
-    def measured(self, session: Session, values: Values) -> tuple[Any, Problem | None]:
-        """The preview of the measurement, and its problem; None where a knob of it is wrong, which the preview then says."""
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-        except RedguiError as error:
-            return wrong(error), None
-        return views.shared(problem, session.version, self.actions.chosen_prior(values)), problem
+    def __init__(self, page: Page, layout: L):
+        self.page, self.form, self.layout = page, page.form, layout
 
     # ---- for a tab to say
 
-    @abc.abstractmethod
-    def planned(self, kept: Any, values: Values, problem: Problem) -> tuple[Any, ...]:
+    def planned(self, state: S, values: Values, problem: Problem) -> tuple[Any, ...]:
         """What `blank` needs to have everything in its place, besides the problem. Raises RedguiError."""
+        return ()
+
+    def preparing(self, session: Session, state: S, values: Values) -> dict[str, Any] | None:
+        """The view's value while `make` works, where that takes its time. Raises RedguiError."""
+        return None
 
     @abc.abstractmethod
-    def play(self, session: Session, kept: Any, values: Values) -> Generator[dict[str, Any], None, None]:
-        """The run: values of the view, the last with a status other than "waiting" and "running". Raises RedguiError."""
+    def make(self, session: Session, state: S, values: Values) -> Any:
+        """A new Run, Race or Sweep. Raises RedguiError."""
+
+    @abc.abstractmethod
+    def goes_on(self, state: S, played: Any) -> bool:
+        """Whether more steps follow, so that the newest is to be shown; what comes last is shown by `ended`."""
+
+    @abc.abstractmethod
+    def outcome(self, state: S, played: Any) -> tuple[str, str]:
+        """Status and message at the end."""
+
+    def around(self, busy: bool) -> Updates:
+        """All outputs but the view, while something is played or waits for its turn, or while nothing is."""
+        return {self.layout.run: gr.update(interactive=not busy), self.layout.stop: gr.update(interactive=busy)}
+
+    def ended(self, state: S, board: Any, status: str, message: str) -> Updates:
+        """All outputs at the end."""
+        return {self.layout.view: board.value(status, message), **self.around(False)}
+
+    def unbegun(self, session: Session, state: S, values: Values) -> Updates:
+        """All outputs where it was stopped before its turn. Raises RedguiError."""
+        return self.told(state, "stopped", UNBEGUN)
 
     # ---- the run
 
-    def get_ready(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
-        """At the click, before the queue: all in its place."""
-        session, kept = self.page(request)
-        kept.stop_wanted = False
-        kept.number += 1
-        try:
-            _, problem, _ = self.actions.build_problem(session, values)
-            planned = self.planned(kept, values, problem)
-        except RedguiError as error:
-            return self.blank(kept.number, "error", str(error)), *_buttons(False)
-        return self.blank(kept.number, "waiting", WAITING, problem, *planned), *_buttons(True)
+    def session_of(self, request: gr.Request) -> tuple[Session, S]:
+        """The session of a page, and the tab's state in it."""
+        session = self.page.host.sessions.of(request.session_hash)
+        return session, session.state(self.state)  # type: ignore[return-value]
 
-    def start(self, values: Values, request: gr.Request) -> Generator[tuple[Any, ...], None, None]:
-        """The run, streamed."""
-        session, kept = self.page(request)
-        number = kept.number
-        if kept.stop_wanted:
-            yield self.blank(number, "stopped", "Stopped before it began."), *_buttons(False)
-            return
+    def told(self, state: S, status: str, message: str) -> Updates:
+        """All outputs where there is nothing to show but a message."""
+        return {self.layout.view: self.blank(state.number, status, message), **self.around(False)}
+
+    def get_ready(self, values: Values, request: gr.Request) -> Updates:
+        """At the click, before the queue: all in its place."""
+        session, state = self.session_of(request)
+        state.stop_wanted = False
+        state.number += 1
         try:
-            with closing(self.play(session, kept, values)) as shown:
-                for value in shown:
-                    goes_on = value["status"] in ("waiting", "running")
-                    yield value, *((gr.skip(), gr.skip()) if goes_on else _buttons(False))
+            problem = self.form.build_problem(session, values).problem
+            opening = self.blank(state.number, "waiting", WAITING, problem, *self.planned(state, values, problem))
         except RedguiError as error:
-            yield self.blank(number, "error", str(error)), *_buttons(False)
+            return self.told(state, "error", str(error))
+        return {self.layout.view: opening, **self.around(True)}
+
+    def start(self, values: Values, request: gr.Request) -> Generator[Updates, None, None]:
+        """A new run, streamed."""
+        session, state = self.session_of(request)
+        yield from self.begin(session, state, values, lambda: self.make(session, state, values))
+
+    def begin(self, session: Session, state: S, values: Values, make: Callable[[], Any]) -> Generator[Updates, None, None]:
+        """Plays what `make` makes, unless it is stopped already."""
+        try:
+            if state.stop_wanted:
+                yield self.unbegun(session, state, values)
+                return
+            waiting = self.preparing(session, state, values)
+            if waiting is not None:
+                yield {self.layout.view: waiting}
+            state.played = make()
+        except RedguiError as error:
+            yield self.told(state, "error", str(error))
+            return
+        yield from self.stream(state)
+
+    def stream(self, state: S) -> Generator[Updates, None, None]:
+        """Plays what the state holds, and shows it: the one loop of all tabs."""
+        played: Any = state.played
+        board = self.board(played, state.number)
+        yield {self.layout.view: board.value("running"), **self.around(True)}
+        try:
+            with closing(watch(played, self.hz)) as news:  # the page is gone: nobody goes on computing for it
+                for _ in news:
+                    if self.goes_on(state, played):
+                        yield {self.layout.view: board.value("running")}
+            status, message = self.outcome(state, played)
+        except RedguiError as error:
+            status, message = "error", str(error)
+        yield self.ended(state, board, status, message)
 
     def halt(self, request: gr.Request) -> None:
         """Stop all, within one iteration."""
-        self.page(request)[1].stop()
+        self.session_of(request)[1].stop()
 
-    def broke(self, request: gr.Request, message: str = "") -> tuple[Any, ...]:
-        """The server failed, and a toast says how (or it is refused): the page must not stay locked."""
-        return self.blank(self.page(request)[1].number, "error", message or self.broken), *_buttons(False)
+    def broke(self, request: gr.Request, message: str = "") -> Updates:
+        """The server failed, and a toast says how (or the run is refused): the page must not stay locked."""
+        return self.told(self.session_of(request)[1], "error", message or self.broken)
 
-    def to_restore(self, sampler: Sampler | None) -> dict[Any, Any]:
-        """A sampler and its knobs into the controls of the Restore tab, and the page to that tab; nothing for None."""
-        if sampler is None:
-            return {self.tabs: gr.skip()}
-        moved = set_to(self.actions.samplers, sampler)
-        return {self.tabs: gr.update(selected="restore"), self.actions.sampler: sampler.name, **moved}
+    def in_turn(self, start: Start) -> Callable[[Values, gr.Request], AsyncIterator[Updates]]:
+        """`start`, a handler that streams, in its turn. One more output tells the page where it stands."""
+        line, place_teller, view = self.page.host.queue, self.page.place, str(self.layout.view.elem_id)
 
-    # ---- layout and wiring
+        async def served(values: Values, request: gr.Request) -> AsyncIterator[Updates]:
+            session, state = self.session_of(request)
+            try:
+                place = line.join(view, lambda: state.progress)
+            except LineError as error:
+                yield {**self.broke(request, str(error)), place_teller: said(view, "")}
+                return
+            try:
+                where, at = "", -TELL
+                while line.ahead(place) and not state.stop_wanted:
+                    text, now = line.told(place), line.clock()
+                    if now - at >= TELL or text.split(",")[0] != where:
+                        # Now and then in any case: only between two of these is it noticed that nobody listens any more.
+                        yield {place_teller: said(view, text)}
+                        where, at = text.split(",")[0], now
+                    await asyncio.sleep(queue.LOOK)
+                if session.gone:
+                    return
+                turn = {place_teller: said(view, "")}
+                async with aclosing(threaded(start(values, request))) as items:  # one that was stopped says so, out of turn
+                    async for item in items:
+                        yield item | turn
+                        turn = {}
+            finally:
+                line.leave(place)
+                if session.gone:
+                    self.page.host.sessions.drop(request.session_hash)  # what this event has left behind since
 
-    @contextmanager
-    def laid_out(self, view: Callable[[], Any]) -> Iterator[None]:
-        """The two columns: the block inside adds the tab's own controls to the left one, `view` makes the right one."""
-        with gr.Row(equal_height=False, elem_classes="rg-duel"):
-            with gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup"):
-                with gr.Column(elem_classes="rg-bar-of-actions", min_width=0), gr.Row(elem_classes="rg-actions"):
-                    self.run = gr.Button(self.run_text, variant="primary", elem_id=f"{self.name}-run", min_width=90, scale=2)
-                    self.stop = gr.Button(
-                        self.stop_text, variant="stop", elem_id=f"{self.name}-stop", min_width=70, scale=1, interactive=False
-                    )
-                gr.HTML(self.hint, padding=False)
-                zero_gpu.note()
-                self.preview = components.picture_view(f"{self.name}-measurement")
-                yield
-            with gr.Column(scale=1, min_width=320, elem_classes="rg-duel-outcome"):
-                self.view = view()
+        served.__name__ = getattr(start, "__name__", served.__name__)  # as gradio and its log call it
+        return served
 
-    def wire_run(self, inputs: set[Any]) -> None:
-        """Run and Stop."""
-        outcome, a = [self.view, self.run, self.stop], self.actions
-        kept: Callable[[Session], Any] = lambda session: getattr(session, self.kept)  # noqa: E731
-        start = in_turn(a.line, self.start, sessions=a.sessions, asked=kept, refused=self.broke, outputs=outcome)
-        ready = self.run.click(self.get_ready, inputs, outcome, **QUIET)
-        started = ready.then(start, inputs, [*outcome, a.place], **RUNNING)
-        started.failure(self.broke, None, outcome, **QUIET)
-        self.stop.click(self.halt, None, None, **QUIET)
+    # ---- wiring
+
+    def follow(self, ready: Any, start: Start, inputs: set[Block]) -> Any:
+        """Has `start` stream in its turn after the event `ready`; the event at its end."""
+        ended = ready.then(self.in_turn(start), inputs, [*self.layout.outcome, self.page.place], **QUEUED)
+        ended.failure(self.broke, None, self.layout.outcome, **SILENT)
+        return ended
+
+    def wire_run(self, inputs: set[Block]) -> Any:
+        """Run and Stop; the event at the end of a run."""
+        self.layout.stop.click(self.halt, None, None, **SILENT)
+        ready = self.layout.run.click(self.get_ready, inputs, self.layout.outcome, **SILENT)
+        return self.follow(ready, self.start, inputs)
+
+
+def said(view: str, text: str) -> dict[str, str]:
+    """The value of the component that passes a place in line on to a view."""
+    return {"of": view, "text": text}
+
+
+def measured(page: Page, session: Session, values: Values) -> tuple[dict[str, Any], Problem | None]:
+    """The preview of the measurement, and its problem; None where a knob of it is wrong, which the preview then says."""
+    try:
+        problem = page.form.build_problem(session, values).problem
+    except RedguiError as error:
+        return views.wrong(error), None
+    return views.shared(problem, session.version, page.form.prior_name(values)), problem
 
 
 def tally(statuses: Sequence[str], words: Mapping[str, str]) -> str:
@@ -152,5 +244,29 @@ def tally(statuses: Sequence[str], words: Mapping[str, str]) -> str:
     return "; ".join(f"{counted[status]} of {len(statuses)} {text}" for status, text in words.items() if counted[status])
 
 
-def _buttons(busy: bool) -> tuple[Any, Any]:
-    return gr.update(interactive=not busy), gr.update(interactive=busy)
+# ---- layout
+
+
+def two_columns() -> gr.Row:
+    """The row of a tab: what is set up at the left, the outcome at the right."""
+    return gr.Row(equal_height=False, elem_classes="rg-duel")
+
+
+def setup_column() -> gr.Column:
+    """Its left column."""
+    return gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup")
+
+
+def outcome_column() -> gr.Column:
+    """Its right column."""
+    return gr.Column(scale=1, min_width=320, elem_classes="rg-duel-outcome")
+
+
+def head(name: str, run: str, hint: str, stop: str = "Stop") -> tuple[gr.Button, gr.Button, gr.HTML]:
+    """The top of the left column: Run, Stop, a hint, and the measurement. `name`: in the ids of the components."""
+    with gr.Column(elem_classes="rg-bar-of-actions", min_width=0), gr.Row(elem_classes="rg-actions"):
+        runs = gr.Button(run, variant="primary", elem_id=f"{name}-run", min_width=90, scale=2)
+        stops = gr.Button(stop, variant="stop", elem_id=f"{name}-stop", min_width=70, scale=1, interactive=False)
+    gr.HTML(hint, padding=False)
+    zero_gpu.note()
+    return runs, stops, components.picture_view(f"{name}-measurement")

@@ -1,6 +1,5 @@
 """From Steps to what a person sees: the values of the browser components."""
 
-import base64
 import math
 from typing import Any
 
@@ -13,6 +12,7 @@ from redgui.runs.problem import Problem
 from redgui.runs.run import Run
 from redgui.runs.stream import summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
+from redgui.ui.parts.board import download
 from redgui.ui.parts.components import series_text
 
 SHOWN = 8  # particles in the live picture, at most
@@ -25,24 +25,14 @@ def live(run: Run, number: int, status: str, message: str = "", rate: float | No
     if step is None:
         n = getattr(run.now, "steps", 0)
         return blank(number, status, message, run.problem.start()) | {"n": n, "sigma_y": sigma_y}
-    shown = images.row(list(step.x0_hat[:SHOWN].split(1)), per_row=_columns(len(step.x0_hat)))
+    frame = images.row(list(step.x0_hat[:SHOWN].split(1)), per_row=_columns(len(step.x0_hat)))
     left = None if not rate else (step.n - step.i - 1) / rate
     return {
-        "run": number,
-        "status": status,
-        "message": message,
-        "frame": images.data_url(shown, "jpeg", quality=90),
-        "w": shown.width,
-        "h": shown.height,
-        "i": step.i + 1,
-        "n": step.n,
-        "sigma": step.sigma,
-        "left": left,
-        "rate": rate,
-        "series": series_text(run.series),
-        "sigma_y": sigma_y,
+        "run": number, "status": status, "message": message, "frame": images.data_url(frame, "jpeg", quality=90),
+        "w": frame.width, "h": frame.height, "i": step.i + 1, "n": step.n, "sigma": step.sigma, "left": left, "rate": rate,
+        "series": series_text(run.series), "sigma_y": sigma_y,
         "marks": [{"i": c.after + 1, "text": _changed(c.knobs)} for c in run.changes],
-    }
+    }  # fmt: skip
 
 
 def blank(number: int, status: str, message: str = "", picture: Tensor | None = None) -> dict[str, Any]:
@@ -67,54 +57,47 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     restored = run.last.estimate
     record = run.record()
     png = images.data_url(restored)
-    shown = sources(problem, restored)
+    befores = sources(problem, restored)
     gallery = []
     if len(particles) > 1:
         reported = "mean" if run.last.best is None else "least residual"
         spread = images.data_url(api.std_picture(particles))
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
-    record_url = "data:application/json;base64," + base64.b64encode(record.to_json().encode()).decode()
     downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
     if (full := run.full()) is not None:
-        downloads.append({"name": "restored-full.png", "text": "Full-size picture (PNG)", "href": images.data_url(full)})
-    downloads.append({"name": "record.json", "text": "record.json", "href": record_url})
+        downloads.append(download("restored-full.png", "Full-size picture (PNG)", full))
+    downloads.append(download("record.json", "record.json", record.to_json()))
     return {
-        "run": number,
-        "w": restored.shape[-1],
-        "h": restored.shape[-2],
-        "before": shown[0],
-        "befores": shown,
-        "after": {"name": "restored", "src": png},
-        "figures": figures(summary(run.last, problem), problem),
-        "gallery": gallery,
-        "downloads": downloads,
-    }
+        "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
+        "after": {"name": "restored", "src": png}, "figures": figures(summary(run.last, problem), problem),
+        "gallery": gallery, "downloads": downloads,
+    }  # fmt: skip
 
 
 def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
     """What a restoration is compared with: the measurement, the picture to start from, and the original where it is known."""
-    found = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
-    found.append({"name": start_name(problem), "src": images.data_url(problem.start())})
+    pictures = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
+    pictures.append({"name": start_name(problem), "src": images.data_url(problem.start())})
     if problem.x_true is not None:
-        found.append({"name": "original", "src": images.data_url(problem.x_true)})
-    return found
+        pictures.append({"name": "original", "src": images.data_url(problem.x_true)})
+    return pictures
 
 
-def figures(found: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
+def figures(row: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
     """The figures of a run as cards: name, text and a note that puts it in proportion."""
     cards = []
-    if found["psnr"] is not None:
-        gain = found["psnr"] - found["psnr_measurement"]
-        turned = ", the better of upright and turned" if found["aligned"] else ""
-        cards.append({"name": "PSNR", "text": f"{found['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
-        gain = found["ssim"] - found["ssim_measurement"]
-        cards.append({"name": "SSIM", "text": f"{found['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
+    if row["psnr"] is not None:
+        gain = row["psnr"] - row["psnr_measurement"]
+        turned = ", the better of upright and turned" if row["aligned"] else ""
+        cards.append({"name": "PSNR", "text": f"{row['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
+        gain = row["ssim"] - row["ssim_measurement"]
+        cards.append({"name": "SSIM", "text": f"{row['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
     against = f"noise σ_y {problem.sigma_y:g}" if problem.sigma_y > 0 else "no noise"
-    cards.append({"name": "residual", "text": f"{found['residual']:.4f}", "note": against})
-    cards.append({"name": "network calls", "text": str(found["nfe"]), "note": f"{found['backward']} backward"})
-    rate = found["steps"] / max(found["seconds"], 1e-9)
-    cards.append({"name": "seconds", "text": f"{found['seconds']:.1f}", "note": f"{rate:.0f} steps/s"})
+    cards.append({"name": "residual", "text": f"{row['residual']:.4f}", "note": against})
+    cards.append({"name": "network calls", "text": str(row["nfe"]), "note": f"{row['backward']} backward"})
+    rate = row["steps"] / max(row["seconds"], 1e-9)
+    cards.append({"name": "seconds", "text": f"{row['seconds']:.1f}", "note": f"{rate:.0f} steps/s"})
     return cards
 
 
@@ -123,21 +106,26 @@ def measurement(problem: Problem, version: int) -> dict[str, Any]:
     picture = problem.H.picture(problem.y)
     caption = "The measurement y"
     if problem.x_true is not None:
-        found = float(metrics.psnr(problem.aligned(problem.start()), problem.x_true))
-        caption += f": its {start_name(problem)} has {found:.1f} dB PSNR"
+        psnr = float(metrics.psnr(problem.aligned(problem.start()), problem.x_true))
+        caption += f": its {start_name(problem)} has {psnr:.1f} dB PSNR"
     else:
         caption += ", as you gave it"
     return {"src": images.data_url(picture), "alt": "The measurement", "caption": caption, "version": version}
 
 
+def wrong(error: Exception) -> dict[str, Any]:
+    """The measurement's place taken by what is wrong with its knobs."""
+    return {"src": None, "caption": str(error), "wrong": True}
+
+
 def shared(problem: Problem, version: int, prior: str) -> dict[str, Any]:
     """The preview of the measurement that several runs are given, with all that they share."""
-    shown = measurement(problem, version)
+    preview = measurement(problem, version)
     changed = {k.name: getattr(problem.H, k.name) for k in knobs.knobs(type(problem.H)) if k.shown}
     plain = knobs.build(type(problem.H), changed)  # without what has no words, such as a painted mask
     kind = knobs.spec(plain).partition(":")[2].replace(",", ", ")
     setting = [problem.H.label + (f" ({kind})" if kind else ""), f"σ_y {problem.sigma_y:g}", f"seed {problem.seed}"]
-    return shown | {"caption": f"{shown['caption']}. {', '.join([*setting, f'prior {prior}'])}"}
+    return preview | {"caption": f"{preview['caption']}. {', '.join([*setting, f'prior {prior}'])}"}
 
 
 def start_name(problem: Problem) -> str:

@@ -5,77 +5,59 @@ from typing import Any
 import gradio as gr
 import torch
 
-from redgui import images, knobs, presets, tasks
+from redgui import images, tasks
 from redgui.operators import Inpaint
+from redgui.runs.settings import Settings
 from redgui.tasks import Task, TaskError
 from redgui.ui.parts import components, views
-from redgui.ui.parts.wiring import QUIET, Values, sent_text
-from redgui.ui.restore.handlers import Actions
-from redgui.ui.restore.outcome import idle
+from redgui.ui.parts.wiring import SILENT, Updates, Values, sent_text
+from redgui.ui.restore.editing import Editing
+from redgui.ui.restore.outcome import buttons
+from redgui.ui.restore.state import Restoring
 
 FINISHED = "A finished example, made with these very settings. Press Run to watch it form."
 UNFINISHED = "Press Run: these settings have no finished result yet."
 
 
-def task_strip() -> Any:
+def task_strip() -> gr.HTML:
     """The cards of all tasks with a finished result, inside the block that is open."""
     return components.task_cards("tasks", value={"tasks": [_card(task) for task in tasks.TASKS if _stored(task)]})
 
 
-def wire(strip: Any, actions: Actions, everything: set[Any]) -> None:
-    """Has a click on a card open its task. `everything`: the components whose values make problem and sampler."""
+def wire(strip: gr.HTML, editing: Editing) -> None:
+    """Has a click on a card open its task."""
 
-    def choose(values: Values, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
-        return open_task(actions, _named(event), values, request)
+    def choose(values: Values, request: gr.Request, event: gr.EventData) -> Updates:
+        return open_task(editing, _named(event), values, request)
 
-    shown = [actions.picture, actions.measurement, actions.live, actions.result, actions.film]
-    buttons = [actions.run, actions.stop, actions.resume]
-    strip.select(choose, everything, [*everything, *shown, *buttons], **QUIET)
+    form, layout = editing.form, editing.layout
+    outputs = [*form.inputs, form.picture, layout.measurement, *layout.outcome]
+    strip.select(choose, form.inputs, outputs, **SILENT)
 
 
-def open_task(actions: Actions, task: Task | None, values: Values, request: gr.Request) -> dict[Any, Any]:
+def open_task(editing: Editing, task: Task | None, values: Values, request: gr.Request) -> Updates:
     """All controls at the task's setting, and its finished result where a run's would be; a run in progress is ended."""
+    form, layout = editing.form, editing.layout
     if task is None:
-        return {actions.measurement: gr.skip()}
-    session = actions.sessions.of(request.session_hash)
-    session.task = task.name  # first, so that a run in progress shows nothing more
-    session.stop()
-    session.run = None
-    session.runs += 1
+        return {layout.measurement: gr.skip()}
+    session = form.host.sessions.of(request.session_hash)
+    state = session.state(Restoring)
+    state.task = task.name  # first, so that a run in progress shows nothing more
+    state.stop()
+    state.played = None
+    state.number += 1
     session.source = images.read(task.example)
 
     H, sampler, particles = task.build_operator(), task.build_sampler(), task.particles()
     # The presets belong to these settings already: nothing is to be tuned again when the controls report their change.
-    session.tuned_for = (H.name, getattr(H, "kind", None), task.sigma_y)
-    session.particles_given = particles
-    settings = {"sigma_y": task.sigma_y, "seed": task.seed, "particles": particles}
-    updates = {
-        actions.operator: H.name, actions.sampler: sampler.name, actions.prior: tasks.PRIOR, actions.given: False,
-        actions.fit: "crop",
-        **{part: getattr(H, name) for name, part in actions.operators[H.name].parts.items()},
-        **{part: settings[name] for name, part in actions.setting.parts.items()},
-        **_tuned(actions, H, task.sigma_y),
-        **{part: getattr(sampler, name) for name, part in actions.samplers[sampler.name].parts.items()},
-    }  # fmt: skip
-    editor, measurement, ways = actions._refit(session, {**values, **updates})
-    updates |= {actions.picture: str(task.example), actions.measurement: measurement, actions.fit: ways}
-    updates[actions.mask] = gr.update(value=editor, visible=(H.name == Inpaint.name) or "hidden")
-    _, _, run, stop, resume = idle()
-    live, result = _finished(task, session.runs)
-    return updates | {
-        actions.live: live, actions.result: result, actions.film: None, actions.run: run, actions.stop: stop,
-        actions.resume: resume,
-    }  # fmt: skip
-
-
-def _tuned(actions: Actions, H: Any, sigma_y: float) -> dict[Any, Any]:
-    """The presets of all samplers, so that another one chosen next is tuned for the task, too."""
-    found = {}
-    for name, group in actions.samplers.items():
-        defaults = {k.name: k.default for k in knobs.knobs(group.cls)}
-        wanted = {**defaults, **presets.preset(name, H.name, getattr(H, "kind", None), sigma_y)}
-        found |= {part: wanted[knob] for knob, part in group.parts.items()}
-    return found
+    state.tuned_for = (H.name, getattr(H, "kind", None), task.sigma_y)
+    state.particles_given = particles
+    settings = Settings(H=H, sampler=sampler, sigma_y=task.sigma_y, seed=task.seed, particles=particles, prior=tasks.PRIOR)
+    updates = form.tuned(*state.tuned_for) | form.show(settings)
+    updates |= {form.picture: str(task.example), **editing.refitted(session, {**values, **updates})}
+    updates[form.mask] = gr.update(value=updates[form.mask], visible=(H.name == Inpaint.name) or "hidden")
+    live, result = _finished(task, state.number)
+    return {**updates, layout.view: live, layout.result: result, layout.film: None, **buttons(layout, None)}
 
 
 def _finished(task: Task, number: int) -> tuple[Any, Any]:

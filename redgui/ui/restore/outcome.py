@@ -1,41 +1,62 @@
-"""What the buttons and the right side of the Restore tab show: before a run, while it goes on, at its end, when it fails.
+"""What the buttons and the right side of the Restore tab show: while a run goes on, at its end, and when there is none."""
 
-The tuples are in the order of the components: live, result, film, run, stop, continue, or a part of these.
-"""
-
+import time
 from typing import Any
 
 import gradio as gr
 
 from redgui.runs.run import Run
 from redgui.ui.parts import views
+from redgui.ui.parts.wiring import Updates
+from redgui.ui.restore.layout import RestoreLayout
 
 
-def wrong(error: Exception) -> dict[str, Any]:
-    """The measurement's place taken by what is wrong with its knobs."""
-    return {"src": None, "caption": str(error), "wrong": True}
+class LiveBoard:
+    """A run as the value of the live view, with its speed since now."""
+
+    def __init__(self, run: Run, number: int):
+        self.run, self.number = run, number
+        self._began, self._before = time.perf_counter(), _made(run)
+
+    def value(self, status: str, message: str = "") -> dict[str, Any]:
+        """Everything that the browser draws, as of the newest step."""
+        made = _made(self.run) - self._before
+        rate = made / max(time.perf_counter() - self._began, 1e-6) if made else None
+        return views.live(self.run, self.number, status, message, rate)
 
 
-def buttons(run: Run | None) -> tuple[Any, Any, Any]:
+def _made(run: Run) -> int:
+    return run.last.i + 1 if run.last else 0
+
+
+def buttons(layout: RestoreLayout, run: Run | None) -> Updates:
     """Run, Stop and Continue when nothing is running."""
     more = run is not None and run.last is not None and not run.complete
     label = "Continue" if run is None or run.finished else "Continue (rest)"
-    return gr.update(interactive=True), gr.update(interactive=False), gr.update(interactive=more, value=label)
+    return {
+        layout.run: gr.update(interactive=True),
+        layout.stop: gr.update(interactive=False),
+        layout.resume: gr.update(interactive=more, value=label),
+    }
 
 
-def ended(run: Run, number: int, message: str, rate: float | None = None, status: str = "") -> tuple[Any, ...]:
+def ended(layout: RestoreLayout, board: LiveBoard, message: str, status: str = "") -> Updates:
     """Everything at the end of a run, or of a part of it."""
+    run = board.run
     if run.complete and not message:
         message = f"{run.sampler.label} ended at its lowest noise level; more steps are for the next Run."
-    live = views.live(run, number, status or ("done" if run.finished else "stopped"), message, rate)
-    return (live, views.result(run, number), views.film(run), *buttons(run))
+    live = board.value(status or ("done" if run.finished else "stopped"), message)
+    return {
+        layout.view: live, layout.result: views.result(run, board.number), layout.film: views.film(run),
+        **buttons(layout, run),
+    }  # fmt: skip
 
 
-def busy() -> tuple[Any, ...]:
-    """Everything but the live view while a run goes on or waits for its turn."""
-    return None, None, gr.update(interactive=False), gr.update(interactive=True), gr.update(interactive=False)
-
-
-def idle(run: Run | None = None) -> tuple[Any, ...]:
-    """Everything but the live view when nothing is running and there is nothing to show."""
-    return (None, None, *buttons(run))
+def around(layout: RestoreLayout, busy: bool) -> Updates:
+    """Everything but the live view, while a run goes on or waits for its turn, or while there is nothing to show."""
+    if not busy:
+        return {layout.result: None, layout.film: None, **buttons(layout, None)}
+    return {
+        layout.result: None, layout.film: None, layout.run: gr.update(interactive=False),
+        layout.stop: gr.update(interactive=True), layout.resume: gr.update(interactive=False),
+    }  # fmt: skip

@@ -1,36 +1,22 @@
 """From a sweep to what a person sees: pictures, figures and the best cells as the browser draws them, and the files to keep."""
 
-import base64
-import csv
-import io
 import json
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from redgui import images, knobs, metrics
 from redgui.runs.problem import Problem
 from redgui.runs.sweep import Axis, Cell, Grid, Sweep, text
-from redgui.ui.compare.board import font
-from redgui.ui.compare.board import opening as compared
+from redgui.sheets import Sheet, width_of
+from redgui.ui.parts import board
+from redgui.ui.parts.board import Figure, best, csv_text, download, known
 
 SLOW = 1.0  # seconds between two looks at SSIM, which is dear
 SHEET_SIDE = 128  # of the pictures on the sheet, at least
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure that colours the map: its name, the text of a value, and which value is best."""
-
-    key: str
-    name: str
-    form: str
-    best: str  # "high", "low" or "one"
-    note: str
 
 
 FIGURES = (
@@ -47,21 +33,6 @@ def offered(problem: Problem) -> list[Figure]:
     return [f for f in FIGURES if {"psnr": truth, "ssim": truth, "ratio": noise, "residual": not noise}[f.key]]
 
 
-def best(rows: dict[str, dict[str, Any]], figures: list[Figure]) -> dict[str, list[str]]:
-    """The cells with the best value of each figure as far as its digits tell; none where all are alike."""
-    found = {}
-    for figure in figures:
-        off = {"high": lambda v: -v, "low": lambda v: v, "one": lambda v: abs(v - 1)}[figure.best]
-        ranked = {
-            key: round(off(round(row[figure.key], int(figure.form[1]))), 6)
-            for key, row in rows.items()
-            if row.get(figure.key) is not None and math.isfinite(row[figure.key])
-        }
-        lowest = min(ranked.values(), default=None)
-        found[figure.key] = [key for key, v in ranked.items() if v == lowest] if len(set(ranked.values())) > 1 else []
-    return found
-
-
 class SweepBoard:
     """The value of the sweep's component, encoded anew only where something has changed."""
 
@@ -70,7 +41,7 @@ class SweepBoard:
         self.figures = offered(self.problem)
         self.rows: dict[str, dict[str, Any]] = {cell.key: {} for cell in sweep.cells}
         self.frames: dict[str, str] = {}
-        self._at: dict[str, tuple[int, str]] = {}
+        self._at: dict[str, tuple[int, bool]] = {}  # the step that a frame shows, and whether it is the final picture
         self._slow_at = -math.inf
         self._fixed = opening(number, sweep.problem, sweep.grid)
 
@@ -81,27 +52,26 @@ class SweepBoard:
             self._slow_at = time.monotonic()
         for cell in self.sweep.cells:
             self._update(cell, due, final=status != "running")
-        shown = {
-            "status": status,
-            "message": message,
-            "progress": round(self.sweep.progress, 4),
-            "cells": {cell.key: self._cell(cell) for cell in self.sweep.cells},
-            "frames": dict(self.frames),
+        changing = {
+            "status": status, "message": message, "progress": round(self.sweep.progress, 4),
+            "cells": {cell.key: self._cell(cell) for cell in self.sweep.cells}, "frames": dict(self.frames),
             "best": json.dumps(best(self._good(), self.figures)),
-        }
+        }  # fmt: skip
         if status != "running" and any(cell.last for cell in self.sweep.cells):
-            shown["downloads"] = self.downloads()
-        return {**self._fixed, **shown}
+            changing["downloads"] = self.downloads()
+        return {**self._fixed, **changing}
 
     def _good(self) -> dict[str, dict[str, Any]]:
         return {cell.key: self.rows[cell.key] for cell in self.sweep.cells if cell.status != "error"}
 
     def _update(self, cell: Cell, due: bool, final: bool) -> None:
         step = cell.last
-        if step is None or (self._at.get(cell.key) == (step.i, "final" if final else "") and not due):
+        if step is None:
             return
-        anew = self._at.get(cell.key) != (step.i, "final" if final else "")
-        self._at[cell.key] = (step.i, "final" if final else "")
+        anew = self._at.get(cell.key) != (step.i, final)
+        if not anew and not due:
+            return
+        self._at[cell.key] = (step.i, final)
         row, picture = self.rows[cell.key], self.picture(cell)
         if anew:
             self.frames[cell.key] = images.data_url(picture) if final else images.data_url(picture, "jpeg", quality=88)
@@ -121,92 +91,71 @@ class SweepBoard:
 
     def _cell(self, cell: Cell) -> str:
         step, row = cell.last, self.rows[cell.key]
-        known = {f.key: _finite(row.get(f.key)) for f in FIGURES}
         at = {"i": step.i + 1 if step else 0, "n": step.n if step else 0, "nfe": step.nfe if step else 0}
-        return json.dumps({"status": cell.status, "message": cell.message, "spec": knobs.spec(cell.sampler), **at, **known})
+        said = {"status": cell.status, "message": cell.message, "spec": knobs.spec(cell.sampler)}
+        return json.dumps({**said, **at, **known(row, FIGURES)})
 
     # ---- to take away
 
     def downloads(self) -> list[dict[str, str]]:
         """The grid as a picture, its records as JSON and its figures as CSV, as `data:` URLs."""
-        files = (
-            ("sweep.png", "Grid (PNG)", "image/png", images.encode(self.sheet())),
-            ("sweep.json", "Records (JSON)", "application/json", self.to_json().encode()),
-            ("sweep.csv", "Table (CSV)", "text/csv", self.to_csv().encode()),
-        )
-        return [{"name": n, "text": t, "href": f"data:{kind};base64,{base64.b64encode(d).decode()}"} for n, t, kind, d in files]
+        return [
+            download("sweep.png", "Grid (PNG)", self.sheet()),
+            download("sweep.json", "Records (JSON)", self.to_json()),
+            download("sweep.csv", "Table (CSV)", self.to_csv()),
+        ]
 
     def to_json(self) -> str:
         """All figures, and of each cell the record that reproduces it; the picture is held once, in `image`."""
-        p, prior, grid = self.problem, self.sweep.prior, self.sweep.grid
         entries, image = [], None
         for cell in self.sweep.cells:
             record = None
             if cell.last is not None and cell.status != "error":
                 record = json.loads(cell.run.record().to_json())
                 image = record.pop("image")
-            where = {grid.rows.knob.name: grid.rows.values[cell.row], grid.columns.knob.name: grid.columns.values[cell.column]}
+            where = self.sweep.grid.at(cell.row, cell.column)
             entry = {"knobs": where, "sampler": knobs.spec(cell.sampler), "status": cell.status, "message": cell.message}
-            entries.append(entry | {"figures": self._figures(cell), "record": record})
-        about = {"operator": knobs.spec(p.H), "sigma_y": p.sigma_y, "seed": p.seed, "prior": prior.name}
-        about |= {"device": prior.device.type, "precision": prior.precision, "particles": self.sweep.particles}
+            entries.append(entry | {"figures": known(self.rows[cell.key], FIGURES), "record": record})
+        shared = board.about(self.problem, self.sweep.prior) | {"particles": self.sweep.particles}
         note = "a record with the image is what `redgui replay` reads; alone a run differs by the rounding of a batched network"
         return json.dumps(
-            {"format": "redgui-sweep", "version": 1, "note": note, **about, "image": image, "cells": entries}, indent=1
+            {"format": "redgui-sweep", "version": 1, "note": note, **shared, "image": image, "cells": entries}, indent=1
         )
 
     def to_csv(self) -> str:
         """A line per cell."""
-        out, grid = io.StringIO(), self.sweep.grid
-        writer = csv.writer(out)
-        writer.writerow(
-            [grid.rows.knob.name, grid.columns.knob.name, "sampler", "status", "steps", "nfe", *(f.key for f in FIGURES)]
-        )
+        swept = [axis.knob.name for axis in self.sweep.grid.axes]
+        lines: list[list[Any]] = [[*swept, "sampler", "status", "steps", "nfe", *(f.key for f in FIGURES)]]
         for cell in self.sweep.cells:
-            figures, at = self._figures(cell), (text(grid.rows.values[cell.row]), text(grid.columns.values[cell.column]))
+            at = [text(value) for value in self.sweep.grid.at(cell.row, cell.column).values()]
             steps, nfe = (cell.last.i + 1, cell.last.nfe) if cell.last else (0, 0)
-            found = ["" if figures[f.key] is None else figures[f.key] for f in FIGURES]
-            writer.writerow([*at, knobs.spec(cell.sampler), cell.status, steps, nfe, *found])
-        return out.getvalue()
-
-    def _figures(self, cell: Cell) -> dict[str, float | None]:
-        row = self.rows[cell.key]
-        return {f.key: _finite(row.get(f.key)) for f in FIGURES}
+            figures = known(self.rows[cell.key], FIGURES).values()
+            lines.append([*at, knobs.spec(cell.sampler), cell.status, steps, nfe, *figures])
+        return csv_text(lines)
 
     def sheet(self) -> Image.Image:
         """The grid of pictures with both knobs' names and values, and under each picture its first figure."""
-        grid, figure = self.sweep.grid, self.figures[0]
-        winners = best(self._good(), self.figures)[figure.key]
-        h, w = self.problem.start().shape[-2:]
-        times = max(1, -(-SHEET_SIDE // max(h, w)))
-        h, w, gap, line = h * times, w * times, 6, 20
-        names = [f"{label(axis)} {value}" for axis in (grid.rows, grid.columns) for value in axis.texts]
-        ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-        widest = max(int(ruler.textlength(name, font(14))) for name in names)
-        left, top, w_cell = min(widest, 260) + 2 * gap, line + 2 * gap, max(w, widest)
-        rows, columns = len(grid.rows.values), len(grid.columns.values)
-        page = Image.new("RGB", (left + columns * (w_cell + gap), top + rows * (h + line + gap) + line), "white")
-        draw = ImageDraw.Draw(page)
-        for j, value in enumerate(grid.columns.texts):
-            draw.text((left + j * (w_cell + gap), gap), f"{label(grid.columns)} {value}", fill="black", font=font(14))
-        for i, value in enumerate(grid.rows.texts):
-            draw.text(
-                (gap, top + i * (h + line + gap) + h // 2 - 8), f"{label(grid.rows)} {value}", fill="black", font=font(14)
-            )
+        grid, figure, p = self.sweep.grid, self.figures[0], self.problem
+        winners = best(self._good(), self.figures).get(figure.key, [])
+        rows, *more = [[f"{label(axis)} {value}" for value in axis.texts] for axis in grid.axes]
+        columns = more[0] if more else [""]
+        h, w = p.start().shape[-2:]
+        gap, line, widest = 6, 20, max(width_of(name, 14) for name in (*rows, *columns))
+        margins = dict(left=min(widest, 260) + 2 * gap, top=line + 2 * gap, bottom=line)
+        sheet = Sheet(len(rows), len(columns), (h, w), least=SHEET_SIDE, gap=gap, caption=line, width=widest, **margins)
+        for j, name in enumerate(columns):
+            sheet.write(sheet.place(0, j)[0], gap, name, 14)
+        for i, name in enumerate(rows):
+            sheet.write(gap, sheet.place(i, 0)[1] + sheet.h // 2 - 8, name, 14)
         for cell in self.sweep.cells:
-            x, y = left + cell.column * (w_cell + gap), top + cell.row * (h + line + gap)
-            if cell.last is None:
-                draw.rectangle((x, y, x + w - 1, y + h - 1), fill="#dddddd")
-            else:
-                page.paste(images.to_pil(self.picture(cell)).convert("RGB").resize((w, h), Image.Resampling.NEAREST), (x, y))
-            found = self.rows[cell.key].get(figure.key)
-            note = "failed" if cell.status == "error" else "–" if found is None else format(found, figure.form)
+            failed, value = cell.status == "error", self.rows[cell.key].get(figure.key)
+            note = "failed" if failed else "–" if value is None else figure.text(value)
             note += " (best)" if cell.key in winners else ""
-            draw.text((x, y + h + 2), note, fill="#b00020" if cell.status == "error" else "#222222", font=font(13))
-        p = self.problem
+            sheet.picture(cell.row, cell.column, self.picture(cell) if cell.last else None)
+            sheet.caption(cell.row, cell.column, note, down=2, colour="#b00020" if failed else "#222222")
         about = f"{grid.sampler.label}, {p.H.label}, σ_y {p.sigma_y:g}, seed {p.seed}: {figure.name}"
-        draw.text((gap, page.height - line), about, fill="#444444", font=font(13))
-        return page
+        sheet.write(gap, sheet.page.height - line, about, colour="#444444")
+        return sheet.page
 
 
 def label(axis: Axis) -> str:
@@ -216,20 +165,16 @@ def label(axis: Axis) -> str:
 
 def opening(number: int, problem: Problem | None = None, grid: Grid | None = None) -> dict[str, Any]:
     """What does not change while a sweep goes on: its axes, its figures, and the pictures to compare with."""
-    value: dict[str, Any] = {"run": number, "grid": "", "figures": "[]", "references": {}, "downloads": []}
+    value = {**board.opening(number, problem), "grid": "", "figures": "[]"}
     if problem is None or grid is None:
         return value
-    drawn = {
-        side: {"name": axis.knob.name, "label": label(axis), "values": [t.replace("_", " ") for t in axis.texts]}
-        for side, axis in (("rows", grid.rows), ("columns", grid.columns))
-    }
-    figures = [
-        {"key": f.key, "name": f.name, "best": f.best, "note": f.note, "digits": int(f.form[1])} for f in offered(problem)
-    ]
-    start = problem.start()
-    value |= {"grid": json.dumps(drawn), "figures": json.dumps(figures), "w": start.shape[-1], "h": start.shape[-2]}
-    references = compared(number, problem, [])["references"]
-    return value | {"references": references, "start": images.data_url(start, "jpeg", quality=88)}
+    drawn = {"columns": {"name": "", "label": "", "values": [""]}}  # of a single column
+    for side, axis in zip(("rows", "columns"), grid.axes, strict=False):
+        texts = [value.replace("_", " ") for value in axis.texts]
+        drawn[side] = {"name": axis.knob.name, "label": label(axis), "values": texts}
+    figures = [{"key": f.key, "name": f.name, "best": f.best, "note": f.note, "digits": f.digits} for f in offered(problem)]
+    start = images.data_url(problem.start(), "jpeg", quality=88)
+    return value | {"grid": json.dumps(drawn), "figures": json.dumps(figures), "start": start}
 
 
 def blank(number: int, status: str, message: str, problem: Problem | None = None, grid: Grid | None = None) -> dict[str, Any]:
@@ -240,7 +185,3 @@ def blank(number: int, status: str, message: str, problem: Problem | None = None
             cells[cell.key] = json.dumps({"status": "waiting", "message": "", "spec": knobs.spec(cell.sampler), "i": 0, "n": 0})
     changed = {"status": status, "message": message, "progress": 0.0, "cells": cells, "frames": {}, "best": "{}"}
     return opening(number, problem, grid) | changed
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

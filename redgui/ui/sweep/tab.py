@@ -1,8 +1,8 @@
 """The Sweep tab: two knobs of a sampler on a grid, on the measurement of the Restore tab, live."""
 
 import html
-from collections.abc import Generator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -10,15 +10,13 @@ import gradio as gr
 from redgui import knobs
 from redgui.errors import RedguiError
 from redgui.runs.problem import Problem
-from redgui.runs.sweep import Grid, Sweep, axis, suggest, sweepable
-from redgui.runs.watch import watch
+from redgui.runs.sweep import Axis, Grid, Sweep, axis, suggest, sweepable
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
-from redgui.ui.host.kept import Sweeping
-from redgui.ui.host.sessions import Session
+from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components
-from redgui.ui.parts.running_tab import HZ, RunningTab, tally
-from redgui.ui.parts.wiring import QUIET, Values, sent_text
-from redgui.ui.restore.handlers import Actions
+from redgui.ui.parts.form import Page
+from redgui.ui.parts.running_tab import RunningTab, SideLayout, head, measured, outcome_column, setup_column, tally, two_columns
+from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values, sent_text
 from redgui.ui.sweep.board import SweepBoard, blank
 
 SIDES = ("rows", "columns")
@@ -29,149 +27,231 @@ HINT = """<p class="rg-note">All cells get the <b>same measurement, seed and pri
 they stand in the Restore tab. All go through the network together.</p>"""
 
 
-class SweepTab(RunningTab):
-    """The handlers of the tab. The components of the axes are by their side."""
+@dataclass
+class Sweeping(Playing[Sweep]):
+    """What the server keeps of the tab for each page.
 
-    name, kept = "sweep", "sweeping"
-    run_text, hint = "Sweep", HINT
-    broken = "The sweep broke off on the server. Press Sweep to start anew."
-    blank = staticmethod(blank)
+    Attributes:
+        suggested: the values that the page itself has put into the boxes, by their side.
+        followed: the sampler of the Restore tab when it was last looked at.
+    """
 
-    sampler: Any
-    knob: dict[str, Any]
-    values: dict[str, Any]
-    note: Any
+    suggested: dict[str, str] = field(default_factory=dict)
+    followed: str = ""
 
-    def __init__(self, actions: Actions):
-        super().__init__(actions)
-        self.knob, self.values = {}, {}
+
+@dataclass(frozen=True, eq=False)
+class SweepLayout(SideLayout):
+    """The components of the tab.
+
+    Attributes:
+        known: buttons of grids from the literature, and their knobs.
+        knob, values: of the axes, by their side.
+    """
+
+    known: Mapping[gr.Button, tuple[str, str]]
+    sampler: gr.Dropdown
+    knob: Mapping[str, gr.Dropdown]
+    values: Mapping[str, gr.Textbox]
+    note: gr.HTML
 
     @property
     def axes(self) -> list[Any]:
-        """The components of the axes: knob and values of the rows, knob and values of the columns."""
-        return [part for side in SIDES for part in (self.knob[side], self.values[side])]
+        """The components of the axes."""
+        return [*self.knob.values(), *self.values.values()]
+
+
+def lay_out() -> SweepLayout:
+    """Lays the tab out inside the block that is open."""
+    knob, values = {}, {}
+    with two_columns():
+        with setup_column():
+            run, stop, preview = head("sweep", "Sweep", HINT)
+            with gr.Row(elem_classes="rg-actions"):
+                ablation = gr.Button("Learning rate × λ", size="sm", elem_id="sweep-ablation", min_width=0)
+                weightings = gr.Button("Weightings × λ", size="sm", elem_id="sweep-weightings", min_width=0)
+            sampler = gr.Dropdown(
+                [(cls.label, cls.name) for cls in SAMPLERS], value="reddiff", label="Sampler", elem_id="sweep-sampler",
+                filterable=False,
+            )  # fmt: skip
+            for side, name in zip(SIDES, ABLATION, strict=True):
+                with gr.Group():
+                    knob[side] = gr.Dropdown(
+                        named(RedDiff), value=name, label=side.capitalize(), elem_id=f"sweep-{side}-knob", filterable=False
+                    )
+                    values[side] = gr.Textbox(
+                        label=f"{side.capitalize()}: values", elem_id=f"sweep-{side}-values", max_lines=1, max_length=400,
+                        info="separated by commas", placeholder="0.03, 0.1, 0.3",
+                    )  # fmt: skip
+            note = gr.HTML("", padding=False)
+        with outcome_column():
+            view = components.sweep_view("sweep")
+    known = {ablation: ABLATION, weightings: WEIGHTINGS}
+    return SweepLayout(run, stop, view, preview, known, sampler, knob, values, note)
+
+
+class SweepTab(RunningTab[Sweeping, SweepLayout]):
+    """The handlers of the tab."""
+
+    state = Sweeping
+    broken = "The sweep broke off on the server. Press Sweep to start anew."
+    blank = staticmethod(blank)
+    board = SweepBoard
 
     # ---- what is swept
 
-    def open_tab(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+    def open_tab(self, values: Values, request: gr.Request) -> Updates:
         """The tab is opened: the measurement as it is now, the sampler of the Restore tab if another was chosen there."""
-        session, sweeping = self.page(request)
-        preview, _ = self.measured(session, values)
-        before, sweeping.followed = sweeping.followed, str(values[self.actions.sampler])
+        session, sweeping = self.session_of(request)
+        preview, _ = measured(self.page, session, values)
+        before, sweeping.followed = sweeping.followed, str(values[self.form.sampler])
         if before != sweeping.followed:
-            name = sweeping.followed
-            return preview, name, *self._axes(sweeping, values, name, usual(self._cls(name)))
-        return preview, gr.skip(), *self._followed(sweeping, values)
+            axes = self._axes(sweeping, values, sweeping.followed, usual(_cls(sweeping.followed)))
+            return {self.layout.preview: preview, self.layout.sampler: sweeping.followed, **axes}
+        return {self.layout.preview: preview, **self._around(sweeping, values)}
 
-    def choose_sampler(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
+    def choose_sampler(self, values: Values, request: gr.Request) -> Updates:
         """Another sampler: its knobs, with values around where they stand in the Restore tab."""
-        name = str(values[self.sampler])
-        return self._axes(self.page(request)[1], values, name, usual(self._cls(name)))
+        name = str(values[self.layout.sampler])
+        return self._axes(self.session_of(request)[1], values, name, usual(_cls(name)))
 
-    def choose_knob(self, side: str) -> Any:
+    def choose_knob(self, side: str) -> Callable[[Values, gr.Request], Updates]:
         """A handler for another knob on one side: values around where it stands."""
 
-        def of(values: Values, request: gr.Request) -> str:
-            cls, sweeping = self._cls(str(values[self.sampler])), self.page(request)[1]
-            name = str(values[self.knob[side]])
-            sweeping.suggested[side] = self._suggested(values, cls, name)
-            return sweeping.suggested[side]
+        def chosen(values: Values, request: gr.Request) -> Updates:
+            cls, sweeping = _cls(values[self.layout.sampler]), self.session_of(request)[1]
+            sweeping.suggested[side] = self._suggested(values, cls, str(values[self.layout.knob[side]]))
+            return {self.layout.values[side]: sweeping.suggested[side]}
 
-        return of
+        return chosen
 
-    def choose_preset(self, names: tuple[str, str]) -> Any:
+    def choose_preset(self, names: tuple[str, str]) -> Callable[[Values, gr.Request], Updates]:
         """A handler for a grid of RED-diff's that is known from the literature."""
 
-        def of(values: Values, request: gr.Request) -> tuple[Any, ...]:
-            return RedDiff.name, *self._axes(self.page(request)[1], values, RedDiff.name, names)
+        def chosen(values: Values, request: gr.Request) -> Updates:
+            axes = self._axes(self.session_of(request)[1], values, RedDiff.name, names)
+            return {self.layout.sampler: RedDiff.name, **axes}
 
-        return of
+        return chosen
 
-    def describe(self, values: Values) -> str:
+    def describe(self, values: Values) -> Updates:
         """The size of the grid, or what is wrong with it, while it is being typed."""
         try:
             grid = self._grid(values)
         except RedguiError as error:
-            return f'<p class="rg-note rg-sweep-note rg-wrong" role="alert">{html.escape(str(error))}</p>'
-        rows, columns = len(grid.rows.values), len(grid.columns.values)
+            wrong = f'<p class="rg-note rg-sweep-note rg-wrong" role="alert">{html.escape(str(error))}</p>'
+            return {self.layout.note: wrong}
         steps = getattr(grid.sampler, "steps", None)
-        swept = "steps" in (grid.rows.knob.name, grid.columns.knob.name)
+        swept = "steps" in [each.knob.name for each in grid.axes]
         about = f", {steps} steps each" if steps and not swept else ""
-        return f'<p class="rg-note rg-sweep-note">{rows} × {columns} = <b>{rows * columns} cells</b>{about}</p>'
+        size = " × ".join(str(len(each.values)) for each in grid.axes)
+        cells = f"{size} = <b>{len(grid.cells)} cells</b>" if len(grid.axes) > 1 else f"<b>{len(grid.cells)} cells</b>"
+        return {self.layout.note: f'<p class="rg-note rg-sweep-note">{cells}{about}</p>'}
 
     # ---- the sweep
 
-    def planned(self, kept: Sweeping, values: Values, problem: Problem) -> tuple[Any, ...]:
+    def planned(self, state: Sweeping, values: Values, problem: Problem) -> tuple[Any, ...]:
         """The grid."""
         return (self._grid(values),)
 
-    def play(self, session: Session, kept: Sweeping, values: Values) -> Generator[dict[str, Any], None, None]:
-        """The sweep."""
-        picture, problem, fitted = self.actions.build_problem(session, values)
-        particles = self.actions.build_setting(values).particles
-        prior, grid = self.actions.load_prior(values), self._grid(values)
-        allowed = self.actions.limits.sweep(grid, particles)
-        kept.sweep = sweep = Sweep(picture, problem, prior, grid, particles, fitted, allowed)
-        board = SweepBoard(sweep, kept.number)
-        with closing(watch(sweep, HZ)) as news:
-            for _ in news:
-                if not all(cell.over for cell in sweep.cells):
-                    yield board.value("running")
-        yield board.value(*_outcome(sweep))
+    def make(self, session: Session, state: Sweeping, values: Values) -> Sweep:
+        picture, problem, fitted = self.form.build_problem(session, values)
+        particles = self.form.build_setting(values).particles
+        prior, grid = self.form.load_prior(values), self._grid(values)
+        allowed = self.page.host.limits.sweep(grid, particles)
+        return Sweep(picture, problem, prior, grid, particles, fitted, allowed)
 
-    def take_to_restore(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
+    def goes_on(self, state: Sweeping, played: Sweep) -> bool:
+        return not played.over
+
+    def outcome(self, state: Sweeping, played: Sweep) -> tuple[str, str]:
+        statuses = [cell.status for cell in played.cells]
+        message = tally(statuses, {"error": "failed; the cells say why", "stopped": "stopped before the end"})
+        late = next((cell.message for cell in played.cells if cell.status == "stopped" and cell.message), "")
+        message = ". ".join(part for part in (message, late) if part) + ("." if message else "")
+        return ("stopped" if "stopped" in statuses else "done" if "done" in statuses else "error"), message
+
+    def take_to_restore(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A cell's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
-        sweeping = self.page(request)[1]
-        key = sent_text(event, "key")
-        found = [cell.sampler for cell in sweeping.sweep.cells if cell.key == key] if sweeping.sweep else []
-        if found:
-            sweeping.followed = found[0].name  # the axes stay as they are when the person comes back
-        return self.to_restore(found[0] if found else None)
+        sweeping, key = self.session_of(request)[1], sent_text(event, "key")
+        cells = sweeping.played.cells if sweeping.played else []
+        sampler = next((cell.sampler for cell in cells if cell.key == key), None)
+        if sampler is not None:
+            sweeping.followed = sampler.name  # the axes stay as they are when the person comes back
+        return self.page.to_restore(sampler)
 
     # ---- pieces
 
-    def _cls(self, name: str) -> type[Sampler]:
-        return knobs.find(SAMPLERS, name, "sampler")
-
-    def _sampler(self, values: Values, cls: type[Sampler]) -> Sampler:
-        return self.actions.samplers[cls.name].build(values)
-
     def _grid(self, values: Values) -> Grid:
-        """The grid that is chosen. Raises KnobError or LimitError."""
-        cls = self._cls(str(values[self.sampler]))
-        rows, columns = (axis(cls, str(values[self.knob[s]]), str(values[self.values[s]] or "")) for s in SIDES)
-        grid = Grid(self._sampler(values, cls), rows, columns)
-        self.actions.limits.sweep(grid)
+        """The grid that is chosen; with one axis where the sampler has one knob. Raises KnobError or LimitError."""
+        cls = _cls(values[self.layout.sampler])
+        grid = Grid(self.form.samplers[cls.name].build(values), *(self._axis(values, cls, side) for side in _sides(cls)))
+        self.page.host.limits.sweep(grid)
         return grid
 
+    def _axis(self, values: Values, cls: type[Sampler], side: str) -> Axis:
+        return axis(cls, str(values[self.layout.knob[side]]), str(values[self.layout.values[side]] or ""))
+
     def _suggested(self, values: Values, cls: type[Sampler], name: str) -> str:
+        """Values around where a knob stands in the Restore tab."""
         k = next((k for k in sweepable(cls) if k.name == name), None)
         if k is None:
             return ""
         try:
-            return suggest(k, getattr(self._sampler(values, cls), name))
+            return suggest(k, getattr(self.form.samplers[cls.name].build(values), name))
         except RedguiError:  # a knob of the Restore tab is being typed
             return suggest(k, k.default)
 
-    def _axes(self, sweeping: Sweeping, values: Values, sampler: str, names: tuple[str, str]) -> tuple[Any, ...]:
-        """Updates of both axes to two knobs of a sampler."""
-        cls, updates = self._cls(sampler), []
-        for side, name in zip(SIDES, names, strict=True):
-            sweeping.suggested[side] = self._suggested(values, cls, name)
-            updates += [gr.update(choices=named(cls), value=name), sweeping.suggested[side]]
-        return tuple(updates)
+    def _axes(self, sweeping: Sweeping, values: Values, sampler: str, names: tuple[str, ...]) -> Updates:
+        """Both axes at knobs of a sampler, or without one where it has too few."""
+        cls, updates = _cls(sampler), {}
+        for k, side in enumerate(SIDES):
+            name = names[k] if k < len(names) else None
+            sweeping.suggested[side] = "" if name is None else self._suggested(values, cls, name)
+            updates[self.layout.knob[side]] = gr.update(choices=named(cls), value=name, interactive=name is not None)
+            updates[self.layout.values[side]] = gr.update(value=sweeping.suggested[side], interactive=name is not None)
+        return updates
 
-    def _followed(self, sweeping: Sweeping, values: Values) -> tuple[Any, ...]:
-        """The axes with values around the knobs as they are now, where a person has not typed any."""
-        cls, updates = self._cls(str(values[self.sampler])), []
+    def _around(self, sweeping: Sweeping, values: Values) -> Updates:
+        """Values around the knobs as they are now, where a person has not typed any."""
+        cls, updates = _cls(values[self.layout.sampler]), {}
+        for side, box in self.layout.values.items():
+            suggested = self._suggested(values, cls, str(values[self.layout.knob[side]]))
+            if values[box] == sweeping.suggested.get(side) != suggested:
+                updates[box] = sweeping.suggested[side] = suggested
+        return updates
+
+    # ---- wiring
+
+    def wire(self, tab: gr.Tab) -> None:
+        """Registers all events of the tab."""
+        layout = self.layout
+        inputs = {*self.form.inputs, layout.sampler, *layout.axes}
+        events = [
+            tab.select(self.open_tab, inputs, [layout.preview, layout.sampler, *layout.axes], **SILENT),
+            layout.sampler.input(self.choose_sampler, inputs, layout.axes, **SILENT),
+        ]
+        for button, names in layout.known.items():
+            events.append(button.click(self.choose_preset(names), inputs, [layout.sampler, *layout.axes], **SILENT))
         for side in SIDES:
-            now = values[self.values[side]]
-            wanted = self._suggested(values, cls, str(values[self.knob[side]]))
-            untouched = now == sweeping.suggested.get(side) != wanted
-            if untouched:
-                sweeping.suggested[side] = wanted
-            updates += [gr.skip(), wanted if untouched else gr.skip()]
-        return tuple(updates)
+            events.append(layout.knob[side].input(self.choose_knob(side), inputs, layout.values[side], **SILENT))
+        for event in events:
+            event.then(self.describe, inputs, layout.note, **SILENT)
+        for box in layout.values.values():  # `input` misses a text pasted over the page's own
+            box.change(self.describe, inputs, layout.note, **LATEST)
+        self.wire_run(inputs)
+        layout.view.select(self.take_to_restore, None, self.page.to_restore_outputs, **SILENT)
+
+
+def _cls(name: Any) -> type[Sampler]:
+    return knobs.find(SAMPLERS, str(name), "sampler")
+
+
+def _sides(cls: type[Sampler]) -> tuple[str, ...]:
+    """The sides of the grid that a sampler has knobs for. Raises KnobError where it has none."""
+    if not sweepable(cls):
+        raise knobs.KnobError(f"{cls.label} has no knob to sweep; choose another sampler.")
+    return SIDES[: len(sweepable(cls))]
 
 
 def named(cls: type[Sampler]) -> list[tuple[str, str]]:
@@ -179,66 +259,14 @@ def named(cls: type[Sampler]) -> list[tuple[str, str]]:
     return [(k.label.replace("_", " "), k.name) for k in sweepable(cls)]
 
 
-def usual(cls: type[Sampler]) -> tuple[str, str]:
-    """The axes at first: the paper's for RED-diff, else the first knobs but the number of steps, which is the last resort."""
-    names = [k.name for k in sweepable(cls) if k.only_with is None]
-    if set(ABLATION) <= set(names):
-        return ABLATION
-    ordered = sorted(names, key=lambda name: name == "steps")
-    return ordered[0], ordered[1]
+def usual(cls: type[Sampler]) -> tuple[str, ...]:
+    """The axes at first: the paper's for RED-diff, else the first two knobs, or as many as there are; `steps` comes last."""
+    ordered = sorted(sweepable(cls), key=lambda k: (k.only_with is not None, k.name == "steps"))
+    names = tuple(k.name for k in ordered)
+    return ABLATION if set(ABLATION) <= set(names) else names[:2]
 
 
-def _outcome(sweep: Sweep) -> tuple[str, str]:
-    """Status and message of a sweep that is over."""
-    of = [cell.status for cell in sweep.cells]
-    message = tally(of, {"error": "failed; the cells say why", "stopped": "stopped before the end"})
-    late = next((cell.message for cell in sweep.cells if cell.status == "stopped" and cell.message), "")
-    message = ". ".join(part for part in (message, late) if part) + ("." if message else "")
-    return ("stopped" if "stopped" in of else "done" if "done" in of else "error"), message
-
-
-def sweep_tab(actions: Actions, tab: gr.Tab, tabs: gr.Tabs, everything: set[Any]) -> SweepTab:
-    """Builds the tab inside the block that is open. `everything`: the components whose values make problem and sampler."""
-    s = SweepTab(actions)
-    s.tabs = tabs
-    with s.laid_out(lambda: components.sweep_view("sweep")):
-        with gr.Row(elem_classes="rg-actions"):
-            ablation = gr.Button("Learning rate × λ", size="sm", elem_id="sweep-ablation", min_width=0)
-            weightings = gr.Button("Weightings × λ", size="sm", elem_id="sweep-weightings", min_width=0)
-        s.sampler = gr.Dropdown(
-            [(cls.label, cls.name) for cls in SAMPLERS],
-            value="reddiff",
-            label="Sampler",
-            elem_id="sweep-sampler",
-            filterable=False,
-        )
-        for side, name, said in zip(SIDES, ABLATION, ("Rows", "Columns"), strict=True):
-            with gr.Group():
-                s.knob[side] = gr.Dropdown(
-                    named(RedDiff), value=name, label=said, elem_id=f"sweep-{side}-knob", filterable=False
-                )
-                s.values[side] = gr.Textbox(
-                    label=f"{said}: values", elem_id=f"sweep-{side}-values", max_lines=1, max_length=400,
-                    info="separated by commas", placeholder="0.03, 0.1, 0.3",
-                )  # fmt: skip
-        s.note = gr.HTML("", padding=False)
-    _wire(s, tab, everything, {ablation: ABLATION, weightings: WEIGHTINGS})
-    return s
-
-
-def _wire(s: SweepTab, tab: gr.Tab, everything: set[Any], presets: Mapping[Any, tuple[str, str]]) -> None:
-    inputs = {*everything, s.sampler, *s.axes}
-    describing: dict[str, Any] = QUIET | dict(trigger_mode="always_last")
-    events = [
-        tab.select(s.open_tab, inputs, [s.preview, s.sampler, *s.axes], **QUIET),
-        s.sampler.input(s.choose_sampler, inputs, s.axes, **QUIET),
-    ]
-    events += [button.click(s.choose_preset(names), inputs, [s.sampler, *s.axes], **QUIET) for button, names in presets.items()]
-    events += [s.knob[side].input(s.choose_knob(side), inputs, s.values[side], **QUIET) for side in SIDES]
-    for event in events:
-        event.then(s.describe, inputs, s.note, **QUIET)
-    for side in SIDES:
-        s.values[side].change(s.describe, inputs, s.note, **describing)  # `input` misses a text pasted over the page's own
-    s.wire_run(inputs)
-    tuned = [part for group in s.actions.samplers.values() for part in group]
-    s.view.select(s.take_to_restore, None, [s.tabs, s.actions.sampler, *tuned], **QUIET)
+def sweep_tab(page: Page) -> None:
+    """Builds the tab inside the tabs that are open."""
+    with gr.Tab("Sweep", id="sweep") as tab:
+        SweepTab(page, lay_out()).wire(tab)

@@ -1,0 +1,268 @@
+"""What the Restore tab does when a person changes the picture, the degradation or the sampler."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from redgui import fitting, images, knobs, presets, priors
+from redgui.errors import RedguiError
+from redgui.operators import Inpaint
+from redgui.samplers import RedDiff
+from redgui.ui.host.sessions import Session
+from redgui.ui.host.uploads import discard, uploaded
+from redgui.ui.parts import components, controls, views
+from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
+from redgui.ui.parts.views import wrong
+from redgui.ui.parts.wiring import LATEST, SILENT, WITH_TOASTS, Updates, Values
+from redgui.ui.restore.layout import RestoreLayout
+from redgui.ui.restore.state import Restoring
+
+
+class Editing:
+    """The handlers of the form's own events."""
+
+    def __init__(self, layout: RestoreLayout):
+        self.layout, self.form = layout, layout.form
+        self.kind = self.form.operators["inpaint"].parts["kind"]
+
+    # ---- the picture and the degradation
+
+    def load_page(self, values: Values, request: gr.Request) -> Updates:
+        """A page is opened (or opened again): mask, measurement, ways to fit, and weights."""
+        return self.refitted(self._session(request), values) | self._weights(values)
+
+    def open_picture(self, values: Values, request: gr.Request) -> Updates:
+        """A person's own picture; one that cannot be read changes nothing."""
+        path = (values[self.form.picture] or {}).get("path")
+        if not path:
+            return {self.form.picture: gr.skip()}
+        session = self._session(request)
+        try:
+            session.source = images.read(uploaded(path), self.form.host.limits.pixels)
+        except RedguiError as error:
+            gr.Warning(str(error), title="This picture cannot be read")
+            discard(path)
+            return {self.form.picture: self.form.file(session)}
+        session.file = (path, session.source)
+        session.files.add(path)
+        return self.refitted(session, values)
+
+    def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> Updates:
+        """One of the bundled pictures."""
+        session, paths = self._session(request), self.form.host.examples
+        path = paths[int(event.index) % len(paths)]
+        session.source = images.read(path)
+        session.file = (str(path), session.source)
+        return {self.form.picture: str(path), **self.refitted(session, values)}
+
+    def refit(self, values: Values, request: gr.Request) -> Updates:
+        """The picture is to be fitted anew, to another size, in another way, or as the measurement itself."""
+        return self.refitted(self._session(request), values)
+
+    def choose_prior(self, values: Values, request: gr.Request) -> Updates:
+        """Another diffusion model: loaded (and fetched) now, so that Run starts at once."""
+        try:
+            self.form.load_prior(values)
+        except RedguiError as error:
+            gr.Warning(str(error), title="This prior cannot be used")
+            return {self.form.prior: self.form.host.prior_name}
+        values = {**values, self.form.fit: fitting.usual(self.form.multiple(values))}
+        return self.refitted(self._session(request), values) | self._weights(values)
+
+    def choose_operator(self, values: Values, request: gr.Request) -> Updates:
+        """Another degradation: its knobs, its measurement, and the presets where a person has not chosen otherwise."""
+        name, session = values[self.form.operator], self._session(request)
+        return {
+            **one_of(self.layout.operator_groups, name),
+            self.form.mask: gr.update(visible=(name == Inpaint.name) or "hidden"),
+            **self._preview(session, values),
+            **self.retuned(session, values),
+        }
+
+    def retune(self, values: Values, request: gr.Request) -> Updates:
+        """Another kind of a degradation, or noise, can be another problem, with presets of its own."""
+        return self.retuned(self._session(request), values)
+
+    def change_mask(self, values: Values, request: gr.Request) -> Updates:
+        """A generated mask goes to the editor, where it can be painted over."""
+        session = self._session(request)
+        if values[self.kind] == "mask":
+            return self._preview(session, values)
+        try:
+            mask = components.mask_value(None, self._hole(session, values), session.version)
+        except RedguiError as error:
+            return {self.layout.measurement: wrong(error)}
+        return {self.form.mask: mask, **self._preview(session, values)}
+
+    def painted(self, values: Values, request: gr.Request) -> Updates:
+        """A stroke: from now on the mask is what was painted."""
+        return {self.kind: "mask", **self._preview(self._session(request), {**values, self.kind: "mask"})}
+
+    def preview(self, values: Values, request: gr.Request) -> Updates:
+        """The measurement with the knobs as they are."""
+        return self._preview(self._session(request), values)
+
+    # ---- the sampler
+
+    def choose_sampler(self, values: Values, request: gr.Request) -> Updates:
+        """Another sampler: its knobs; the weights belong to RED-diff."""
+        groups = one_of(self.layout.sampler_groups, values[self.form.sampler])
+        return {**groups, **self._weights(values), **self._particles(self._session(request), values)}
+
+    def tune(self, values: Values, request: gr.Request, event: gr.EventData) -> None:
+        """A person moved a knob: the run in progress takes it in its next iteration.
+
+        Knobs that stand as the page itself has set them since the run began, to the presets of another problem, stay as the run
+        has them.
+        """
+        state = self._session(request).state(Restoring)
+        run, retuned = state.played, state.retuned
+        if run is None or not run.playing or values[self.form.sampler] != run.sampler.name:
+            return
+        moved = getattr(event.target, "_id", None)
+        own = {
+            part: getattr(run.now, name) for name, part in self.form.samplers[run.sampler.name].parts.items()
+            if part._id != moved and part in retuned and values[part] == retuned[part]
+        }  # fmt: skip
+        with suppress(RedguiError):  # a number that is being typed; one that is left like that is told at the next Run
+            run.tune(self.form.build_sampler({**values, **own}))
+
+    def reweigh(self, values: Values) -> Updates:
+        """RED-diff's knobs have changed, whoever did it: its weights."""
+        try:
+            return self._weights(values)
+        except RedguiError:
+            return {self.layout.weights: gr.skip()}  # as above
+
+    # ---- pieces, which `cards` and History take as well
+
+    def refitted(self, session: Session, values: Values) -> Updates:
+        """The editor with the fitted picture and the mask that belongs to it, the measurement, and the ways to fit it."""
+        session.version += 1
+        ways, values = self._ways(session, values)
+        fitted = self.form.fitted(session, values)
+        try:
+            painted = values[self.kind] == "mask"  # which stays
+            mask = values[self.form.mask]
+            hole = components.mask_bits(mask, *fitted.size) if painted else self._hole(session, values)
+        except RedguiError:
+            values = {**values, self.kind: "box"}
+            hole = Inpaint().hole(*fitted.size)
+        editor = components.mask_value(fitted.apply(self.form.source(session)), hole, session.version)
+        values = {**values, self.form.mask: editor}
+        return {self.form.mask: editor, **self._preview(session, values), self.form.fit: ways}
+
+    def retuned(self, session: Session, values: Values) -> Updates:
+        """The samplers' knobs at their presets, where a person has not chosen otherwise."""
+        operator, state = values[self.form.operator], session.state(Restoring)
+        kind = self.form.operators[operator].parts.get("kind")
+        try:
+            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.form.setting.parts["sigma_y"]], Setting.name)
+        except RedguiError:
+            sigma_y = state.tuned_for[2]  # a number that is being typed
+        old = self.form.tuned(*state.tuned_for)
+        state.tuned_for = (operator, values[kind] if kind else None, sigma_y)
+        new = self.form.tuned(*state.tuned_for)
+        changed = {part: new[part] for part in new if old[part] != new[part] and values[part] == old[part]}
+        state.retuned |= changed
+        return changed | self._particles(session, values)
+
+    def _session(self, request: gr.Request) -> Session:
+        return self.form.host.sessions.of(request.session_hash)
+
+    def _hole(self, session: Session, values: Values) -> np.ndarray:
+        h, w = self.form.fitted(session, values).size
+        inpaint = self.form.operators["inpaint"].build(values)
+        inpaint.check_size(h, w)
+        return inpaint.hole(h, w)
+
+    def _ways(self, session: Session, values: Values) -> tuple[Any, Values]:
+        """An update of the choice of fits, shown where they differ, and the values with a fit that this prior takes."""
+        (h, w), source, multiple = self.form.size(values), self.form.source(session), self.form.multiple(values)
+        choices = [(controls.fit_name(way), way) for way in fitting.WAYS if way != "native" or multiple]
+        chosen = values[self.form.fit] if multiple or values[self.form.fit] != "native" else "crop"
+        differ = source.width * h != source.height * w or bool(multiple and (source.height, source.width) != (h, w))
+        label = controls.fit_label(source, h, w, chosen)
+        update = gr.update(choices=choices, value=chosen, visible=differ or "hidden", label=label)
+        return update, {**values, self.form.fit: chosen}
+
+    def _particles(self, session: Session, values: Values) -> Updates:
+        """As many particles as suit sampler and operator, where a person has not chosen otherwise."""
+        form, state = self.form, session.state(Restoring)
+        sampler, operator = form.samplers[values[form.sampler]].cls, form.operators[values[form.operator]].cls
+        part = form.setting.parts["particles"]
+        before, state.particles_given = state.particles_given, presets.particles(sampler, operator)
+        return {part: state.particles_given if values[part] == before != state.particles_given else gr.skip()}
+
+    def _preview(self, session: Session, values: Values) -> Updates:
+        try:
+            problem = self.form.build_problem(session, values).problem
+        except RedguiError as error:
+            return {self.layout.measurement: wrong(error)}
+        return {self.layout.measurement: views.measurement(problem, session.version)}
+
+    def _weights(self, values: Values) -> Updates:
+        chosen = self.form.build_sampler(values)
+        red_diff = isinstance(chosen, RedDiff)
+        return {
+            self.layout.weights: views.weights(chosen, priors.sigmas_of(self.form.prior_name(values))) if red_diff else None
+        }
+
+    # ---- wiring
+
+    def wire(self) -> None:
+        """Registers the events of the form."""
+        form, layout = self.form, self.layout
+        inputs, problem, page = form.inputs, form.problem_inputs, [form.mask, layout.measurement]
+        refitted = [*page, form.fit]
+
+        # the picture
+        form.picture.input(self.open_picture, {form.picture, *problem}, [form.picture, *refitted], **WITH_TOASTS)
+        layout.examples.select(self.open_example, problem, [form.picture, *refitted], **SILENT)
+        form.fit.input(self.refit, problem, refitted, **LATEST)
+
+        # the degradation: every change shows in the measurement at once
+        outputs = [*layout.operator_groups.values(), *page, *layout.tuned]
+        form.operator.change(self.choose_operator, inputs, outputs, **LATEST)
+        drawn, simulated, kinds = (
+            [],
+            [form.setting.parts["sigma_y"], form.setting.parts["seed"]],
+            [form.setting.parts["sigma_y"]],
+        )
+        for name, group in form.operators.items():
+            (drawn if name == Inpaint.name else simulated).extend(group)
+            kinds += [part for knob_name, part in group.parts.items() if knob_name == "kind"]
+            self._wire_switches(group)
+        gr.on([part.change for part in kinds], self.retune, inputs, layout.tuned, **LATEST)
+        gr.on([part.change for part in drawn], self.change_mask, problem, page, **LATEST)
+        gr.on([part.change for part in simulated], self.preview, problem, layout.measurement, **LATEST)
+        form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
+        form.given.change(self.refit, problem, refitted, **SILENT)
+        outputs = [form.prior, *refitted, layout.weights]
+        loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
+        form.prior.change(self.choose_prior, inputs, outputs, **loading)
+
+        # the sampler: its knobs act on the very next iteration of a run
+        outputs = [*layout.sampler_groups.values(), layout.weights, form.setting.parts["particles"]]
+        form.sampler.change(self.choose_sampler, inputs, outputs, **SILENT)
+        for group in form.samplers.values():
+            self._wire_switches(group)
+        # A run takes what a person moves, not what the page itself writes. A slider's reset button tells of a release alone.
+        moved = [part.input for part in form.samplers.parts]
+        moved += [part.release for part in form.samplers.parts if isinstance(part, gr.Slider)]
+        gr.on(moved, self.tune, form.sampler_inputs, None, **LATEST)
+        weighted = [part.change for part in form.samplers[RedDiff.name]]
+        gr.on(weighted, self.reweigh, form.sampler_inputs | {form.prior}, layout.weights, **LATEST)
+
+    def _wire_switches(self, group: Controls) -> None:
+        """Knobs that belong to a value of another knob of the group come and go with it."""
+        for name in group.switches:
+            group.parts[name].change(_shower(group, name), group.parts[name], list(group), **SILENT)
+
+
+def _shower(group: Controls, name: str) -> Callable[[Any], Updates]:
+    """A handler that shows the knobs which belong to a value of the knob `name`."""
+    return lambda value: group.shown_with(name, value)
