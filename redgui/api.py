@@ -30,6 +30,7 @@ from redgui.runs.record import Record
 from redgui.runs.settings import Settings
 from redgui.runs.settings import parse_operator as parse_operator
 from redgui.runs.stream import Measured, measured, solve
+from redgui.samplers import SAMPLERS, Sampler
 
 FILM = 8  # pictures in a filmstrip
 LONGEST_SPEC = 200  # characters of an operator among the figures; a painted mask has thousands
@@ -86,7 +87,7 @@ def restore(
     size: int | None = None,
     prior: str | Prior = "faces-64",
     operator: str | Operator = "inpaint",
-    sampler: str = "reddiff",
+    sampler: str | Sampler = "reddiff",
     sigma_y: float = 0.0,
     particles: int | None = None,
     seed: int = 0,
@@ -104,7 +105,7 @@ def restore(
             auto: native where the prior takes any size, else crop.
         size: longest side of the fit native; None: 256.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
-        sampler: `NAME:knob=value,...`; knobs that are not named come from the presets.
+        sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
         sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         threads: of the CPU; None: as many as torch has. With another number the last bits are others.
@@ -235,7 +236,6 @@ def std_picture(particles: Tensor) -> Tensor:
 
 def listing() -> dict[str, Any]:
     """All samplers, operators, priors and examples with their knobs, JSON-ready."""
-    from redgui.samplers import SAMPLERS
 
     def card(cls: Any) -> dict[str, Any]:
         fields = ("name", "kind", "default", "lo", "hi", "choices", "help", "live")
