@@ -15,8 +15,10 @@ from redgui.runs import record as records
 from redgui.runs import settings as home
 from redgui.runs.record import Record, RecordError
 from redgui.runs.settings import Settings
+from redgui.samplers import RedDiff
 from redgui.ui.calls import endpoints
 from redgui.ui.host.limits import HOME
+from redgui.ui.parts.controls import SETTING
 
 PRIOR = "gaussian:size=16,std=0.4"
 SAID = [
@@ -36,6 +38,12 @@ def test_words_are_read_back_and_say_no_more_than_they_must(said):
     assert set(words) <= {"operator", "sampler", "prior", *said}
     assert json.loads(json.dumps(words)) == words
     assert not {"size", "device", "precision", "threads"} & set(settings.words(page=True))
+
+
+def test_operator_and_sampler_may_be_made_already():
+    sampler = RedDiff(steps=7)
+    settings = Settings.read({"operator": Inpaint(kind="half"), "sampler": sampler})
+    assert (settings.H, settings.sampler, settings.given) == (Inpaint(kind="half"), sampler, False)
 
 
 def test_a_seed_of_63_bits_keeps_every_digit():  # 2**53 + 1 was once rounded as a float is
@@ -62,6 +70,7 @@ def test_a_seed_of_63_bits_keeps_every_digit():  # 2**53 + 1 was once rounded as
         (dict(given="perhaps"), "given is true or false"),
         (dict(operator=3), "operator is a text; got 3"),
         (dict(sampler=["ddrm"]), "sampler is a text"),
+        (dict(sampler=Inpaint()), "sampler is a text"),
         (dict(prior="x" * 10**6), "prior is a text of at most"),
     ],
     ids=lambda part: str(part)[:30],
@@ -80,8 +89,8 @@ def test_settings_are_equal_whatever_machine_they_name():
 
 def test_the_page_ends_within_the_bounds():
     bounds = {k.name: k for k in knobs.knobs(Settings)}
-    assert {name: k.hi for name, k in home.PAGE.items()} == {"sigma_y": 1.0, "seed": 2**31 - 1, "particles": 16}
-    assert all(k.hi < bounds[name].hi for name, k in home.PAGE.items())
+    assert {name: k.hi for name, k in SETTING.items()} == {"sigma_y": 1.0, "seed": 2**31 - 1, "particles": 16}
+    assert all(bounds[name].lo <= k.lo < k.hi < bounds[name].hi for name, k in SETTING.items())
 
 
 # ---- one more field

@@ -73,7 +73,7 @@ class Settings:
         """The settings in texts or JSON values, by their names. What is absent or None is what a bare command takes.
 
         Args:
-            said: `operator` and `sampler` as specifications (either may be made already), knobs, `example`, `picture`.
+            said: `operator` and `sampler` as specifications or as they are, knobs, `example`, `picture`.
             painted: a mask (h, w) on the fitted picture, True = to be filled in; the operator is then an inpainting.
 
         Raises:
@@ -86,12 +86,12 @@ class Settings:
                 raise KnobError(f"a run has no setting {knobs.shown(name)}. Its settings: {', '.join(names)}.")
         found = {name: value for name, value in said.items() if value is not None}
         found |= {name: checked(k, found[name]) for name, k in known.items() if name in found}
-        operator, spec = (found.pop(name, usual) for name, usual in (("operator", "inpaint"), ("sampler", "reddiff")))
+        operator, spec = found.pop("operator", "inpaint"), found.pop("sampler", "reddiff")
         for name, value, made in (("operator", operator, Operator), ("sampler", spec, Sampler)):
             if not isinstance(value, (str, made)):
                 raise KnobError(f"{name} is a text; got {knobs.shown(value)}.")
         H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
-        sampler = spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, found.get("sigma_y", 0.0))
+        sampler = presets.sampler_for(spec, H, found.get("sigma_y", 0.0)) if isinstance(spec, str) else spec
         found["given"] = found.get("given", False) or given
         return cls(H=H, sampler=sampler, **{"particles": presets.particles(sampler, H), **found})
 
@@ -142,11 +142,6 @@ def checked(k: Knob, value: Any) -> Any:
             raise
         lie = "lie" if k.name.endswith("s") else "lies"
         raise KnobError(f"the {k.name} {lie} in {knobs.span(k)}; got {str(value)[:20]}.") from None
-
-
-# What the page's controls end at, and the calls with them: a browser's whole numbers, a slider that can be aimed.
-ENDS = {"sigma_y": 1.0, "seed": 2**31 - 1, "particles": 16}
-PAGE = {k.name: dataclasses.replace(k, hi=ENDS[k.name]) for k in knobs.knobs(Settings) if k.name in ENDS}
 
 
 def parse_operator(spec: str, painted: np.ndarray | None = None) -> tuple[Operator, bool]:

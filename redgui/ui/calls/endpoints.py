@@ -26,13 +26,14 @@ from redgui import api, images, knobs, metrics
 from redgui.errors import RedguiError
 from redgui.priors import Prior
 from redgui.runs import zero_gpu
-from redgui.runs.settings import PAGE, Settings
+from redgui.runs.settings import Settings
 from redgui.runs.watch import compute
 from redgui.ui.calls.restoration import Restoration, clean
 from redgui.ui.host.host import Host
 from redgui.ui.host.limits import Limits
 from redgui.ui.host.queue import LOOK, Line, threaded
 from redgui.ui.host.uploads import CallError, discard, uploaded, written
+from redgui.ui.parts.controls import SETTING
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
 Fit = Literal["crop", "pad", "stretch", "native"]
@@ -125,7 +126,7 @@ def add_endpoints(host: Host) -> None:
 
     once = tuple[Picture, dict[str, Any], dict[str, Any] | None]  # what one yield of /restore holds
     # Of these calls one at a time: it stands in line among the pages, the others wait in the queue, which tells clients.
-    endpoint(streaming(restore, once, host.queue), api_name="restore", concurrency_limit=1)
+    endpoint(streaming(restore, once, actions.line), api_name="restore", concurrency_limit=1)
     endpoint(spoken(degrade), api_name="degrade", concurrency_limit=2)
     endpoint(listing, api_name="list", concurrency_limit=None)
 
@@ -170,7 +171,7 @@ def streaming(call: Callable[..., Iterator[Any]], once: Any, line: Line) -> Call
 
 def asked(host: Host, picture: Any, mask: Any, prior: Prior, said: dict[str, Any]) -> api.Asked:
     """`redgui.api.settled` of a call, within the bounds of the page and of this host. Raises RedguiError."""
-    for name, k in PAGE.items():
+    for name, k in SETTING.items():
         if said.get(name) is not None:
             knobs.coerce(k, said[name], Settings.name)
     if not isinstance(said["given"], bool):
