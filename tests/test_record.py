@@ -215,7 +215,7 @@ def test_what_is_no_record_is_one_clear_error(text, told):
         (dict(sizes=[[1, 2], [3]]), "[pictures, calls] pairs of whole numbers from 1; got [3]"),
         (dict(sizes=[[0, 2]]), "pairs of whole numbers from 1; got [0, 2]"),
         (dict(sizes=[[1, True]]), "pairs of whole numbers from 1"),
-        (dict(sizes=[[1, 99_999], [2, 2]]), "at most 100000 calls in all; got 100001"),
+        (dict(sizes=[[1, 9_999_999], [2, 2]]), "10000000 calls in all; got 10000001"),
         (dict(operator="inpaint"), "'operator'"),
         (dict(changes={}), "'changes'"),
         (dict(changes=[3]), "a change in a record"),

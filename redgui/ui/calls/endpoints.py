@@ -126,7 +126,7 @@ def add_endpoints(host: Host) -> None:
 
     once = tuple[Picture, dict[str, Any], dict[str, Any] | None]  # what one yield of /restore holds
     # Of these calls one at a time: it stands in line among the pages, the others wait in the queue, which tells clients.
-    endpoint(streaming(restore, once, actions.line), api_name="restore", concurrency_limit=1)
+    endpoint(streaming(restore, once, host.queue), api_name="restore", concurrency_limit=1)
     endpoint(spoken(degrade), api_name="degrade", concurrency_limit=2)
     endpoint(listing, api_name="list", concurrency_limit=None)
 
