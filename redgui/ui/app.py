@@ -18,7 +18,7 @@ from redgui.ui.history.tab import history_tab
 from redgui.ui.host.gate import Gate, for_here_alone, guard
 from redgui.ui.learn.tab import learn_tab
 from redgui.ui.particles.tab import particles_tab
-from redgui.ui.parts.components import STYLES, place_teller, run_keeper
+from redgui.ui.parts.components import HEAD, STYLES, place_teller, run_keeper
 from redgui.ui.parts.wiring import QUIET
 from redgui.ui.restore import cards
 from redgui.ui.restore.handlers import Actions
@@ -100,6 +100,7 @@ def launch(demo: gr.Blocks, **options: Any) -> Any:
         app_kwargs={"middleware": [Middleware(Gate, **bounds)]},
         theme=theme(),
         css_paths=list(STYLES),
+        head=HEAD,
         footer_links=["api", "settings"],
         run_history=False,
         enable_monitoring=False,

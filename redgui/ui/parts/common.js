@@ -1,5 +1,5 @@
-// Shared by the components. The text of this file is put before each component's own, so that every
-// component has its own copy in its own function scope: nothing global, nothing loaded from elsewhere.
+// Shared by the components. `redgui.ui.parts.components` puts the scripts together: the shared ones are at the top of one
+// function, and each component's is the body of a function (element, props, trigger, watch) in it, called for each component.
 
 /** A DOM element: el("p", {class: "x", onclick: f, "aria-label": "y"}, "text", child). */
 function el(tag, attributes = {}, ...children) {
@@ -79,8 +79,8 @@ function shortNumber(x) {
   return String(Number(x.toPrecision(3)));
 }
 
-/** Calls `show` with this component's place in line, "3rd in line, about 20 s", as it changes; with "" when it is its turn. */
-function onPlace(show) {
+/** Calls `show` with a component's place in line, "3rd in line, about 20 s", as it changes; with "" when it is its turn. */
+function onPlace(element, show) {
   document.addEventListener("redgui-place", ({ detail }) => {
     if (element.isConnected && element.closest(`#${CSS.escape(detail.of)}`)) show(detail.text);
   });

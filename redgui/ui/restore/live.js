@@ -152,7 +152,7 @@ const draw = oncePerFrame(() => {
 });
 
 watch("value", draw);
-onPlace((text) => {
+onPlace(element, (text) => {
   place = text;
   draw();
 });

@@ -222,7 +222,7 @@ const draw = oncePerFrame(() => {
   if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
 });
 watch("value", draw);
-onPlace((text) => {
+onPlace(element, (text) => {
   if (text && where(text) !== where(place)) spoken.textContent = where(text);
   place = text;
   draw();
