@@ -139,7 +139,7 @@ class Page:
         number = None if block is None else block._id
         for fn in self.demo.fns.values():
             if callable(fn.fn) and any(e == event and number in (None, b) for b, e in fn.targets):
-                self.call(fn, data)
+                self.call(fn, data or SimpleNamespace(target=block))
 
     def call(self, fn: Any, data: Any = None) -> None:
         """A handler and what comes after it. A toast is no failure: that is a message in words."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from PIL import Image
 
@@ -31,6 +32,7 @@ class Session(Playing):
     version: int = 0  # of the picture in the mask editor
     runs: int = 0
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of the presets shown
+    retuned: dict[Any, Any] = field(default_factory=dict)  # controls that the page itself set since the run began -> value
     particles_given: int = 1  # what the page itself chose, so that a person's own choice is left alone
     comparison: Comparison = field(default_factory=Comparison)
     sweeping: Sweeping = field(default_factory=Sweeping)

@@ -1,6 +1,7 @@
 """What the Restore tab does on an event: from what is chosen to runs and the components' values."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -128,16 +129,30 @@ class Actions(Player):
         particles = self._particles(self.sessions.of(request.session_hash), values)
         return (*one_of(self.sampler_groups, values[self.sampler]), self._weights(values), particles)
 
-    def tune(self, values: Values, request: gr.Request) -> Any:
-        """A knob was moved: the run in progress takes it in its next iteration."""
+    def tune(self, values: Values, request: gr.Request, event: gr.EventData) -> None:
+        """A person moved a knob: the run in progress takes it in its next iteration.
+
+        Knobs that stand as the page itself has set them since the run began, to the presets of another problem, stay as the run
+        has them.
+        """
         session = self.sessions.of(request.session_hash)
+        run = session.run
+        if run is None or not run.playing or values[self.sampler] != run.sampler.name:
+            return
+        parts, moved = self.samplers[run.sampler.name].parts, getattr(event.target, "_id", None)
+        own = {
+            part: getattr(run.now, name) for name, part in parts.items()
+            if part._id != moved and part in session.retuned and values[part] == session.retuned[part]
+        }  # fmt: skip
+        with suppress(RedguiError):  # a number that is being typed; one that is left like that is told at the next Run
+            run.tune(self.build_sampler({**values, **own}))
+
+    def reweigh(self, values: Values) -> Any:
+        """RED-diff's knobs have changed, whoever did it: its weights."""
         try:
-            sampler = self.build_sampler(values)
+            return self._weights(values)
         except RedguiError:
-            return gr.skip()  # a number that is being typed; one that is left like that is told at the next Run
-        if session.run is not None and session.run.playing and type(sampler) is type(session.run.sampler):
-            session.run.tune(sampler)
-        return self._weights(values)
+            return gr.skip()  # as above
 
     # ---- pieces
 
@@ -187,7 +202,9 @@ class Actions(Player):
             defaults = {k.name: k.default for k in knobs.knobs(group.cls)}
             old = {**defaults, **presets.preset(sampler, *before)}
             new = {**defaults, **presets.preset(sampler, *session.tuned_for)}
-            updates += [new[k] if old[k] != new[k] and values[part] == old[k] else gr.skip() for k, part in group.parts.items()]
+            changed = {part: new[k] for k, part in group.parts.items() if old[k] != new[k] and values[part] == old[k]}
+            session.retuned |= changed
+            updates += [changed.get(part, gr.skip()) for part in group]
         return [*updates, self._particles(session, values)]
 
     def _particles(self, session: Session, values: Values) -> Any:

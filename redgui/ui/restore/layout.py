@@ -128,19 +128,15 @@ def _wire(a: Actions) -> None:
     # the degradation: every change shows in the measurement at once
     outputs = [*a.operator_groups.values(), *page, *tuned]
     a.operator.change(a.choose_operator, everything, outputs, trigger_mode="always_last", **QUIET)
+    drawn, simulated, kinds = [], [a.setting.parts["sigma_y"], a.setting.parts["seed"]], [a.setting.parts["sigma_y"]]
     for name, group in a.operators.items():
-        for knob_name, part in group.parts.items():
-            if knob_name in {k.only_with[0] for k in knobs.knobs(group.cls) if k.only_with}:
-                part.change(a.shower(group, knob_name), part, list(group.parts.values()), **QUIET)
-            if knob_name == "kind":
-                part.change(a.retune, everything, tuned, **QUIET)
-            handler = a.change_mask if name == Inpaint.name else a.preview
-            outputs = page if name == Inpaint.name else a.measurement
-            part.change(handler, problem, outputs, trigger_mode="always_last", **QUIET)
+        (drawn if name == Inpaint.name else simulated).extend(group)
+        kinds += [part for knob_name, part in group.parts.items() if knob_name == "kind"]
+        _show_with(a, group)
+    gr.on([part.change for part in kinds], a.retune, everything, tuned, trigger_mode="always_last", **QUIET)
+    gr.on([part.change for part in drawn], a.change_mask, problem, page, trigger_mode="always_last", **QUIET)
+    gr.on([part.change for part in simulated], a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
     a.mask.input(a.painted, problem, [a.operators["inpaint"].parts["kind"], a.measurement], trigger_mode="always_last", **QUIET)
-    for name in ("sigma_y", "seed"):
-        a.setting.parts[name].change(a.preview, problem, a.measurement, trigger_mode="always_last", **QUIET)
-    a.setting.parts["sigma_y"].change(a.retune, everything, tuned, trigger_mode="always_last", **QUIET)
     a.given.change(a.refit, problem, refitted, **QUIET)
     a.prior.change(a.choose_prior, everything, [a.prior, *refitted, a.weights], **SPOKEN | dict(show_progress="minimal"))
 
@@ -148,13 +144,15 @@ def _wire(a: Actions) -> None:
     a.sampler.change(
         a.choose_sampler, everything, [*a.sampler_groups.values(), a.weights, a.setting.parts["particles"]], **QUIET
     )
+    knobs_of_samplers = [part for group in a.samplers.values() for part in group]
     for group in a.samplers.values():
-        switches = {k.only_with[0] for k in knobs.knobs(group.cls) if k.only_with}
-        for knob_name, part in group.parts.items():
-            if knob_name in switches:
-                part.change(a.shower(group, knob_name), part, list(group.parts.values()), **QUIET)
-            event = part.input if isinstance(part, gr.HTML) else part.change
-            event(a.tune, solver | {a.prior}, a.weights, trigger_mode="always_last", **QUIET)
+        _show_with(a, group)
+    # A run takes what a person moves, not what the page itself writes. A slider's reset button tells of a release alone.
+    moved = [part.input for part in knobs_of_samplers]
+    moved += [part.release for part in knobs_of_samplers if isinstance(part, gr.Slider)]
+    gr.on(moved, a.tune, solver, None, trigger_mode="always_last", **QUIET)
+    weighted = [part.change for part in a.samplers[RedDiff.name]]
+    gr.on(weighted, a.reweigh, solver | {a.prior}, a.weights, trigger_mode="always_last", **QUIET)
 
     # the run
     outcome = [a.live, a.result, a.film, a.run, a.stop, a.resume]
@@ -166,3 +164,10 @@ def _wire(a: Actions) -> None:
         event.failure(a.broke, None, outcome, **QUIET)
     a.outcome, a.over = outcome, (started, went_on)  # for who starts runs from elsewhere, or looks after them
     a.stop.click(a.halt, None, None, **QUIET)
+
+
+def _show_with(a: Actions, group: Controls) -> None:
+    """Knobs that belong to a value of another knob of the group come and go with it."""
+    for name in {k.only_with[0] for k in knobs.knobs(group.cls) if k.only_with}:
+        part = group.parts[name]
+        part.change(a.shower(group, name), part, list(group), **QUIET)

@@ -55,6 +55,7 @@ class Player(Choices):
         try:
             picture, problem, fitted = self.build_problem(session, values)
             sampler, particles = self.build_sampler(values), self.build_setting(values).particles
+            session.retuned.clear()
             if replayed is not None and not replayed.begins_with(problem, sampler, particles):
                 replayed = None
             session.run = Run(
