@@ -70,7 +70,7 @@ class RunNews:
     """What has happened to a Run since the news before; all tensors on the CPU."""
 
     last: Measured
-    rows: list[tuple[Any, ...]]
+    rows: list[dict[str, Any]]
     frames: list[Frame]  # new ones
     kept: list[int]  # `i` of all that are kept
     changes: list[Change]

@@ -22,7 +22,6 @@ from redgui.runs.teams import take_team
 from redgui.samplers import Sampler
 
 FRAMES = 48  # iterates kept for the filmstrip
-SERIES = ("i", "sigma", "data", "prior", "psnr", "residual")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,9 @@ class Run:
 
     changes: list[Change] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
-    rows: list[tuple[Any, ...]] = field(default_factory=list)  # a row of SERIES for every step
+    rows: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # every step's figures by their names, and `at`: its time on the clock
     last: Measured | None = None
     playing: bool = False
     broken: bool = False  # an error ended it; what was made before it stays
@@ -77,9 +78,12 @@ class Run:
 
     @property
     def series(self) -> dict[str, list[Any]]:
-        """The curves of the run so far, by their names. From any thread: rows are added whole."""
-        columns = list(zip(*list(self.rows), strict=True)) or [()] * len(SERIES)
-        return {name: list(column) for name, column in zip(SERIES, columns, strict=True)}
+        """The curves of the run so far, by their names: i, sigma, psnr, residual and every scalar of its Steps.
+
+        None where a step has no such scalar. From any thread: rows are added whole.
+        """
+        rows = list(self.rows)
+        return {name: [row.get(name) for row in rows] for name in dict.fromkeys(n for row in rows for n in row) if name != "at"}
 
     @property
     def progress(self) -> float:
@@ -194,7 +198,9 @@ class Run:
         return self.now
 
     def _remember(self, step: Measured) -> None:
-        self.rows.append((step.i + 1, step.sigma, step.scalar("data"), step.scalar("prior"), step.psnr, step.residual))
+        scalars = {name: step.scalar(name) for name in step.scalars}
+        seen = {"at": time.perf_counter(), "i": step.i + 1, "sigma": step.sigma, "psnr": step.psnr, "residual": step.residual}
+        self.rows.append(scalars | seen)
         if step.i % self._stride == 0 or step.i + 1 >= step.n:
             self.frames.append(_frame(step))
         if len(self.frames) > FRAMES:

@@ -79,18 +79,6 @@ function shortNumber(x) {
   return String(Number(x.toPrecision(3)));
 }
 
-/** Calls `show` with a component's place in line, "3rd in line, about 20 s", as it changes; with "" when it is its turn. */
-function onPlace(element, show) {
-  document.addEventListener("redgui-place", ({ detail }) => {
-    if (element.isConnected && element.closest(`#${CSS.escape(detail.of)}`)) show(detail.text);
-  });
-}
-
-/** The part of a place in line that is worth saying aloud: not every new guess at the seconds. */
-function where(text) {
-  return /^(You are next|\d+\w+ in line)/.exec(text)?.[0] ?? text;
-}
-
 /** Only pictures carried inside the value itself are ever shown. */
 function isPicture(source) {
   return typeof source === "string" && source.startsWith("data:image/");
@@ -99,10 +87,4 @@ function isPicture(source) {
 /** Gradio hands an absent value over as "" and objects as live proxies; this gives null or the object. */
 function objectOrNull(value) {
   return value && typeof value === "object" ? value : null;
-}
-
-/** Scrolls a component to its start where a part of it is out of sight: a phone's person who pressed Run is above it. */
-function scrollToOutcome(root, part) {
-  const area = part.getBoundingClientRect();
-  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
 }

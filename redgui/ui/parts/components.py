@@ -26,9 +26,13 @@ from redgui.errors import RedguiError
 UI = Path(__file__).resolve().parents[1]
 SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
-SHARED = ("parts/common", "parts/plot", "parts/before_after", "parts/zoom", "history/records")  # scripts, in this order
+SHARED = (  # scripts, in this order
+    "parts/common", "parts/stage", "parts/axes", "parts/plot", "parts/before_after", "parts/zoom", "history/records",
+    "restore/mask_raster", "restore/mask_picture", "restore/mask_page",
+)  # fmt: skip
 PARTS = {
-    "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result", "cards": "restore/cards",
+    "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
+    "cards": "restore/cards",
     "weights": "parts/weights", "slider": "parts/slider", "picture": "parts/picture", "place": "parts/place",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",
@@ -84,7 +88,7 @@ def live_view(elem_id: str = "live", **options: Any) -> gr.HTML:
     "frame": data URL or None, "w": int, "h": int, "i": iterations done, "n": int, "sigma": float,
     "left": seconds or None, "rate": iterations per second or None, "sigma_y": float,
     "series": series_text({"i": [...], "sigma": [...], "data": [...], "prior": [...], "psnr": [...] or None,
-    "residual": [...]}), "marks": [{"i": int, "text": str}]}
+    "residual": [...], and any others, each drawn under its name}), "marks": [{"i": int, "text": str}]}
     The series hold the whole run so far: a lost message does no harm. Another "run" starts the count of frames anew.
     The series may also be that dict itself, which is dear: Gradio's page wraps and compares every number of a value
     several times (160 ms an update for 1000 iterations, against 10 for the text).
