@@ -22,7 +22,7 @@ from redgui.ui.host.gate import Gate, for_here_alone, guard
 from redgui.ui.host.host import Host
 from redgui.ui.learn.tab import learn_tab
 from redgui.ui.particles.tab import particles_tab
-from redgui.ui.parts.components import STYLES, place_teller, run_keeper
+from redgui.ui.parts.components import HEAD, STYLES, place_teller, run_keeper
 from redgui.ui.parts.wiring import SILENT
 from redgui.ui.restore.tab import restore_tab
 from redgui.ui.sweep.tab import sweep_tab
@@ -90,6 +90,7 @@ def launch(demo: Any, **options: Any) -> Any:
         app_kwargs={"middleware": [Middleware(Gate, **bounds)]},
         theme=theme(),
         css_paths=list(STYLES),
+        head=HEAD,
         footer_links=["api", "settings"],
         run_history=False,
         enable_monitoring=False,

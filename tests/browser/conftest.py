@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from browser.pages import App
 from redgui.priors import GaussianPrior
 from redgui.ui import build, launch
-from redgui.ui.parts.components import STYLES
+from redgui.ui.parts.components import HEAD, STYLES
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = (
@@ -59,7 +59,8 @@ def serve() -> Iterator[Callable[..., str]]:
     running = []
 
     def plain(demo: gr.Blocks, **options):
-        return demo.queue().launch(**{"run_history": False, "quiet": True, "css_paths": list(STYLES), **options})
+        page = {"css_paths": list(STYLES), "head": HEAD}
+        return demo.queue().launch(**{"run_history": False, "quiet": True, **page, **options})
 
     def serve_(demo: gr.Blocks, launch: Callable[..., tuple] = plain, **options) -> str:
         own = {"server_name": "127.0.0.1", "server_port": free_port(), "prevent_thread_lock": True, "ssr_mode": False}

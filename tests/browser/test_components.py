@@ -7,16 +7,23 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import gradio as gr
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from redgui import images
-from redgui.operators import OperatorError
-from redgui.ui.parts import components
+from redgui.knobs import knob
+from redgui.operators import Operator, OperatorError, build
+from redgui.priors import GaussianPrior
+from redgui.runs.problem import Problem
+from redgui.runs.run import Run
+from redgui.samplers import Sampler, Step
+from redgui.ui.parts import components, views
 
 SIZES = {"square": (64, 64), "tall": (80, 48), "large": (256, 256), "odd": (37, 255)}  # h, w
 SEEN: dict[str, list] = {}  # what the server got from each editor, newest last
@@ -129,6 +136,28 @@ def live_value(i: int, n: int, run: int = 1, status: str = "running", psnr: bool
     }  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Toy(Sampler):
+    """A sampler with a scalar that nothing else knows of."""
+
+    name, label, paper, about = "toy", "Toy", "none", "starts from noise and stays there"
+    needs = Operator
+    steps: int = knob(6, 1, 100, help="steps")
+
+    def __call__(self, prior, H, y, sigma_y, *, generator):
+        for i in range(self.steps):
+            yield Step(i, self.steps, 1.0, torch.zeros(len(y), *prior.shape), {"surprise": torch.full((len(y),), 10.0**i)})
+
+
+def surprising() -> dict:
+    """The live view of a run of the toy."""
+    prior = GaussianPrior(size=16)
+    picture = prior.sample(1, torch.Generator().manual_seed(3)).clamp(-1, 1)
+    run = Run(picture, Problem.simulate(picture, build("denoise"), 0.1), prior, Toy())
+    list(run.play())
+    return views.live(run, 8, "done")
+
+
 def streamed() -> Iterator[dict]:
     """A run of ten steps, which waits at its second until somebody has painted."""
     for i in range(1, 11):
@@ -175,8 +204,10 @@ def demo() -> gr.Blocks:
             empty = components.mask_editor("empty")
             go = gr.Button("go")
             other = gr.Button("other")
+            surprise = gr.Button("surprise")
         go.click(streamed, None, live, show_progress="hidden").then(lambda: FILM, None, film)
         other.click(lambda: {**WEIGHTS, "chosen": "constant", "now": None}, None, weights)
+        surprise.click(surprising, None, live, show_progress="hidden")
         heard(beside, "beside")
         heard(empty, "empty")
     return blocks
@@ -418,6 +449,22 @@ def test_a_run_is_shown_and_leaves_the_editors_alone(url, open_page):
     page.get_by_role("button", name="other").click()
     expect(weights.locator(".rg-end.rg-strong")).to_have_text("constant")
     expect(weights.locator(".rg-now")).to_have_count(0)
+
+
+def test_a_scalar_that_only_a_sampler_knows_of_has_a_plot(url, open_page):
+    page = open_page(url)
+    page.get_by_role("tab", name="run").click()
+    root = page.locator("#live .rg-live")
+    page.get_by_role("button", name="surprise").click()
+    expect(root).to_have_attribute("data-run", "8")
+    plots = root.locator(".rg-plot")
+    expect(plots).to_have_count(4)
+    expect(plots.last.locator(".rg-plot-title")).to_have_text("surprise")
+    expect(plots.last.locator("svg")).to_have_attribute("aria-label", "surprise:  1.0e5")
+    expect(plots.last.locator(".rg-tick").first).to_have_text("10")  # decades: it spans five
+    page.get_by_role("button", name="go", exact=True).click()
+    expect(root).to_have_attribute("data-run", "7")
+    expect(plots.last).to_be_hidden()
 
 
 def test_a_phone_is_not_scrolled_sideways(url, open_page):

@@ -64,7 +64,7 @@ def test_a_card_sets_everything_and_shows_its_finished_result(app, open_app):
         task, stored = tasks.find(name), tasks.finished(tasks.find(name))
         opened(page, name)
         expect(page.locator("#live .rg-live")).to_have_attribute("data-status", "idle")
-        expect(page.locator("#live .rg-message")).to_contain_text("finished example")
+        expect(page.locator("#live .rg-live-message")).to_contain_text("finished example")
         expect(page.locator("#live .rg-live-image")).to_have_attribute("src", PICTURE)
         expect(page.locator("#operator").get_by_role("combobox")).to_have_value(task.build_operator().label)
         expect(page.locator("#sampler").get_by_role("combobox")).to_have_value(task.build_sampler().label)

@@ -176,7 +176,7 @@ def test_tuned_stopped_gone_on_with_and_replayed(open_tab, tmp_path, capsys):
     assert run.changes[0].knobs == {"lr": 0.2}
     assert asked["tune"] <= run.changes[0].after <= asked["tune"] + 1
     expect(tab.live.locator(".rg-mark-text").first).to_have_text("lr 0.2")
-    expect(tab.live.locator(".rg-mark")).to_have_count(3)
+    expect(tab.live.locator(".rg-plot").first.locator(".rg-mark")).to_have_count(1)
 
     tab.part("stop").click()
     expect(tab.live).to_have_attribute("data-status", "stopped")
@@ -480,7 +480,7 @@ def test_numbers_that_are_none(open_tab):
     tab.type("seed", -3)
     expect(tab.caption).to_contain_text("seed lies in 0 to 2147483647; got -3.")
     tab.run("error")
-    expect(tab.live.locator(".rg-message")).to_contain_text("got -3.")
+    expect(tab.live.locator(".rg-live-message")).to_contain_text("got -3.")
     expect(tab.part("run")).to_be_enabled()
     tab.type("seed", 7)
     expect(tab.caption).to_contain_text("dB PSNR")

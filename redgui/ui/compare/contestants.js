@@ -39,7 +39,7 @@ function show() {
 }
 
 const update = oncePerFrame(() => {
-  const value = JSON.parse(JSON.stringify(objectOrNull(props.value) || {}));
+  const value = plain(objectOrNull(props.value) || {});
   const same = JSON.stringify(rows) === JSON.stringify(value.rows || []) && list.children.length > 0;
   rows = value.rows || [];
   ticked = new Set(value.ticked || []);

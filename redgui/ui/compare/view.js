@@ -1,25 +1,19 @@
 // The comparison: pictures side by side as they form, one over another, in a table and as curves.
 
-const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
 const SHAPES = [
   "M0-4A4 4 0 1 0 .01-4Z", "M-3.6-3.6H3.6V3.6H-3.6Z", "M0-4.6 4.4 3.4H-4.4Z", "M0-5 5 0 0 5-5 0Z",
   "M0 4.6 4.4-3.4H-4.4Z", "M-1.4-4.6H1.4V-1.4H4.6V1.4H1.4V4.6H-1.4V1.4H-4.6V-1.4H-1.4Z", "M0-5 4.8-1.5 2.9 4.1H-2.9L-4.8-1.5Z",
   "M-4-2-2-4 0-2 2-4 4-2 2 0 4 2 2 4 0 2-2 4-4 2-2 0Z",
 ];
-const root = element.querySelector(".rg-race");
-const parse = (text) => (typeof text === "string" && text ? JSON.parse(text) : null);
+const { root, chip, message, downloads, spoken } = createStage("race", element, props, watch, draw);
 
 let order = []; // the contestants in their order, {key, label, spec}
 let pictures = new Map(); // of every tile, its source, for the two that lie one over the other
 let picked = [];
 let tiles = new Map();
-let run = null;
 
 /* ---- the frame ---- */
 
-const chip = el("span", { class: "rg-chip" }, STATUS.idle);
-let place = ""; // in line
-const message = el("span", { class: "rg-race-message" });
 const level = el("span", { class: "rg-zoom-level" }, "1×");
 const zoom = createZoom(({ scale, x, y }) => {
   root.style.setProperty("--zoom", scale);
@@ -38,8 +32,6 @@ const empty = el("div", { class: "rg-race-empty" }, icon("spark"), el("span", {}
 const wipeBox = el("div", { class: "rg-race-wipe" });
 const tableBox = el("div", { class: "rg-table rg-race-table", tabindex: "0", role: "region", "aria-label": "Figures of all, scrolls sideways" });
 const plots = el("div", { class: "rg-race-plots" });
-const downloads = el("div", { class: "rg-downloads" });
-const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
 root.replaceChildren(el("div", { class: "rg-race-head" }, chip, message, zoomBar), empty, grid, hint, wipeBox, tableBox, plots, downloads, spoken);
 const plotOptions = { height: 190, endLabels: true, ownX: true, readOut: () => "" };
 const bySeconds = createPlot(plots, { ...plotOptions, title: "PSNR, dB, over seconds of its own", xLabel: "seconds" });
@@ -50,11 +42,11 @@ zoom.reset();
 
 function marker(k) {
   const box = svg("svg", { viewBox: "-7 -7 14 14", class: `rg-tile-marker ${kindOf(k)}`, "aria-hidden": "true" });
-  box.append(svg("path", { class: `rg-shape ${kindOf(k)}`, d: shapeOf(k) }));
+  box.append(svg("path", { class: `rg-shape ${kindOf(k)}`, d: markOf(k) }));
   return box;
 }
 const kindOf = (k) => `rg-k${k % 8}${k >= 8 ? " rg-dashed" : ""}`;
-const shapeOf = (k) => SHAPES[(k + Math.floor(k / 8)) % SHAPES.length];
+const markOf = (k) => SHAPES[(k + Math.floor(k / 8)) % SHAPES.length];
 
 function pick(key) {
   picked = picked.includes(key) ? picked.filter((other) => other !== key) : [...picked, key].slice(-2);
@@ -110,7 +102,7 @@ function build(value) {
   for (const name of ["original", "measurement"]) if (isPicture(value.references?.[name])) tiles.set(name, makeTile(name, name, "", null));
   order.forEach(({ key, label, spec }, k) => tiles.set(key, makeTile(key, label, spec, k)));
   grid.replaceChildren(...[...tiles.values()].map((tile) => tile.node));
-  root.style.setProperty("--shape", value.w > 0 && value.h > 0 ? Math.min(1.8, Math.max(0.6, value.w / value.h)) : 1);
+  root.style.setProperty("--shape", shapeOf(value));
   picked = picked.filter((key) => tiles.has(key));
   pictures = new Map();
 }
@@ -183,32 +175,23 @@ function showCurves(value) {
   if (plots.hidden || String(curveTexts) === String(texts)) return;
   curveTexts = texts;
   const curves = texts.map((text) => parse(text) || { seconds: [], used: [], psnr: [] });
-  const lines = (name) => curves.map((curve, k) => ({ name: order[k].label, x: curve[name], y: curve.psnr, kind: kindOf(k), shape: shapeOf(k) }));
+  const lines = (name) => curves.map((curve, k) => ({ name: order[k].label, x: curve[name], y: curve.psnr, kind: kindOf(k), shape: markOf(k) }));
   for (const [plot, name] of [[bySeconds, "seconds"], [byCalls, "used"]])
     plot.update({ lines: lines(name), xDomain: [0, Math.max(1e-3, ...curves.map((curve) => curve[name].at(-1) || 0))] });
 }
 
 /* ---- all of it ---- */
 
-const draw = oncePerFrame(() => {
-  const value = objectOrNull(props.value) || { status: "idle" };
-  const status = value.status in STATUS ? value.status : "idle";
-  const changed = root.dataset.status !== status;
+function draw(value, { status, changed, another }) {
   const orderText = value.order || "[]";
-  root.dataset.status = status;
   root.classList.toggle("rg-none", orderText === "[]");
-  if (value.run !== run || orderText !== root.dataset.order) {
-    const another = value.run !== run;
-    run = value.run;
+  if (another || orderText !== root.dataset.order) {
     order = parse(orderText) || [];
     root.dataset.order = orderText;
     shape = { w: value.w || 1, h: value.h || 1 };
     build(value);
     if (another && status !== "idle") scrollToOutcome(root, grid);
   }
-  root.dataset.run = run ?? 0;
-  chip.textContent = STATUS[status];
-  message.textContent = (status === "waiting" && place) || value.message || "";
   for (const [name, source] of Object.entries(value.references || {})) setPicture(name, source);
   for (const { key } of order) {
     setPicture(key, value.frames?.[key]);
@@ -220,15 +203,4 @@ const draw = oncePerFrame(() => {
     showTable(value.table || "");
   }
   showCurves(value);
-  const links = JSON.parse(JSON.stringify(value.downloads || []));
-  if (links.length !== downloads.children.length || changed)
-    downloads.replaceChildren(...links.map(({ name, text, href }) => el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text))));
-  if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
-});
-watch("value", draw);
-onPlace((text) => {
-  if (text && where(text) !== where(place)) spoken.textContent = where(text);
-  place = text;
-  draw();
-});
-draw();
+}

@@ -181,8 +181,7 @@ function downloads(body) {
   const record = el("button", { type: "button", class: "rg-download", "data-name": "record.json", onclick: () => save("record.json", body.record) },
     icon("download"), el("span", {}, "record.json"));
   const files = [...(body.after ? [{ name: "restored.png", href: body.after.src }] : []), ...body.files];
-  const links = files.filter(({ href }) => isPicture(href)).map(({ name, href }) =>
-    el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, name)));
+  const links = files.filter(({ href }) => isPicture(href)).map(downloadLink);
   return el("div", { class: "rg-downloads" }, record, ...links);
 }
 
@@ -205,8 +204,7 @@ function draw(run) {
     el("button", { type: "button", class: "rg-text-button", onclick: () => trigger("select", { record: body.record }) }, icon("sliders"), el("span", {}, "Open in Restore")),
     run.when ? el("button", { type: "button", class: "rg-text-button", onclick: () => remove([run.id]) }, icon("clear"), el("span", {}, "Delete")) : null);
   const facts = el("dl", { class: "rg-facts-list" }, ...body.facts.flatMap(({ name, text }) => [el("dt", {}, name), el("dd", {}, text)]));
-  const figures = el("div", { class: "rg-figures" }, ...body.figures.map(({ name, text, note }) =>
-    el("div", {}, el("b", {}, text), el("span", {}, name), note ? el("span", { class: "rg-figure-note" }, note) : "")));
+  const figures = el("div", { class: "rg-figures" }, ...body.figures.map(figureCard));
   const names = body.files.map(({ name }) => name).join(" and ");
   const beside = body.command && names ? `It needs ${names} beside it, which can be downloaded above.` : "";
   large.replaceChildren(

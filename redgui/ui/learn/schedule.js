@@ -22,7 +22,7 @@ function mark() {
 }
 
 function load() {
-  value = objectOrNull(props.value) ? JSON.parse(JSON.stringify(props.value)) : null;
+  value = objectOrNull(props.value) ? plain(props.value) : null;
   root.hidden = !value;
   if (!value) return row.replaceChildren();
   chosen = chosen ?? value.now;

@@ -29,7 +29,7 @@ function layOut(of) {
 }
 
 const update = oncePerFrame(() => {
-  const value = objectOrNull(props.value) ? JSON.parse(JSON.stringify(props.value)) : null;
+  const value = objectOrNull(props.value) ? plain(props.value) : null;
   message.hidden = !value?.message;
   message.textContent = value?.message || "";
   rows.hidden = Boolean(!value || value.message);

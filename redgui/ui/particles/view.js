@@ -1,25 +1,19 @@
 // The particles of one measurement: the ensemble's mean and maps, every particle, one picture in large, figures and downloads.
 
-const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
 const MEANING = {
   std: "Standard deviation of every pixel over the particles, in 8-bit levels",
   beyond: "Coloured where the original is further than 2 standard deviations from the mean, the stronger the more channels",
   outside: "Coloured where the original is below every particle or above all of them, the stronger the more channels",
 };
-const root = element.querySelector(".rg-particles");
-const parse = (text) => (typeof text === "string" && text ? JSON.parse(text) : null);
+const { root, chip, message, downloads, spoken } = createStage("particles", element, props, watch, draw);
 
 let listed = null; // the JSON of the tiles that are there
-let run = null;
 let tiles = new Map(); // key -> {node, image, note, name, source}
 let chosen = null;
 let references = {};
 let shape = { w: 1, h: 1 };
 let shownCards = "";
 
-const chip = el("span", { class: "rg-chip" }, STATUS.idle);
-let place = ""; // in line
-const message = el("span", { class: "rg-particles-message" });
 const progress = el("span", { class: "rg-particles-progress" });
 const bar = el("div", { class: "rg-bar-fill" });
 const empty = el("div", { class: "rg-particles-empty" }, icon("spark"), el("span", {}, "Choose a sampler and press Run particles: several answers to one measurement form here"));
@@ -31,8 +25,6 @@ const gallery = el("div", { class: "rg-particles-gallery" });
 const ticks = el("span", { class: "rg-std-ticks" });
 const ramp = el("span", { class: "rg-std-ramp", "aria-hidden": "true" });
 const legend = el("span", { class: "rg-std-legend" }, ramp, ticks);
-const downloads = el("div", { class: "rg-downloads" });
-const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
 
 const title = el("h3", { class: "rg-particles-heading" });
 const wipeBox = el("div", { class: "rg-particles-wipe" });
@@ -54,7 +46,7 @@ function build() {
   tiles = new Map();
   maps.replaceChildren();
   gallery.replaceChildren();
-  root.style.setProperty("--shape", Math.min(1.8, Math.max(0.6, shape.w / shape.h)));
+  root.style.setProperty("--shape", shapeOf(shape));
   for (const { key, name, group } of parse(listed) || []) {
     const image = el("img", { class: "rg-particle-image", alt: "", draggable: "false", hidden: true });
     const note = el("span", { class: "rg-particle-note" });
@@ -100,30 +92,20 @@ function showLegend(found) {
 function showCards(text) {
   if (text === shownCards) return;
   shownCards = text;
-  figures.replaceChildren(...(parse(text) || []).map(({ name, text: figure, note }) =>
-    el("div", { "data-name": name }, el("b", {}, figure), el("span", {}, name), el("span", { class: "rg-figure-note" }, note))));
+  figures.replaceChildren(...(parse(text) || []).map(figureCard));
 }
 
-const draw = oncePerFrame(() => {
-  const value = objectOrNull(props.value) || { status: "idle" };
-  const status = value.status in STATUS ? value.status : "idle";
-  const changed = root.dataset.status !== status;
-  const another = run !== value.run;
-  root.dataset.status = status;
+function draw(value, { status, changed, another }) {
   const listing = value.tiles && value.tiles !== "[]" ? value.tiles : "";
   root.classList.toggle("rg-none", !listing);
   if (another || listing !== listed) {
-    run = value.run;
     listed = listing;
     shape = { w: value.w || 1, h: value.h || 1 };
-    references = { ...JSON.parse(JSON.stringify(value.references || {})), "starting picture": value.start };
+    references = { ...plain(value.references || {}), "starting picture": value.start };
     build();
     if (another && status !== "idle") scrollToOutcome(root, maps);
   }
-  root.dataset.run = run ?? 0;
   root.dataset.i = value.i || 0;
-  chip.textContent = STATUS[status];
-  message.textContent = (status === "waiting" && place) || value.message || "";
   progress.textContent = value.n ? `step ${value.i} of ${value.n}` : "";
   bar.style.width = `${value.n ? (100 * value.i) / value.n : 0}%`;
   absent.textContent = value.absent || "";
@@ -141,15 +123,4 @@ const draw = oncePerFrame(() => {
   showLegend(parse(value.legend));
   showCards(value.cards || "");
   showDetail();
-  const links = JSON.parse(JSON.stringify(value.downloads || []));
-  if (links.length !== downloads.children.length || changed)
-    downloads.replaceChildren(...links.map(({ name, text, href }) => el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text))));
-  if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
-});
-watch("value", draw);
-onPlace((text) => {
-  if (text && where(text) !== where(place)) spoken.textContent = where(text);
-  place = text;
-  draw();
-});
-draw();
+}

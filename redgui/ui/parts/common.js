@@ -1,5 +1,5 @@
-// Shared by the components. The text of this file is put before each component's own, so that every
-// component has its own copy in its own function scope: nothing global, nothing loaded from elsewhere.
+// Shared by the components. `redgui.ui.parts.components` puts the scripts together: the shared ones are at the top of one
+// function, and each component's is the body of a function (element, props, trigger, watch) in it, called for each component.
 
 /** A DOM element: el("p", {class: "x", onclick: f, "aria-label": "y"}, "text", child). */
 function el(tag, attributes = {}, ...children) {
@@ -79,18 +79,6 @@ function shortNumber(x) {
   return String(Number(x.toPrecision(3)));
 }
 
-/** Calls `show` with this component's place in line, "3rd in line, about 20 s", as it changes; with "" when it is its turn. */
-function onPlace(show) {
-  document.addEventListener("redgui-place", ({ detail }) => {
-    if (element.isConnected && element.closest(`#${CSS.escape(detail.of)}`)) show(detail.text);
-  });
-}
-
-/** The part of a place in line that is worth saying aloud: not every new guess at the seconds. */
-function where(text) {
-  return /^(You are next|\d+\w+ in line)/.exec(text)?.[0] ?? text;
-}
-
 /** Only pictures carried inside the value itself are ever shown. */
 function isPicture(source) {
   return typeof source === "string" && source.startsWith("data:image/");
@@ -99,10 +87,4 @@ function isPicture(source) {
 /** Gradio hands an absent value over as "" and objects as live proxies; this gives null or the object. */
 function objectOrNull(value) {
   return value && typeof value === "object" ? value : null;
-}
-
-/** Scrolls a component to its start where a part of it is out of sight: a phone's person who pressed Run is above it. */
-function scrollToOutcome(root, part) {
-  const area = part.getBoundingClientRect();
-  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
 }

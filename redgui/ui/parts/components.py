@@ -1,5 +1,6 @@
-"""The app's own browser components, as `gr.HTML` with JavaScript from `redgui/ui` and styles from `assets/style.css`.
+"""The app's own browser components, as `gr.HTML` with JavaScript from `redgui/ui` and styles from `assets/*.css`.
 
+The page has one script in its head (`HEAD`), which defines `redgui.mount`; a component itself carries one line that calls it.
 Each factory returns a `gr.HTML`. Its value is JSON, a dict that the browser draws without building its page anew,
 so it can change ten times a second. The formats are in the docstrings. None is the empty state of every component.
 
@@ -25,19 +26,37 @@ from redgui.operators import OperatorError
 UI = Path(__file__).resolve().parents[1]
 SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
+SHARED = (  # scripts, in this order
+    "parts/common", "parts/stage", "parts/axes", "parts/plot", "parts/before_after", "parts/zoom", "history/records",
+    "restore/mask_raster", "restore/mask_picture", "restore/mask_page",
+)  # fmt: skip
+PARTS = {
+    "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
+    "cards": "restore/cards",
+    "weights": "parts/weights", "slider": "parts/slider", "picture": "parts/picture", "place": "parts/place",
+    "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
+    "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",
+}  # fmt: skip
 MAX_SIDE = 4096  # of a mask that a browser sends
 
 
-def _script(*names: str) -> str:
-    """The text for js_on_load: the files of `redgui/ui` one after the other, in one function scope of their own."""
-    return "\n".join((UI / f"{name}.js").read_text(encoding="utf-8") for name in names)
+def _page_script() -> str:
+    """The script of the page: what is shared, then a function for each part, all in one scope; one global, `redgui`."""
+    text = {path: (UI / f"{path}.js").read_text(encoding="utf-8") for path in (*SHARED, *PARTS.values())}
+    shared = "\n".join(text[path] for path in SHARED)
+    parts = "\n".join(f"{name}(element, props, trigger, watch) {{\n{text[path]}}}," for name, path in PARTS.items())
+    return f'(() => {{\n"use strict";\n{shared}\nconst parts = {{\n{parts}\n}};\n{MOUNT}\n}})();'
 
 
-def _component(name: str, scripts: Sequence[str], elem_id: str, options: dict[str, Any]) -> gr.HTML:
+MOUNT = "window.redgui = { mount: (name, ...part) => parts[name](...part) };"
+HEAD = f"<script>{_page_script()}</script>"  # for launch(head=...)
+
+
+def _component(name: str, elem_id: str, options: dict[str, Any]) -> gr.HTML:
     classes = options.pop("elem_classes", None) or []
     return gr.HTML(
         html_template=f'<div class="rg rg-{name}"></div>',  # no ${value}: the script keeps the page up to date
-        js_on_load=_script(*scripts),
+        js_on_load=f'redgui.mount("{name}", element, props, trigger, watch)',
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes=["rg-block", *([classes] if isinstance(classes, str) else classes)],
@@ -55,7 +74,7 @@ def mask_editor(elem_id: str = "mask", **options: Any) -> gr.HTML:
         {"w": int, "h": int, "mask": base64 of packed bits, "version": int, "count": hole pixels}
     `version` is that of the last value it was given. Read the bits with `mask_bits`.
     """
-    return _component("mask", ("parts/common", "restore/mask"), elem_id, options)
+    return _component("mask", elem_id, options)
 
 
 def live_view(elem_id: str = "live", **options: Any) -> gr.HTML:
@@ -65,12 +84,12 @@ def live_view(elem_id: str = "live", **options: Any) -> gr.HTML:
     "frame": data URL or None, "w": int, "h": int, "i": iterations done, "n": int, "sigma": float,
     "left": seconds or None, "rate": iterations per second or None, "sigma_y": float,
     "series": series_text({"i": [...], "sigma": [...], "data": [...], "prior": [...], "psnr": [...] or None,
-    "residual": [...]}), "marks": [{"i": int, "text": str}]}
+    "residual": [...], and any others, each drawn under its name}), "marks": [{"i": int, "text": str}]}
     The series hold the whole run so far: a lost message does no harm. Another "run" starts the count of frames anew.
     The series may also be that dict itself, which is dear: Gradio's page wraps and compares every number of a value
     several times (160 ms an update for 1000 iterations, against 10 for the text).
     """
-    return _component("live", ("parts/common", "parts/plot", "restore/live"), elem_id, options)
+    return _component("live", elem_id, options)
 
 
 def film_strip(elem_id: str = "film", **options: Any) -> gr.HTML:
@@ -78,7 +97,7 @@ def film_strip(elem_id: str = "film", **options: Any) -> gr.HTML:
 
     Value: {"frames": [{"src": data URL, "i": int, "sigma": float, "psnr": float or None}], "w": int, "h": int}
     """
-    return _component("film", ("parts/common", "restore/film"), elem_id, options)
+    return _component("film", elem_id, options)
 
 
 def weights_plot(elem_id: str = "weights", **options: Any) -> gr.HTML:
@@ -86,7 +105,7 @@ def weights_plot(elem_id: str = "weights", **options: Any) -> gr.HTML:
 
     Value: {"sigma": [...], "curves": [{"name": str, "values": [...]}], "chosen": str, "now": sigma or None}
     """
-    return _component("weights", ("parts/common", "parts/plot", "parts/weights"), elem_id, options)
+    return _component("weights", elem_id, options)
 
 
 def series_text(series: Mapping[str, Sequence[float | None] | None], most: int = 400) -> str:
@@ -156,7 +175,7 @@ def log_slider(lo: float, hi: float, value: float, label: str, help: str, elem_i
     """A slider that moves in factors, with a box for exact numbers. The value is a number; lo = 0 is the leftmost position."""
     zero = lo == 0
     props = {"lo": hi / 1e4 if zero else lo, "hi": hi, "zero": zero, "label": label, "help": help}
-    return _component("slider", ("parts/common", "parts/slider"), elem_id, {"value": value, **props, **options})
+    return _component("slider", elem_id, {"value": value, **props, **options})
 
 
 def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
@@ -165,12 +184,12 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     Value: {"run": int, "w", "h", "before": {"name", "src"}, "befores": [...], "after": {"name", "src"},
     "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}]} or None.
     """
-    return _component("result", ("parts/common", "parts/before_after", "restore/result"), elem_id, options)
+    return _component("result", elem_id, options)
 
 
 def picture_view(elem_id: str, **options: Any) -> gr.HTML:
     """A small picture with a caption. Value: {"src", "alt", "caption", "version": int, "wrong": bool} or None."""
-    return _component("picture", ("parts/common", "parts/picture"), elem_id, options)
+    return _component("picture", elem_id, options)
 
 
 def contestant_list(elem_id: str, **options: Any) -> gr.HTML:
@@ -180,7 +199,7 @@ def contestant_list(elem_id: str, **options: Any) -> gr.HTML:
     "ticked": [keys]}; from the browser the same with other keys ticked, followed by the event `input`. The event `delete` with
     {"key"} asks for a removable row to go.
     """
-    return _component("contestants", ("parts/common", "compare/contestants"), elem_id, options)
+    return _component("contestants", elem_id, options)
 
 
 def race_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -194,8 +213,7 @@ def race_view(elem_id: str, **options: Any) -> gr.HTML:
     "downloads": [{"name", "text", "href"}]}. What is JSON changes as a whole, and Gradio sends what has changed.
     Events: `stop` and `select` (open in Restore) with {"key"}.
     """
-    scripts = ("parts/common", "parts/plot", "parts/before_after", "parts/zoom", "compare/view")
-    return _component("race", scripts, elem_id, options)
+    return _component("race", elem_id, options)
 
 
 def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -208,7 +226,7 @@ def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
     "frames": {"row-column": data URL}, "best": JSON of {figure: [keys]}, "downloads": [{"name", "text", "href"}]}.
     Event: `select` (take to Restore) with {"key"}.
     """
-    return _component("sweep", ("parts/common", "parts/before_after", "sweep/view"), elem_id, options)
+    return _component("sweep", elem_id, options)
 
 
 def particles_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -219,7 +237,7 @@ def particles_view(elem_id: str, **options: Any) -> gr.HTML:
     "cards": JSON of [{"name", "text", "note"}], "legend": JSON of {"stops": colours, "top": 8-bit levels}, "absent": why there
     is no coverage or "", "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
     """
-    return _component("particles", ("parts/common", "parts/before_after", "particles/view"), elem_id, options)
+    return _component("particles", elem_id, options)
 
 
 def task_cards(elem_id: str, **options: Any) -> gr.HTML:
@@ -227,7 +245,7 @@ def task_cards(elem_id: str, **options: Any) -> gr.HTML:
 
     Value: {"tasks": [{"name", "label", "about", "note", "before": data URL, "after": data URL}]} or None.
     """
-    return _component("cards", ("parts/common", "restore/cards"), elem_id, options)
+    return _component("cards", elem_id, options)
 
 
 def schedule_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -235,7 +253,7 @@ def schedule_view(elem_id: str, **options: Any) -> gr.HTML:
 
     Value: {"sigma": [one per iteration], "pictures": [{"sigma", "src"}], "now": sigma} or None.
     """
-    return _component("schedule", ("parts/common", "parts/plot", "learn/schedule"), elem_id, options)
+    return _component("schedule", elem_id, options)
 
 
 def anatomy_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -244,7 +262,7 @@ def anatomy_view(elem_id: str, **options: Any) -> gr.HTML:
     Value: {"rows": [{"title", "pieces": [{"key", "sign", "name", "formula", "text", "of": "" or a colour of its bar}]}],
     "pictures": {key: {"src", "note", "share": 0 to 1 or None}}, "sigma", "seed"}, or {"message"}, or None.
     """
-    return _component("anatomy", ("parts/common", "learn/view"), elem_id, options)
+    return _component("anatomy", elem_id, options)
 
 
 def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
@@ -253,7 +271,7 @@ def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
     Value: {"entry": JSON of an entry (`redgui.ui.history.entries`)} or {"loaded": True} when the page is ready for its link.
     Event `select` with {"query", "record"}: a link, and the stored record (JSON) of its picture or None.
     """
-    return _component("keeper", ("parts/common", "history/records", "history/keeper"), elem_id, options)
+    return _component("keeper", elem_id, options)
 
 
 def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
@@ -261,7 +279,7 @@ def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
 
     Value: {"of": id of that component, "text": "3rd in line, about 20 s", or "" when it is its turn}.
     """
-    return _component("place", ("parts/common", "parts/place"), elem_id, options)
+    return _component("place", elem_id, options)
 
 
 def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
@@ -270,4 +288,4 @@ def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
     Value: {"entry": JSON of an entry that is no run of this browser, or "", "error": str}.
     Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run).
     """
-    return _component("history", ("parts/common", "parts/before_after", "history/records", "history/view"), elem_id, options)
+    return _component("history", elem_id, options)

@@ -9,12 +9,14 @@ from torch import Tensor
 from redgui import api, images, knobs, metrics
 from redgui.operators import LinearOperator
 from redgui.runs.problem import Problem
+from redgui.runs.record import Change
 from redgui.runs.run import Run
 from redgui.runs.stream import summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
 from redgui.ui.parts.board import download
 from redgui.ui.parts.components import series_text
 
+DRAG = 1.0  # seconds between two changes of the same knobs, at most, for them to be one movement of a hand
 SHOWN = 8  # particles in the live picture, at most
 
 
@@ -31,7 +33,7 @@ def live(run: Run, number: int, status: str, message: str = "", rate: float | No
         "run": number, "status": status, "message": message, "frame": images.data_url(frame, "jpeg", quality=90),
         "w": frame.width, "h": frame.height, "i": step.i + 1, "n": step.n, "sigma": step.sigma, "left": left, "rate": rate,
         "series": series_text(run.series), "sigma_y": sigma_y,
-        "marks": [{"i": c.after + 1, "text": _changed(c.knobs)} for c in run.changes],
+        "marks": _marks(run),
     }  # fmt: skip
 
 
@@ -161,7 +163,21 @@ def _to_shape(picture: Tensor, like: Tensor) -> Tensor:
     return torch.nn.functional.interpolate(picture, like.shape[-2:], mode="nearest")
 
 
-def _changed(moved: dict[str, Any]) -> str:
-    """What a person changed in mid-run, as short as a plot has room for."""
+def _marks(run: Run) -> list[dict[str, Any]]:
+    """What a person changed in mid-run, and where: one drag of a slider is one mark, with its first and its last value."""
+    drags: list[list[Change]] = []
+    for change in run.changes:
+        before = drags[-1][-1] if drags else None
+        same = before is not None and before.knobs.keys() == change.knobs.keys()
+        if before is not None and same and run.rows[change.after]["at"] - run.rows[before.after]["at"] <= DRAG:
+            drags[-1].append(change)
+        else:
+            drags.append([change])
+    return [{"i": drag[0].after + 1, "text": _changed(drag[0].knobs, drag[-1].knobs)} for drag in drags]
+
+
+def _changed(first: dict[str, Any], last: dict[str, Any]) -> str:
+    """The knobs of a mark, as short as a plot has room for."""
     names = {"lam": "λ", "sigma0": "σ₀", "sigma_start": "first σ"}
-    return ", ".join(f"{names.get(k, k)} {v:g}" if isinstance(v, float) else f"{names.get(k, k)} {v}" for k, v in moved.items())
+    texts = {k: [f"{v:g}" if isinstance(v, float) else f"{v}" for v in (first[k], last[k])] for k in last}
+    return ", ".join(f"{names.get(k, k)} {' → '.join(dict.fromkeys(both))}" for k, both in texts.items())

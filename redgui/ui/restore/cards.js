@@ -39,7 +39,7 @@ function card(task, k) {
 
 function load() {
   const value = objectOrNull(props.value);
-  const tasks = value ? JSON.parse(JSON.stringify(value)).tasks || [] : [];
+  const tasks = value ? plain(value).tasks || [] : [];
   root.hidden = !tasks.length;
   strip.replaceChildren(...tasks.map(card));
 }

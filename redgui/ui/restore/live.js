@@ -1,8 +1,7 @@
 // The live view: the picture as it forms, how far the run is, and how its terms develop. Every value holds
 // the whole history, so a message that is lost or late does no harm: the newest one is drawn, once a frame.
 
-const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
-const root = element.querySelector(".rg-live");
+const { root, chip, message, spoken } = createStage("live", element, props, watch, draw, true);
 
 const image = el("img", { class: "rg-live-image", alt: "The restoration so far", draggable: "false", hidden: true });
 const hintText = el("span", {}, "Press Run and watch the picture form");
@@ -13,7 +12,6 @@ const smoothButton = iconButton("pixels", "Show pixels", () => {
 }, { "aria-pressed": "false" });
 const stage = el("div", { class: "rg-live-stage" }, image, empty, smoothButton);
 
-const chip = el("span", { class: "rg-chip" }, STATUS.idle);
 const left = el("span", { class: "rg-remaining" });
 const facts = el("div", { class: "rg-facts" });
 const bar = el("div", { class: "rg-bar-fill" });
@@ -22,9 +20,6 @@ const progress = el(
   { class: "rg-bar", role: "progressbar", "aria-label": "Progress of the run", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": "0" },
   bar,
 );
-let place = ""; // in line
-const message = el("p", { class: "rg-message" });
-const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
 
 const plots = el("div", { class: "rg-plots" });
 root.replaceChildren(
@@ -35,16 +30,15 @@ const readOut = (data, k) => `step ${data.lines[0].x[k]}`;
 const terms = createPlot(plots, { title: "Loss", height: 136, yLog: true, readOut });
 const quality = createPlot(plots, { title: "PSNR", height: 110, readOut });
 const residual = createPlot(plots, { title: "Residual", height: 123, yLog: true, xLabel: "iteration", readOut });
+const DRAWN = ["i", "sigma", "data", "prior", "psnr", "residual"];
+const others = new Map(); // a plot for each further scalar of a sampler, by its name
 
-let run = null;
 let frames = 0;
 let shown = null; // the source of the picture on the stage
 const PLOT_EVERY = 400; // milliseconds
 let plottedAt = 0;
 let spokenAt = 0;
 let spokenLater = null;
-
-const inLine = (value) => (value.status === "waiting" && place) || "";
 
 function timeLeft(seconds) {
   if (!Number.isFinite(seconds)) return null;
@@ -62,7 +56,7 @@ function factsOf(value) {
 /** A screen reader hears of a change of status at once and of progress every few seconds. */
 function speak(value, changed) {
   const done = value.n ? Math.round((100 * value.i) / value.n) : 0;
-  const text = [STATUS[value.status], value.status === "running" ? `${done} percent` : "", where(inLine(value)) || value.message || ""].filter(Boolean).join(", ");
+  const text = [STATUS[value.status], value.status === "running" ? `${done} percent` : "", where(value.inLine) || value.message || ""].filter(Boolean).join(", ");
   const tell = () => {
     spokenAt = Date.now();
     if (spoken.textContent !== text) spoken.textContent = text;
@@ -86,19 +80,17 @@ function showStage(value) {
   // The shape is that of the picture within limits, and kept while there is none, so that nothing jumps.
   if (value.w > 0 && value.h > 0) stage.style.aspectRatio = String(Math.min(1.8, Math.max(0.75, value.w / value.h)));
   const waits = value.status === "running" || value.status === "waiting";
-  hintText.textContent = waits ? inLine(value) || value.message || "Getting ready…" : "Press Run and watch the picture form";
+  hintText.textContent = waits ? value.inLine || value.message || "Getting ready…" : "Press Run and watch the picture form";
 }
 
 function showLine(value) {
-  chip.textContent = STATUS[value.status];
-  left.textContent = inLine(value) || (value.status === "running" && timeLeft(value.left)) || "";
+  left.textContent = value.inLine || (value.status === "running" && timeLeft(value.left)) || "";
   facts.replaceChildren(...factsOf(value).map((fact) => el("span", {}, fact)));
   const percent = value.n ? Math.min(100, (100 * value.i) / value.n) : 0;
   bar.style.width = `${percent}%`;
   progress.setAttribute("aria-valuenow", String(Math.round(percent)));
   progress.setAttribute("aria-valuetext", factsOf(value).join(", ") || STATUS[value.status]);
-  const said = value.status === "waiting" && (!shown || place); // on the stage already, or beside the chip
-  message.textContent = said ? "" : value.message || "";
+  if (value.status === "waiting" && (!shown || value.inLine)) message.textContent = ""; // on the stage already, or beside the chip
 }
 
 /** Where the picture forms is below what was touched last on a small screen: the page goes there when a run begins or fails. */
@@ -124,18 +116,18 @@ function showPlots(value) {
   quality.update({ ...shared, lines: [line("", psnr, "rg-c", " dB")] });
   const levels = value.sigma_y > 0 ? [{ y: value.sigma_y, text: `σ_y ${shortNumber(value.sigma_y)}` }] : [];
   residual.update({ ...shared, levels, lines: [line("", series.residual, "rg-d")] });
+  for (const [name, plot] of others) plot.node.hidden = !(name in series);
+  for (const name of Object.keys(series).filter((key) => !DRAWN.includes(key))) {
+    if (!others.has(name)) others.set(name, createPlot(plots, { title: name, height: 96, readOut }));
+    const of = line("", series[name], "rg-e");
+    const known = of.y.filter(Number.isFinite);
+    others.get(name).update({ ...shared, lines: [of], yLog: Math.min(...known) > 0 && Math.max(...known) > 30 * Math.min(...known) });
+  }
 }
 
-const draw = oncePerFrame(() => {
-  const value = objectOrNull(props.value) || { status: "idle" };
-  const status = value.status in STATUS ? value.status : "idle";
-  const now = { run: 0, i: 0, n: 0, w: 0, h: 0, ...value, status };
-  const another = now.run !== run;
-  if (another) {
-    run = now.run;
-    frames = 0;
-  }
-  const changed = root.dataset.status !== status;
+function draw(value, { status, changed, another, place }) {
+  const now = { i: 0, n: 0, w: 0, h: 0, ...value, status, inLine: status === "waiting" ? place : "" };
+  if (another) frames = 0;
   showStage(now);
   showLine(now);
   // Curves are drawn less often than the picture: they change slowly and cost the most.
@@ -148,12 +140,5 @@ const draw = oncePerFrame(() => {
   speak(now, changed);
   const finished = another && status === "idle" && shown !== null; // a task's stored result
   if (finished || ((changed || another) && (status === "waiting" || status === "error"))) goThere();
-  Object.assign(root.dataset, { run: now.run, i: now.i, n: now.n, status, frames });
-});
-
-watch("value", draw);
-onPlace((text) => {
-  place = text;
-  draw();
-});
-draw();
+  Object.assign(root.dataset, { i: now.i, n: now.n, frames });
+}

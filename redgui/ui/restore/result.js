@@ -19,34 +19,20 @@ function choices(value) {
   return el("label", { class: "rg-choice" }, "Compare with ", select);
 }
 
-function figures(value) {
-  const cards = value.figures.map(({ name, text, note }) =>
-    el("div", {}, el("b", {}, text), el("span", {}, name), note ? el("span", { class: "rg-figure-note" }, note) : ""));
-  return el("div", { class: "rg-figures" }, ...cards);
-}
-
-function downloads(value) {
-  const links = value.downloads.map(({ name, text, href }) =>
-    el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text)));
-  return el("div", { class: "rg-downloads" }, ...links);
-}
-
 function gallery(value) {
   if (!value.gallery || !value.gallery.length) return null;
   const tiles = value.gallery.map(({ src, name }) => el("figure", {}, el("img", { src, alt: name }), el("figcaption", {}, name)));
   return el("div", { class: "rg-gallery" }, ...tiles);
 }
 
-function plain(value) {
-  return JSON.parse(JSON.stringify(value)); // out of Gradio's proxy, once
-}
-
 function draw(value) {
   root.hidden = !value;
   root.dataset.ready = value ? value.run : "";
   if (!value) return root.replaceChildren();
-  const after = [compare(value), choices(value), figures(value), gallery(value), downloads(value)];
-  return root.replaceChildren(...after.filter(Boolean));
+  const cards = el("div", { class: "rg-figures" }, ...value.figures.map(figureCard));
+  const links = el("div", { class: "rg-downloads" }, ...value.downloads.map(downloadLink));
+  const parts = [compare(value), choices(value), cards, gallery(value), links];
+  return root.replaceChildren(...parts.filter(Boolean));
 }
 
 const update = oncePerFrame(() => {

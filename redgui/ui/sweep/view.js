@@ -1,30 +1,24 @@
 // The sweep: a grid of pictures as they form, coloured by a figure, and the cell that is chosen in large.
 
-const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
 const SCALE = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"]; // viridis
 const AROUND = ["#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b"]; // about a best value in the middle
-const root = element.querySelector(".rg-sweep");
-const parse = (text) => (typeof text === "string" && text ? JSON.parse(text) : null);
+const { root, chip, message, downloads, spoken } = createStage("sweep", element, props, watch, draw);
 
 let axes = null; // {rows, columns}: {name, label, values}
 let figures = [];
 let wanted = null; // the figure that colours the map
 let cells = new Map(); // key -> {node, image, value, state, at: what the server says of it}
 let chosen = null;
-let run = null;
 let best = {};
 let shape = { w: 1, h: 1 };
 let references = {};
 
 /* ---- the frame ---- */
 
-const chip = el("span", { class: "rg-chip" }, STATUS.idle);
-let place = ""; // in line
-const message = el("span", { class: "rg-sweep-message" });
 const select = el("select", { class: "rg-select", "aria-label": "Figure that colours the map", onchange: () => { wanted = select.value; paint(); } });
-const plain = el("button", { type: "button", class: "rg-text-button", "aria-pressed": "false", onclick: () => {
-  const on = plain.getAttribute("aria-pressed") !== "true";
-  plain.setAttribute("aria-pressed", String(on));
+const coloursOnly = el("button", { type: "button", class: "rg-text-button", "aria-pressed": "false", onclick: () => {
+  const on = coloursOnly.getAttribute("aria-pressed") !== "true";
+  coloursOnly.setAttribute("aria-pressed", String(on));
   root.classList.toggle("rg-colours", on);
 } }, "Colours only");
 const bar = el("div", { class: "rg-bar-fill" });
@@ -38,10 +32,8 @@ const ramp = el("span", { class: "rg-scale-ramp", "aria-hidden": "true" });
 const legendNote = el("span", { class: "rg-scale-note" });
 const legend = el("div", { class: "rg-scale" }, low, el("span", { class: "rg-scale-box" }, ramp, middle), high, legendNote);
 const detail = el("section", { class: "rg-sweep-detail", "aria-label": "The cell that is chosen", hidden: true });
-const downloads = el("div", { class: "rg-downloads" });
-const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
 root.replaceChildren(
-  el("div", { class: "rg-sweep-head" }, chip, message, el("label", { class: "rg-choice" }, "Colours ", select), plain),
+  el("div", { class: "rg-sweep-head" }, chip, message, el("label", { class: "rg-choice" }, "Colours ", select), coloursOnly),
   el("div", { class: "rg-bar" }, bar), empty, box, legend, detail, downloads, spoken);
 
 /* ---- colours ---- */
@@ -77,7 +69,7 @@ function build(value) {
   if (!axes) return;
   const { rows, columns } = axes;
   root.style.setProperty("--columns", columns.values.length);
-  root.style.setProperty("--shape", Math.min(1.8, Math.max(0.6, shape.w / shape.h)));
+  root.style.setProperty("--shape", shapeOf(shape));
   grid.setAttribute("aria-label", `${rows.label} down, ${columns.label} across`);
   const head = (axis, text, role) => el("div", { class: "rg-sweep-head-cell", role }, el("span", {}, axis.label), el("b", {}, text));
   grid.append(el("div", { class: "rg-sweep-row", role: "row" }, el("div", { role: "columnheader", "aria-label": rows.label }), ...columns.values.map((text) => head(columns, text, "columnheader"))));
@@ -187,44 +179,24 @@ function showDetail() {
 
 /* ---- all of it ---- */
 
-const draw = oncePerFrame(() => {
-  const value = objectOrNull(props.value) || { status: "idle" };
-  const status = value.status in STATUS ? value.status : "idle";
-  const changed = root.dataset.status !== status;
-  root.dataset.status = status;
+function draw(value, { status, changed, another }) {
   root.classList.toggle("rg-none", !value.grid);
-  if (value.run !== run || (value.grid || "") !== root.dataset.grid) {
-    const another = value.run !== run;
-    run = value.run;
+  if (another || (value.grid || "") !== root.dataset.grid) {
     root.dataset.grid = value.grid || "";
     axes = parse(value.grid);
     figures = parse(value.figures) || [];
     shape = { w: value.w || 1, h: value.h || 1 };
-    references = { ...JSON.parse(JSON.stringify(value.references || {})), "starting picture": value.start };
+    references = { ...plain(value.references || {}), "starting picture": value.start };
     const now = figures.some(({ key }) => key === wanted) ? wanted : figures[0]?.key;
     wanted = now;
     select.replaceChildren(...figures.map(({ key, name }) => el("option", { value: key, selected: key === now }, name)));
     build(value);
     if (another && status !== "idle") scrollToOutcome(root, box);
   }
-  root.dataset.run = run ?? 0;
-  chip.textContent = STATUS[status];
-  message.textContent = (status === "waiting" && place) || value.message || "";
   bar.style.width = `${100 * (value.progress || 0)}%`;
   best = parse(value.best) || {};
   for (const key of cells.keys()) showCell(key, parse(value.cells?.[key]), value.frames?.[key]);
   paint();
   showDetail();
   take.disabled = status === "waiting";
-  const links = JSON.parse(JSON.stringify(value.downloads || []));
-  if (links.length !== downloads.children.length || changed)
-    downloads.replaceChildren(...links.map(({ name, text, href }) => el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text))));
-  if (changed) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
-});
-watch("value", draw);
-onPlace((text) => {
-  if (text && where(text) !== where(place)) spoken.textContent = where(text);
-  place = text;
-  draw();
-});
-draw();
+}

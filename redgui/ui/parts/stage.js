@@ -1,0 +1,77 @@
+// What every view of a run has: its status, a message or the place in line, what is said aloud, figures and downloads, and
+// one way to draw: the newest value, once a frame. Every value holds all there is to show, so that a lost one does no harm.
+
+const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
+
+/**
+ * createStage(name, element, props, watch, draw) -> {root, chip, message, downloads, spoken}
+ *
+ * `draw(value, now)` shows a value, after chip and message; now = {status, changed, another, place}: whether the status is
+ * another one, whether the run is, and the place in line. A view that `speaks` for itself is left to do so.
+ */
+function createStage(name, element, props, watch, draw, speaks = false) {
+  const root = element.querySelector(`.rg-${name}`);
+  const chip = el("span", { class: "rg-chip" }, STATUS.idle);
+  const message = el("span", { class: `rg-${name}-message` });
+  const downloads = el("div", { class: "rg-downloads" });
+  const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
+  let place = ""; // in line
+  let run = null;
+
+  const redraw = oncePerFrame(() => {
+    const value = objectOrNull(props.value) || { status: "idle" };
+    const status = value.status in STATUS ? value.status : "idle";
+    const now = { status, changed: root.dataset.status !== status, another: value.run !== run, place };
+    run = value.run;
+    Object.assign(root.dataset, { status, run: run ?? 0 });
+    chip.textContent = STATUS[status];
+    message.textContent = (status === "waiting" && place) || value.message || "";
+    draw(value, now);
+    const links = plain(value.downloads || []);
+    if (links.length !== downloads.children.length || now.changed) downloads.replaceChildren(...links.map(downloadLink));
+    if (now.changed && !speaks) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
+  });
+  watch("value", redraw);
+  document.addEventListener("redgui-place", ({ detail }) => {
+    if (!element.isConnected || !element.closest(`#${CSS.escape(detail.of)}`)) return;
+    if (detail.text && where(detail.text) !== where(place) && !speaks) spoken.textContent = where(detail.text);
+    place = detail.text;
+    redraw();
+  });
+  redraw();
+  return { root, chip, message, downloads, spoken };
+}
+
+/** The part of a place in line, "3rd in line, about 20 s", that is worth saying aloud: not every new guess at the seconds. */
+function where(text) {
+  return /^(You are next|\d+\w+ in line)/.exec(text)?.[0] ?? text;
+}
+
+/** A part of a value that is JSON in itself. */
+function parse(text) {
+  return typeof text === "string" && text ? JSON.parse(text) : null;
+}
+
+/** A part of a value out of Gradio's proxy, once, since reading through it costs at every access. */
+function plain(value) {
+  return JSON.parse(JSON.stringify(value));
+}
+
+/** The shape of pictures, within limits, as a number for the stylesheet. */
+function shapeOf({ w, h }) {
+  return w > 0 && h > 0 ? Math.min(1.8, Math.max(0.6, w / h)) : 1;
+}
+
+function downloadLink({ name, text, href }) {
+  return el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text ?? name));
+}
+
+function figureCard({ name, text, note }) {
+  return el("div", { "data-name": name }, el("b", {}, text), el("span", {}, name), note ? el("span", { class: "rg-figure-note" }, note) : null);
+}
+
+/** Scrolls a component to its start where a part of it is out of sight: a phone's person who pressed Run is above it. */
+function scrollToOutcome(root, part) {
+  const area = part.getBoundingClientRect();
+  if (area.height && (area.top < 0 || area.top > window.innerHeight - 80)) root.scrollIntoView({ block: "start", behavior: "instant" });
+}

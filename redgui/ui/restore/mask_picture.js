@@ -1,0 +1,84 @@
+// A mask as pictures: the overlay and the outline on the screen, and files that a person loads and saves.
+
+const HOLE = [255, 45, 146]; // the overlay's colour; the stylesheet's --rg-hole is the same
+const MOST_EDGES = 1200; // beyond this many outline segments (scattered pixels) the outline only hides the picture
+
+/** The mask as translucent colour, one canvas pixel per picture pixel. */
+function paintOverlay(canvas, { w, h, mask }) {
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(w, h);
+  const words = new Uint32Array(pixels.data.buffer);
+  const [r, g, b] = HOLE;
+  const colour = (150 << 24) | (b << 16) | (g << 8) | r; // little-endian, as every browser's machine is
+  for (let k = 0; k < words.length; k++) if (mask[k]) words[k] = colour;
+  context.putImageData(pixels, 0, 0);
+}
+
+/** Lines along the borders between hole and picture, in screen pixels so that they stay thin and crisp. */
+function paintEdges(edges, stage, { w, h, mask }) {
+  const density = window.devicePixelRatio || 1;
+  const width = Math.round(stage.clientWidth * density);
+  const height = Math.round(stage.clientHeight * density);
+  if (edges.width !== width || edges.height !== height) Object.assign(edges, { width, height });
+  const context = edges.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  const sx = width / w;
+  const sy = height / h;
+  if (!(Math.min(sx, sy) >= 1.5)) return;
+  const path = new Path2D();
+  let segments = 0;
+  const walk = (outer, inner, differs, draw) => {
+    for (let line = 0; line <= outer; line++)
+      for (let k = 0, start = -1; k <= inner; k++) {
+        const border = k < inner && differs(line, k);
+        if (border && start < 0) start = k;
+        if (!border && start >= 0) {
+          draw(line, start, k);
+          start = -1;
+          if (++segments > MOST_EDGES) return;
+        }
+      }
+  };
+  // The frame of the picture is no border: a hole may well go on beyond it.
+  walk(h, w, (y, x) => y > 0 && y < h && mask[y * w + x] !== mask[(y - 1) * w + x], (y, from, to) => {
+    path.moveTo(from * sx, Math.round(y * sy));
+    path.lineTo(to * sx, Math.round(y * sy));
+  });
+  walk(w, h, (x, y) => x > 0 && x < w && mask[y * w + x] !== mask[y * w + x - 1], (x, from, to) => {
+    path.moveTo(Math.round(x * sx), from * sy);
+    path.lineTo(Math.round(x * sx), to * sy);
+  });
+  if (segments > MOST_EDGES) return;
+  context.strokeStyle = "rgba(255,255,255,0.85)";
+  context.lineWidth = Math.max(1, Math.round(density));
+  context.stroke(path);
+}
+
+/** The mask, white = hole, in a picture of any size that a person gives, and that picture's own size. Throws where it is none. */
+async function maskOfFile(file, w, h) {
+  const bitmap = await createImageBitmap(file, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+  const sheet = Object.assign(document.createElement("canvas"), { width: w, height: h });
+  const context = sheet.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingEnabled = false; // nearest: a mask has no half pixels
+  context.drawImage(bitmap, 0, 0, w, h);
+  const { data } = context.getImageData(0, 0, w, h);
+  const mask = new Uint8Array(w * h);
+  for (let k = 0; k < mask.length; k++) {
+    const grey = 0.299 * data[4 * k] + 0.587 * data[4 * k + 1] + 0.114 * data[4 * k + 2];
+    mask[k] = data[4 * k + 3] >= 128 && grey >= 127.5 ? 1 : 0;
+  }
+  return { mask, width: bitmap.width, height: bitmap.height };
+}
+
+/** Saves the mask as a PNG, white = hole. */
+function saveMask({ w, h, mask }) {
+  const sheet = Object.assign(document.createElement("canvas"), { width: w, height: h });
+  const pixels = new ImageData(w, h);
+  new Uint32Array(pixels.data.buffer).forEach((_, k, words) => (words[k] = mask[k] ? 0xffffffff : 0xff000000));
+  sheet.getContext("2d").putImageData(pixels, 0, 0);
+  sheet.toBlob((blob) => {
+    const link = el("a", { href: URL.createObjectURL(blob), download: "mask.png" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }, "image/png");
+}

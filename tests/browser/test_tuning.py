@@ -1,0 +1,48 @@
+"""Tuning in mid-run, as a hand does it: what the page itself writes is no change, and one drag is one mark."""
+
+from playwright.sync_api import expect
+
+from browser.pages import within
+from browser.test_restore import LONG, Restore
+from redgui import presets
+from redgui.ui.parts import views
+
+PRIOR = "gaussian"
+SECONDS_PER_CALL = 0.1
+
+
+def test_a_run_takes_what_a_person_moves_and_one_drag_is_one_mark(app, open_page, slowly):
+    tab = Restore(app, open_page)
+    tab.type("reddiff-steps", LONG)
+    tab.run("running")
+    tab.reach(2)
+    run = tab.session.run
+    began = {knob: getattr(run.now, knob) for knob in ("lr", "lam")}
+    tuned = presets.preset("reddiff", "quantize")
+    assert tuned["lr"] != began["lr"]
+    tab.choose("operator", "Quantisation")
+    slider = tab.part("reddiff-lr").locator(".rg-slider")
+    expect(slider).to_have_attribute("data-value", str(tuned["lr"]))  # the page has set it for the next run
+    at = run.last.i
+    tab.reach(at + 3)
+    assert run.changes == []
+    tab.type("reddiff-lam", 0.7)
+    within(lambda: run.changes, "the weight of the run")
+    assert [change.knobs for change in run.changes] == [{"lam": 0.7}]
+    assert run.now.lr == began["lr"]
+
+    tab.page.wait_for_timeout(1200)
+    area = slider.locator(".rg-range").bounding_box()
+    tab.page.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + area["height"] / 2)
+    tab.page.mouse.down()
+    for k in range(10):
+        tab.page.mouse.move(area["x"] + (0.3 + 0.04 * k) * area["width"], area["y"] + area["height"] / 2)
+        tab.page.wait_for_timeout(60)
+    tab.page.mouse.up()
+    within(lambda: run.now.lr == float(slider.get_attribute("data-value")), "the last value of the drag")
+    assert len(run.changes) > 2, "the run follows the hand"
+    marks = tab.live.locator(".rg-plot").first.locator(".rg-mark")
+    expect(marks).to_have_count(2)
+    assert views.live(run, 1, "running")["marks"][1]["text"].startswith("lr ")
+    tab.part("stop").click()
+    expect(tab.live).to_have_attribute("data-status", "stopped")
