@@ -78,7 +78,7 @@ class Restoration:
             for _ in looks:
                 if made and isinstance(made[0], Measured) and made[0].i + 1 < made[0].n:
                     yield images.encode(made[0].estimate), clean(_figures(made[0])), None
-        result = made[0]
+        result = made.pop()
         yield images.encode(result.full or result.restored), clean(result.figures), json.loads(result.record.to_json())
 
 

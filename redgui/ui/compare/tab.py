@@ -149,7 +149,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
                 sampler, plan = within(sampler, problem.sigma_y, budget)
             many = max(particles, presets.particles(sampler, problem.H))
             run = Run(picture, problem, prior, sampler, many, fitting=fitted)
-            contestants.append(Contestant(key, label, run, budget, plan))
+            contestants.append(Contestant(key, label, run, budget=budget, plan=plan))
         return Race(contestants, self.page.host.limits.race((c.run.sampler, c.run.particles) for c in contestants))
 
     def goes_on(self, state: Comparison, played: Race) -> bool:

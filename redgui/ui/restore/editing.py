@@ -216,7 +216,10 @@ class Editing:
     def wire(self) -> None:
         """Registers the events of the form."""
         form, layout = self.form, self.layout
-        inputs, problem, page = form.inputs, form.problem_inputs, [form.mask, layout.measurement]
+        inputs: Any = form.inputs
+        problem: Any = form.problem_inputs
+        solver: Any = form.sampler_inputs
+        page = [form.mask, layout.measurement]
         refitted = [*page, form.fit]
 
         # the picture
@@ -227,17 +230,14 @@ class Editing:
         # the degradation: every change shows in the measurement at once
         outputs = [*layout.operator_groups.values(), *page, *layout.tuned]
         form.operator.change(self.choose_operator, inputs, outputs, **LATEST)
-        drawn, simulated, kinds = (
-            [],
-            [form.setting.parts["sigma_y"], form.setting.parts["seed"]],
-            [form.setting.parts["sigma_y"]],
-        )
+        sigma_y, seed = form.setting.parts["sigma_y"], form.setting.parts["seed"]
+        simulated, kinds = [sigma_y, seed], [sigma_y]
         for name, group in form.operators.items():
-            (drawn if name == Inpaint.name else simulated).extend(group)
+            simulated += [] if name == Inpaint.name else group
             kinds += [part for knob_name, part in group.parts.items() if knob_name == "kind"]
             self._wire_switches(group)
         gr.on([part.change for part in kinds], self.retune, inputs, layout.tuned, **LATEST)
-        gr.on([part.change for part in drawn], self.change_mask, problem, page, **LATEST)
+        gr.on([part.change for part in form.operators[Inpaint.name]], self.change_mask, problem, page, **LATEST)
         gr.on([part.change for part in simulated], self.preview, problem, layout.measurement, **LATEST)
         form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
         form.given.change(self.refit, problem, refitted, **SILENT)
@@ -253,9 +253,9 @@ class Editing:
         # A run takes what a person moves, not what the page itself writes. A slider's reset button tells of a release alone.
         moved = [part.input for part in form.samplers.parts]
         moved += [part.release for part in form.samplers.parts if isinstance(part, gr.Slider)]
-        gr.on(moved, self.tune, form.sampler_inputs, None, **LATEST)
+        gr.on(moved, self.tune, solver, None, **LATEST)
         weighted = [part.change for part in form.samplers[RedDiff.name]]
-        gr.on(weighted, self.reweigh, form.sampler_inputs | {form.prior}, layout.weights, **LATEST)
+        gr.on(weighted, self.reweigh, solver | {form.prior}, layout.weights, **LATEST)
 
     def _wire_switches(self, group: Controls) -> None:
         """Knobs that belong to a value of another knob of the group come and go with it."""

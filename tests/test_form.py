@@ -1,0 +1,77 @@
+"""The form of the Restore tab: what its controls are set to say is what they are read as. Its components are names here."""
+
+import dataclasses
+
+import pytest
+
+from redgui import knobs, presets
+from redgui.knobs import KnobError
+from redgui.operators import OPERATORS, Inpaint, build
+from redgui.runs.settings import Settings
+from redgui.samplers import SAMPLERS, RedDiff, Sampler
+from redgui.ui.host.host import Host
+from redgui.ui.host.sessions import Playing, Session, Sessions
+from redgui.ui.parts.controls import Controls, Named, Setting
+from redgui.ui.parts.form import Form
+
+
+def named(what: str, classes) -> Named:
+    found = Named(what)
+    for cls in classes:
+        found[cls.name] = Controls(cls, {k.name: f"{cls.name}-{k.name}" for k in knobs.knobs(cls) if k.shown})
+    return found
+
+
+@pytest.fixture(scope="module")
+def form() -> Form:
+    setting = Controls(Setting, {k.name: k.name for k in knobs.knobs(Setting)})
+    names = {name: name for name in ("picture", "fit", "operator", "mask", "given", "sampler", "prior")}
+    operators, samplers = named("degradation", OPERATORS), named("sampler", SAMPLERS)
+    return Form(Host("gaussian:size=16", "cpu"), operators=operators, samplers=samplers, setting=setting, **names)
+
+
+@pytest.mark.parametrize("operator", ["inpaint:kind=half", "superres:factor=2", "blur:size=5", "jpeg"])
+@pytest.mark.parametrize("cls", SAMPLERS, ids=lambda cls: cls.name)
+def test_what_the_controls_show_is_what_they_are_read_as(form: Form, operator: str, cls: type[Sampler]):
+    H = build(operator)
+    sampler = presets.sampler_for(cls.name, H, 0.1)
+    settings = Settings(H=H, sampler=sampler, sigma_y=0.1, seed=7, particles=3, given=True, prior="gaussian:size=24", fit="pad")
+    values = form.show(settings)
+    assert form.build_operator(values, 16, 16) == H
+    assert form.build_sampler(values) == sampler
+    assert knobs.values(form.build_setting(values)) == {"sigma_y": 0.1, "seed": 7, "particles": 3}
+    assert (values[form.given], values[form.prior], values[form.fit]) == (True, "gaussian:size=24", "pad")
+    assert set(values) <= form.inputs
+    alone = form.show(sampler)
+    assert alone.items() <= values.items()
+    assert set(alone) == {form.sampler, *form.samplers[cls.name]} <= form.sampler_inputs
+
+
+def test_what_the_controls_cannot_show_says_so(form: Form):
+    with pytest.raises(KnobError, match="sigma_y lies in 0 to 1"):
+        form.show(Settings(H=Inpaint(), sampler=RedDiff(), sigma_y=1.5))
+    with pytest.raises(KnobError, match="there is no sampler 'none'"):
+        form.samplers["none"]
+
+
+def test_the_presets_of_all_samplers_are_told_at_once(form: Form):
+    tuned = form.tuned("blur", None, 0.1)
+    assert set(tuned) == set(form.samplers.parts)
+    for cls in SAMPLERS:
+        sampler = form.samplers[cls.name].build(tuned)
+        assert sampler == dataclasses.replace(cls(), **presets.preset(cls.name, "blur", None, 0.1))
+
+
+def test_a_tabs_state_is_made_on_first_use_and_stops_with_its_page():
+    class Other:
+        """The state of a tab that plays nothing."""
+
+    session, sessions = Session(), Sessions()
+    state = session.state(Playing)
+    assert session.state(Playing) is state
+    assert isinstance(session.state(Other), Other)
+    assert session.players == [state]
+    kept = sessions.of("page").state(Playing)
+    sessions.drop("page")
+    assert kept.stop_wanted
+    assert sessions.of("page").states == {}
