@@ -16,7 +16,7 @@ def test_a_run_takes_what_a_person_moves_and_one_drag_is_one_mark(app, open_page
     tab.type("reddiff-steps", LONG)
     tab.run("running")
     tab.reach(2)
-    run = tab.session.run
+    run = tab.restoring.played
     began = {knob: getattr(run.now, knob) for knob in ("lr", "lam")}
     tuned = presets.preset("reddiff", "quantize")
     assert tuned["lr"] != began["lr"]
