@@ -19,6 +19,7 @@ def add(commands: Any) -> None:
     app.add_argument("--port", type=int, help="default: the first free one from 7860")
     app.add_argument("--mcp", action="store_true", help="also an MCP server, at /gradio_api/mcp (docs/api.md)")
     app.add_argument("--public", action="store_true", help="for strangers: listed priors and limits (docs/security.md)")
+    app.add_argument("--exact", action="store_true", help="no run shares a call of the network: bits as in a plain loop")
     app.add_argument("--no-browser", action="store_true", help="serve the page without opening it")
     app.set_defaults(run=run)
 
@@ -30,6 +31,6 @@ def run(chosen: argparse.Namespace) -> None:
     from redgui import ui
 
     on_space = "SPACE_ID" in os.environ
-    demo = ui.build(chosen.prior, chosen.device, chosen.precision, public=chosen.public or on_space)
+    demo = ui.build(chosen.prior, chosen.device, chosen.precision, public=chosen.public or on_space, exact=chosen.exact)
     opened = not (chosen.no_browser or on_space)
     ui.launch(demo, server_port=chosen.port, inbrowser=opened, quiet=False, mcp_server=chosen.mcp)

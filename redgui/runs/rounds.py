@@ -37,6 +37,7 @@ class Job:
         turns: makes a step and yields, until it is over. It runs in the thread that plays the job.
         weight: its share of the time beside others: 1 for what a person watches; the cells of one sweep have 1 together.
         pace: jobs of the same pace are kept at equal seconds, whatever a step of each costs.
+        alone: its questions share no call, so that its bits are those of a plain loop.
         told: called after every turn and at the end, in the thread that plays the job.
         seconds: what it was charged: its own work and its share of the calls.
         error: what ended it, if anything did.
@@ -45,6 +46,7 @@ class Job:
     turns: Iterator[Any]
     weight: float = 1.0
     pace: Any = None
+    alone: bool = False
     told: Callable[[], None] = lambda: None
     seconds: float = 0.0
     error: BaseException | None = None
@@ -241,8 +243,10 @@ class Rounds:
             if not first.open:  # answered with one before
                 continue
             chosen = [question for question in asking if question.key == first.key]
-            if not backs:
-                chosen = self.batches.fitting([q for q in chosen if q is first or not _ahead(asking[q], asking[first])])
+            if asking[first].job.alone:
+                chosen = [first]
+            elif not backs:
+                chosen = self.batches.fitting([q for q in chosen if q is first or _joins(asking[q], asking[first])])
             chosen.sort(key=lambda question: self.workers.index(asking[question]))  # the same rows whatever time each took
             began = self.clock()
             self.batches.answer(chosen)
@@ -267,10 +271,10 @@ def _turn_of(worker: Worker) -> tuple[bool, float]:
     return worker.answered, worker.job.charged
 
 
-def _ahead(worker: Worker, of: Worker) -> bool:
-    """Whether a job waits for another of its pace: it is ahead by more than its own last question."""
-    paced = worker.job.pace is not None and worker.job.pace is of.job.pace
-    return paced and worker.job.seconds > of.job.seconds + worker.last
+def _joins(worker: Worker, first: Worker) -> bool:
+    """Whether a job's question may go with the first one's: not where it is ahead of its pace by more than its last question."""
+    paced = worker.job.pace is not None and worker.job.pace is first.job.pace
+    return not worker.job.alone and not (paced and worker.job.seconds > first.job.seconds + worker.last)
 
 
 def played(jobs: Sequence[Job], together: int | None = 1, clock: Callable[[], float] = time.perf_counter) -> Iterator[Job]:

@@ -48,6 +48,7 @@ class Run:
         heard: called after every step, before the knobs of the next are settled. It may raise Stop.
         fitting: how the person's picture `source` became `picture`.
         replayed: a record whose changes the run makes, after the same steps, and where it ends.
+        exact: it shares no call with other runs, so that its bits are those of a plain loop.
         filmed: whether iterates are kept for the filmstrip.
         rows: of every step its figures by name: i, sigma, every scalar, psnr, residual, nfe, backward, seconds, and `at`, its
             time on the clock.
@@ -66,6 +67,7 @@ class Run:
     fitting: Fitting | None = None
     source: Image.Image | None = None
     replayed: Record | None = None
+    exact: bool = False
     filmed: bool = True
 
     changes: list[Change] = field(default_factory=list)
@@ -136,7 +138,7 @@ class Run:
 
     def jobs(self) -> list[Job]:
         """The run as a job of an engine."""
-        return [Job(self.play())]
+        return [Job(self.play(), alone=self.exact)]
 
     def tune(self, sampler: Sampler) -> None:
         """Has the next iteration use other knobs. From any thread."""

@@ -12,7 +12,7 @@ import torch  # isort: skip
 from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
-from redgui.runs import cores
+from redgui.runs import cores, engine
 from redgui.runs.batches import Question, denoised
 from redgui.runs.watch import compute
 from redgui.ui.calls.endpoints import add_endpoints
@@ -35,13 +35,17 @@ NOT_LOCAL = """redgui: other machines can reach this address. Who does can name 
 Start it with --public where strangers come."""
 
 
-def build(prior: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False) -> gr.Blocks:
+def build(
+    prior: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False, exact: bool = False
+) -> gr.Blocks:
     """The page with its tabs.
 
     Args:
         prior: the diffusion model that is chosen at the start.
         public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.host.limits.PUBLIC`.
+        exact: no run shares a call of the network with another, so that its bits are those of a plain loop.
     """
+    engine.together = 1 if exact else None
     cores.share_out(left=0 if public else 1)  # strangers bring the machines that their browsers run on
     host = Host(prior, *zero_gpu.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:

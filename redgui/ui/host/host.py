@@ -3,6 +3,7 @@
 from typing import Any
 
 from redgui import bundled, images, priors
+from redgui.runs import zero_gpu
 from redgui.ui.host.limits import limits_of
 from redgui.ui.host.queue import Line
 from redgui.ui.host.sessions import Sessions
@@ -20,7 +21,7 @@ class Host:
     def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
         self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
         self.limits = limits_of(public)
-        self.sessions, self.queue = Sessions(self.limits.pages), Line(self.limits.queue)
+        self.sessions, self.queue = Sessions(self.limits.pages), Line(self.limits.queue, places=1 if zero_gpu.on_zero_gpu() else self.limits.places)
         self.examples = images.folder(bundled.EXAMPLES)
 
     def prior_named(self, name: Any) -> priors.Prior:

@@ -45,6 +45,7 @@ class Limits:
         cells, contestants: of a sweep and of a race.
         together: pictures that go through the network at once: cells x particles.
         seconds: of one run, race, sweep or call.
+        places: how many are served at once.
         queue: how many may wait for their turn.
         pages: open at once whose picture is kept.
         file_mb: of an uploaded file.
@@ -61,6 +62,7 @@ class Limits:
     contestants: int
     together: int
     seconds: float
+    places: int
     queue: int
     pages: int
     file_mb: int
@@ -143,13 +145,13 @@ class Limits:
 # What the knobs, the tabs and the machine allow is the limit at home; these are the ends of the knobs.
 HOME = Limits(
     pixels=images.MAX_PIXELS, side=4096, steps=5000, cost=math.inf, particles=64, cells=25, contestants=16, together=100,
-    seconds=3600.0, queue=64, pages=2000, file_mb=40, body_mb=64, uploads_mb=math.inf,
+    seconds=3600.0, places=8, queue=64, pages=2000, file_mb=40, body_mb=64, uploads_mb=math.inf,
 )  # fmt: skip
 
 # For two cores or a GPU that is lent. Every preset is within them, and so is a race of all samplers.
 PUBLIC = Limits(
     pixels=16_000_000, side=512, steps=1000, cost=40, particles=8, cells=16, contestants=12, together=32,
-    seconds=120.0, queue=16, pages=100, file_mb=12, body_mb=24, uploads_mb=2000,
+    seconds=120.0, places=8, queue=16, pages=100, file_mb=12, body_mb=24, uploads_mb=2000,
 )  # fmt: skip
 
 

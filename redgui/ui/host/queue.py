@@ -6,6 +6,7 @@ come, and guesses by the mean of all runs. So the events of runs pass it at once
 """
 
 import asyncio
+import heapq
 import threading
 import time
 from collections import defaultdict, deque
@@ -45,10 +46,15 @@ class Place:
 
 
 class Line:
-    """First come, first served, one at a time. From any thread."""
+    """First come, first served. From any thread.
 
-    def __init__(self, most: int = HOME.queue, clock: Callable[[], float] = time.monotonic):
-        self.most, self.clock = most, clock
+    Args:
+        most: how many may wait.
+        places: how many are served at once: they share the solver, which is the business of the engine.
+    """
+
+    def __init__(self, most: int = HOME.queue, clock: Callable[[], float] = time.monotonic, places: int = 1):
+        self.most, self.clock, self.places = most, clock, places
         self._places: list[Place] = []
         self._took: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
         self._lock = threading.Lock()
@@ -60,7 +66,7 @@ class Line:
         """A place at the end. Raises LineError where `most` wait already."""
         place = Place(kind, progress)
         with self._lock:
-            if len(self._places) > self.most:
+            if len(self._places) >= self.most + self.places:
                 raise LineError(f"{self.most} runs are waiting here already, as many as are let wait. Try again in a minute.")
             self._places.append(place)
             self._next()
@@ -77,21 +83,34 @@ class Line:
             self._next()
 
     def ahead(self, place: Place) -> int:
-        """How many are served before: 0 when it is its turn."""
+        """How many have to leave before: 0 when it is its turn."""
         with self._lock:
-            return self._places.index(place)
+            return max(0, self._places.index(place) + 1 - self.places)
 
     def seconds(self, place: Place) -> float | None:
-        """What is left of the turn in progress, and what those between are expected to take; None where that is not known."""
+        """Until its turn: those before take the places as they become free, each for as long as its kind takes.
+
+        None where what is left of the turns in progress is not known.
+        """
         with self._lock:
-            first, *between = self._places[: self._places.index(place)] or [place]
-        if first is place:
+            before = self._places[: self._places.index(place)]
+        served, waiting = before[: self.places], before[self.places :]
+        if len(served) < self.places:
             return 0.0
-        left = self._left(first)
-        took = None if left is None or first.began is None else left + self.clock() - first.began
-        waits = [left, *(self._usual(one.kind) or (took if one.kind == first.kind else None) for one in between)]
-        known = [wait for wait in waits if wait is not None]
-        return sum(known) if len(known) == len(waits) else None
+        took: dict[str, float] = {}
+        free: list[float] = []  # when each place becomes free
+        for one in served:
+            left = self._left(one)
+            if left is None or one.began is None:
+                return None
+            took.setdefault(one.kind, left + self.clock() - one.began)
+            heapq.heappush(free, left)
+        for one in waiting:
+            usual = self._usual(one.kind) or took.get(one.kind)
+            if usual is None:
+                return None
+            heapq.heappush(free, heapq.heappop(free) + usual)
+        return free[0]
 
     def told(self, place: Place) -> str:
         """For the person: "3rd in line, about 20 s"; empty when it is their turn."""
@@ -103,8 +122,9 @@ class Line:
         return f"{where}, about {duration(seconds)}" if seconds is not None else where
 
     def _next(self) -> None:
-        if self._places and self._places[0].began is None:
-            self._places[0].began = self.clock()
+        for place in self._places[: self.places]:
+            if place.began is None:
+                place.began = self.clock()
 
     def _usual(self, kind: str) -> float | None:
         took = self._took[kind]

@@ -44,6 +44,7 @@ class Form:
     sampler: gr.Dropdown
     samplers: Named
     prior: gr.Dropdown
+    exact: gr.Checkbox
 
     @property
     def problem_inputs(self) -> set[Block]:
@@ -58,7 +59,7 @@ class Form:
     @property
     def inputs(self) -> set[Block]:
         """The components that decide about a run: all but its picture, which the session holds."""
-        return self.problem_inputs | self.sampler_inputs
+        return self.problem_inputs | self.sampler_inputs | {self.exact}
 
     # ---- the prior
 

@@ -75,6 +75,10 @@ def lay_out(host: Host) -> RestoreLayout:
                 particles = controls.one(SETTING["particles"], "particles", 1)
             with gr.Accordion("Prior", open=False):
                 prior = _prior(host)
+                exact = gr.Checkbox(
+                    False, label="Exact", elem_id="exact", visible=not host.public or "hidden",
+                    info="share no network call with other runs: the very bits of a run alone, without its record saying how",
+                )  # fmt: skip
         with gr.Column(scale=16, min_width=320, elem_classes="rg-right"):
             view = components.live_view("live")
             result = components.result_view("result")
@@ -82,7 +86,7 @@ def lay_out(host: Host) -> RestoreLayout:
     form = Form(
         host, picture=picture, fit=fit, operator=operator, operators=operators, mask=mask, given=given,
         setting=Controls(Setting, {"sigma_y": sigma_y, "seed": seed, "particles": particles}), sampler=sampler,
-        samplers=samplers, prior=prior,
+        samplers=samplers, prior=prior, exact=exact,
     )  # fmt: skip
     return RestoreLayout(
         run, stop, view, form=form, examples=examples, operator_groups=operator_groups, measurement=measurement,

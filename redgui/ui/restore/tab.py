@@ -59,7 +59,7 @@ class RestoreTab(RunningTab[Restoring, RestoreLayout]):
         return Run(
             picture, problem, self.form.load_prior(values), sampler, particles,
             seconds_allowed=self.page.host.limits.run(sampler, particles), fitting=fitted, source=self.form.source(session),
-            replayed=replayed,
+            replayed=replayed, exact=bool(values[self.form.exact]),
         )  # fmt: skip
 
     def replay(self, values: Values, request: gr.Request, record: Record | None) -> Generator[Updates, None, None]:
