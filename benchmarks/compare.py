@@ -13,17 +13,17 @@ import time
 from statistics import median
 
 import checkout  # noqa: F401
-from redgui.runs.teams import with_team, work_alone
 from timing import face
 from watched import Watched
 
 from redgui import knobs, presets, priors
 from redgui.priors import Counted
+from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
 from redgui.runs.stream import measured, solve
-from redgui.runs.watch import watch
+from redgui.runs.watch import compute, watch
 from redgui.samplers import Sampler
 from redgui.ui.compare.board import Scoreboard
 from redgui.ui.compare.tab import Comparison
@@ -87,14 +87,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--browser", action="store_true")
     chosen = parser.parse_args()
-    work_alone()  # as whoever looks on: a run is made in a thread of its own, alone or in a race
+    cores.share_out(left=1)  # as the app does at home: the engine computes, whoever looks on works alone
     prior = priors.load("faces-64", device="cpu")
     picture, problem = face(prior)
-    with_team(alone, prior, problem)  # warm
+    compute(lambda: alone(prior, problem))  # warm
     watched = open_compare() if chosen.browser else None
     ratios, rates, page_ratios, page_rates = [], [], [], []
     for _ in range(chosen.rounds):
-        solo = with_team(alone, prior, problem)
+        solo = compute(lambda: alone(prior, problem))
         seconds, previews = together(prior, problem, picture)
         ratios.append(seconds / solo)
         rates.append(previews / seconds)

@@ -12,11 +12,12 @@ import time
 from statistics import median
 
 import checkout  # noqa: F401
-from redgui.runs.teams import with_team, work_alone
 from timing import bare, face, full
 from watched import Watched
 
 from redgui import priors
+from redgui.runs import cores
+from redgui.runs.watch import compute
 from redgui.ui.restore.state import Restoring
 
 
@@ -48,15 +49,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--browser", action="store_true")
     chosen = parser.parse_args()
-    work_alone()  # as whoever looks on: a run is made in a thread of its own
+    cores.share_out(left=1)  # as the app does at home: the engine computes, whoever looks on works alone
     prior = priors.load("faces-64", device="cpu")
     _, problem = face(prior)
-    with_team(bare, prior, 20), with_team(full, prior, problem, 20)
+    compute(lambda: (bare(prior, 20), full(prior, problem, 20)))
     watched = open_at(chosen.steps) if chosen.browser else None
     runs, views, firsts = [], [], []
     for _ in range(chosen.rounds):
-        network = with_team(bare, prior, chosen.steps)
-        runs.append(with_team(full, prior, problem, chosen.steps) / network)
+        network = compute(lambda: bare(prior, chosen.steps))
+        runs.append(compute(lambda: full(prior, problem, chosen.steps)) / network)
         if watched:
             shown, first = seconds(watched)
             views.append(shown / network)

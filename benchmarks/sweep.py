@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterator
 from statistics import median
 
 import checkout  # noqa: F401
-from redgui.runs.teams import with_team, work_alone
 
 from redgui import api, images, presets, priors
 from redgui.operators import build
 from redgui.priors import Counted
+from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.stream import measured, solve
 from redgui.runs.sweep import Grid, Sweep, axis
-from redgui.runs.watch import watch
+from redgui.runs.watch import compute, watch
 from redgui.samplers import RedDiff
 from redgui.ui.parts.running_tab import HZ
 from redgui.ui.sweep.board import SweepBoard
@@ -69,7 +69,7 @@ def main() -> None:
         "--pause", type=float, default=0.0, help="seconds of rest before each timing, for a laptop that heats up"
     )
     chosen = parser.parse_args()
-    work_alone()  # as whoever looks on: a run is made in a thread of its own
+    cores.share_out(left=1)  # as the app does at home: the engine computes, whoever looks on works alone
     prior = priors.load(chosen.prior)
     picture = images.load(api.resolve("example:face-06"), *prior.picture_shape[-2:])
     problem = Problem.simulate(picture, build(chosen.operator))
@@ -86,9 +86,9 @@ def main() -> None:
             board.value("running")
 
     ways: dict[str, Callable[[priors.Prior], object]] = {
-        "batch": lambda counted: with_team(exhaust, solve(problem, counted, sampler, 9)),
-        "measured": lambda counted: with_team(exhaust, measured(solve(problem, counted, sampler, 9), problem, None)),
-        "sweep": lambda counted: with_team(exhaust, sweep(counted).play()),
+        "batch": lambda counted: compute(lambda: exhaust(solve(problem, counted, sampler, 9))),
+        "measured": lambda counted: compute(lambda: exhaust(measured(solve(problem, counted, sampler, 9), problem, None))),
+        "sweep": lambda counted: compute(lambda: exhaust(sweep(counted).play())),
         "watched": watched,
     }
     for way in ways.values():  # warm

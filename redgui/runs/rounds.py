@@ -272,7 +272,7 @@ def _turn_of(worker: Worker) -> tuple[bool, float]:
 
 
 def _joins(worker: Worker, first: Worker) -> bool:
-    """Whether a job's question may go with the first one's: not where it is ahead of its pace by more than its last question."""
+    """Whether a job's question may go with the first one's: not where it is ahead of its pace by more than its last one."""
     paced = worker.job.pace is not None and worker.job.pace is first.job.pace
     return not worker.job.alone and not (paced and worker.job.seconds > first.job.seconds + worker.last)
 

@@ -21,7 +21,8 @@ class Host:
     def __init__(self, prior_name: str = "faces-64", device: str = "auto", precision: str = "auto", public: bool = False):
         self.prior_name, self.device, self.precision, self.public = prior_name, device, precision, public
         self.limits = limits_of(public)
-        self.sessions, self.queue = Sessions(self.limits.pages), Line(self.limits.queue, places=1 if zero_gpu.on_zero_gpu() else self.limits.places)
+        self.sessions = Sessions(self.limits.pages)
+        self.queue = Line(self.limits.queue, places=1 if zero_gpu.on_zero_gpu() else self.limits.places)
         self.examples = images.folder(bundled.EXAMPLES)
 
     def prior_named(self, name: Any) -> priors.Prior:

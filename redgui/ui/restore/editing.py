@@ -254,7 +254,8 @@ class Editing:
         moved = [part.input for part in form.samplers.parts]
         moved += [part.release for part in form.samplers.parts if isinstance(part, gr.Slider)]
         gr.on(moved, self.tune, solver, None, **LATEST)
-        weighted = [part.change for part in form.samplers[RedDiff.name]]
+        # A gr.HTML tells of a change at every news of a stream, whether there is one or not.
+        weighted = [part.input if isinstance(part, gr.HTML) else part.change for part in form.samplers[RedDiff.name]]
         gr.on(weighted, self.reweigh, solver | {form.prior}, layout.weights, **LATEST)
 
     def _wire_switches(self, group: Controls) -> None:
