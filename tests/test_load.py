@@ -1,6 +1,7 @@
 """Many people at one app: each gets their own, all are told where they stand, and nobody's trouble is another's."""
 
 import asyncio
+import base64
 import gc
 import os
 import shutil
@@ -23,6 +24,7 @@ from visitor import RefusedError, Visitor
 
 from redgui import priors
 from redgui.priors import GaussianPrior
+from redgui.runs.record import Record
 from redgui.ui.host.queue import Line, LineError, duration, ordinal
 from redgui.ui.restore.state import Restoring
 
@@ -74,6 +76,7 @@ def served() -> Iterator[SimpleNamespace]:
         port = probe.getsockname()[1]
     demo = build(PRIOR, device="cpu")
     launch(demo, server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, ssr_mode=False)
+    demo.host.queue.places = 1  # a line of one is soon full; how several are served at once has tests of its own
     yield SimpleNamespace(url=f"http://127.0.0.1:{port}", demo=demo, host=demo.host, pace=pace, config=None)
     pace.free.set()
     GaussianPrior.denoise = plain  # type: ignore[method-assign]
@@ -143,6 +146,27 @@ def test_the_line_tells_the_place_and_learns_how_long_turns_take():
     assert line.told(fifth) == "You are next"  # it takes longer than the one before: nobody knows
 
 
+def test_several_are_served_at_once_and_who_waits_is_told_until_a_place_is_free():
+    clock = Clock()
+    line = Line(clock=clock, places=2)
+    made = [0.0, 0.0]
+    first, second = line.join("a", lambda: made[0]), line.join("b", lambda: made[1])
+    third, fourth = line.join("a"), line.join("b")
+    assert [line.ahead(place) for place in (first, second, third, fourth)] == [0, 0, 1, 2]
+    assert line.told(third) == "You are next"
+    clock.now, made[:] = 4.0, [0.25, 0.5]  # twelve seconds more, and four
+    assert line.seconds(second) == 0.0
+    assert line.seconds(third) == 4.0
+    assert line.seconds(fourth) == 12.0  # the third takes sixteen seconds in the place that the second leaves
+    line.leave(second)
+    assert [line.ahead(place) for place in (first, third, fourth)] == [0, 0, 1]
+    full = Line(most=1, places=2)
+    for _ in range(3):
+        full.join("a")
+    with pytest.raises(LineError, match="1 runs are waiting"):
+        full.join("a")
+
+
 def test_the_line_has_an_end():
     line = Line(most=2)
     places = [line.join("a") for _ in range(3)]
@@ -182,6 +206,29 @@ def test_everybody_gets_their_own_in_turn_and_is_told_where_they_stand(served):
     told = [visitor.places[0].split(",")[0] if visitor.places else "" for visitor in visitors]
     assert sorted(told) == ["", "2nd in line", "3rd in line", "4th in line", "5th in line", "You are next"]
     assert Person(1, SIDE, 8).crossed(visitors[0].shown, priors.load(PRIOR)) != []  # it would be seen
+
+
+def test_several_at_once_share_their_calls_and_each_has_a_record_that_replays(served, monkeypatch):
+    monkeypatch.setattr(served.host.queue, "places", 8)
+    monkeypatch.setattr(served.pace, "seconds", 0.03)  # a call: as long for many as for one, so that they go together
+
+    async def crowd() -> list[Visitor]:
+        return await asyncio.gather(*(visit(served, number, Visitor.press, steps=40) for number in range(4)))
+
+    visitors = in_a_loop(crowd())
+    sizes = set()
+    for number, visitor in enumerate(visitors):
+        assert state(visitor)["status"] == "done"
+        assert visitor.places in ([], [""])
+        assert Person(number, SIDE, 40).crossed(visitor.shown, priors.load(PRIOR)) == []
+        sizes |= {size for size, _ in record_of(visitor).sizes or ()}
+    assert max(sizes) > 1
+
+
+def record_of(visitor: Visitor) -> Record:
+    """The record that a page offers at the end."""
+    links = {link["name"]: link["href"] for link in visitor.shown["result"]["downloads"]}
+    return Record.from_json(base64.b64decode(links["record.json"].partition(",")[2]).decode())
 
 
 def test_who_finds_the_line_full_is_told_so_and_can_press_again(served, monkeypatch):

@@ -271,14 +271,13 @@ def test_the_figures_at_the_end_are_those_of_the_records():
         ]
         assert row["ratio"] == pytest.approx(result["residual"] / 0.1)
         assert row.get("lpips") is None
-        assert row["memory"] is None
 
 
 def test_the_best_of_each_column_is_marked():
     rows = {
-        "a": dict(psnr=30.001, ssim=0.9, lpips=0.2, residual=0.02, ratio=0.2, nfe=10, backward=0, seconds=1.0, memory=None),
-        "b": dict(psnr=30.002, ssim=0.8, lpips=0.1, residual=0.11, ratio=1.1, nfe=5, backward=5, seconds=2.0, memory=None),
-        "c": dict(psnr=25.0, ssim=0.9, lpips=None, residual=0.5, ratio=5.0, nfe=20, backward=0, seconds=3.0, memory=None),
+        "a": dict(psnr=30.001, ssim=0.9, lpips=0.2, residual=0.02, ratio=0.2, nfe=10, backward=0, seconds=1.0),
+        "b": dict(psnr=30.002, ssim=0.8, lpips=0.1, residual=0.11, ratio=1.1, nfe=5, backward=5, seconds=2.0),
+        "c": dict(psnr=25.0, ssim=0.9, lpips=None, residual=0.5, ratio=5.0, nfe=20, backward=0, seconds=3.0),
     }
     found = board.best(rows, 0.1, set(rows), True)
     assert found == {
@@ -294,10 +293,9 @@ def test_what_cannot_be_had_says_why():
     board = finished(0.0, "ddrm:steps=3", "diffpir:steps=3")
     board.value("done")
     cells = dict(zip(names, board.table()["rows"][0]["cells"], strict=True))
-    assert {key for key, cell in cells.items() if cell["text"] == "n/a"} == {"lpips", "ratio", "memory"}
+    assert {key for key, cell in cells.items() if cell["text"] == "n/a"} == {"lpips", "ratio"}
     assert "no noise" in cells["ratio"]["note"]
     assert "32 pixels" in cells["lpips"]["note"]
-    assert "CPU" in cells["memory"]["note"]
     blind = Problem.given(PICTURE, Inpaint(), 0.0, seed=1)
     board = Scoreboard(Race([Contestant("ddrm", "DDRM", Run(PICTURE, blind, PRIOR, sampler("ddrm:steps=3")))]), 1)
     list(board.race.play())

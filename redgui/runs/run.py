@@ -35,6 +35,11 @@ class Frame:
     psnr: float | None
     src: str
 
+    @classmethod
+    def of(cls, step: Measured) -> "Frame":
+        """The estimate of a Step."""
+        return cls(step.i + 1, step.sigma, step.psnr, images.data_url(step.estimate, "jpeg", quality=92))
+
 
 @dataclass(eq=False)
 class Run:
@@ -80,14 +85,12 @@ class Run:
 
     def __post_init__(self) -> None:
         self.now = self.sampler  # the knobs in force
-        self._began = self._clock = 0.0
-        self._stride = 1
+        self._began, self._clock, self._stride = 0.0, 0.0, 1
         self._wanted: Sampler | None = None
         self._wish: Sampler | None = None  # the newest that was passed on to where it is played
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        changes = None if self.replayed is None else self.replayed.changes
-        self._script = None if changes is None else Tuner(self.sampler, changes)
+        self._script = None if self.replayed is None else Tuner(self.sampler, self.replayed.changes)
         self._begin()
 
     def _begin(self) -> None:
@@ -128,7 +131,8 @@ class Run:
         self._began = seconds()
         try:
             # The knobs in force are sent again: whoever left the last `play` may have kept them from the sampler.
-            first = (self._take(self.last.i) or self.now) if self.last and not self._repeating else None
+            repeats = inspect.getgeneratorstate(self._stream) == inspect.GEN_CREATED  # steps that were made elsewhere
+            first = None if self.last is None or repeats else self._take(self.last.i) or self.now
             yield from controlled(self._stream, self._control, first=first, close=False)
         except Exception:  # whatever it is, the stream is over
             self.broken = True
@@ -155,7 +159,7 @@ class Run:
         return self._stop.is_set()
 
     def wanted(self) -> Sampler | None:
-        """The sampler that was asked for since the last step, for whoever makes the steps in this Run's place."""
+        """The sampler that was asked for since this was called last."""
         with self._lock:
             wanted, self._wanted = self._wanted, None
         return wanted
@@ -178,14 +182,14 @@ class Run:
         """The kept iterates and the last one, wherever the run stands."""
         if self.last is None or (self.frames and self.frames[-1].i == self.last.i + 1):
             return self.frames
-        return [*self.frames, _frame(self.last)]
+        return [*self.frames, Frame.of(self.last)]
 
     def record(self) -> Record:
         """What reproduces the run up to its last step."""
         if self.last is None:
             raise RuntimeError("a run has no record before its first step")
-        fit = self.fitting.how if self.fitting else "crop"
-        sizes, changes = self.shared.together(self.particles), tuple(self.changes)
+        fit, changes = self.fitting.how if self.fitting else "crop", tuple(self.changes)
+        sizes = self.shared.together(self.particles)
         return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, changes, fit, sizes)
 
     def full(self) -> Image.Image | None:
@@ -216,10 +220,8 @@ class Run:
         wanted = self.wanted()
         if self.replayed is not None and self._script is not None:
             wanted = self._script(after)
-        if wanted is None:
-            return None
-        old, new = knobs.values(self.now), knobs.values(wanted)
-        live = {k.name for k in knobs.knobs(type(wanted)) if k.live}
+        old, new = knobs.values(self.now), knobs.values(wanted or self.now)
+        live = {k.name for k in knobs.knobs(type(self.now)) if k.live}
         changed = {name: value for name, value in new.items() if value != old[name] and name in live}
         if not changed:
             return None
@@ -234,7 +236,7 @@ class Run:
         if not self.filmed:
             return
         if step.i % self._stride == 0 or step.i + 1 >= step.n:
-            self.frames.append(_frame(step))
+            self.frames.append(Frame.of(step))
         if len(self.frames) > FRAMES:
             self._stride *= 2
             self.frames = [f for f in self.frames if (f.i - 1) % self._stride == 0]
@@ -256,11 +258,6 @@ class Run:
         if self.replayed is None:
             self._script = Tuner(self.sampler, tuple(self.changes))
         self._begin()
-
-    @property
-    def _repeating(self) -> bool:
-        """Whether steps that were made elsewhere are still to be made here."""
-        return inspect.getgeneratorstate(self._stream) == inspect.GEN_CREATED
 
     def state(self) -> dict[str, Any]:
         """All that changes while it is played, to be pickled: its tensors on the CPU."""
@@ -301,8 +298,3 @@ class Run:
             self.tune(sampler)
         if stop:
             self.stop()
-
-
-def _frame(step: Measured) -> Frame:
-    src = images.data_url(step.estimate, "jpeg", quality=92)
-    return Frame(step.i + 1, step.sigma, step.psnr, src)

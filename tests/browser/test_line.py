@@ -18,6 +18,7 @@ def app(serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     free.set()
     monkeypatch.setattr(GaussianPrior, "denoise", lambda *of: plain(*of) if free.wait(120) else 1 / 0)
     demo = build("gaussian:size=16", device="cpu")
+    demo.host.queue.places = 1
     yield SimpleNamespace(url=serve(demo, launch), free=free, line=demo.host.queue)
     free.set()
 

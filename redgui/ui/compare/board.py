@@ -30,12 +30,10 @@ COLUMNS = (
     Figure("ratio", "residual/σ_y", ".2f", "one", "1 is best: far below it noise was fitted, far above it y ignored"),
     Figure("nfe", "forwards", "d", "low", "forward passes of the network"),
     Figure("backward", "backwards", "d", "low", "backward passes through the network"),
-    Figure("seconds", "seconds", ".2f", "low", "of its own steps, the others' left out"),
-    Figure("memory", "peak memory", "", "low", "most memory on the accelerator that it held at once, besides the network"),
+    Figure("seconds", "seconds", ".2f", "low", "of its own steps, with its share of the calls that were made together"),
 )
 HEAD = [{"name": column.name, "note": column.note} for column in COLUMNS]
-COSTS = ("nfe", "backward", "seconds", "memory")  # compared among those that have ended: less after fewer steps says nothing
-ON_CPU = "n/a: one process holds all samplers, and a CPU's memory cannot be told apart in it"
+COSTS = ("nfe", "backward", "seconds")  # compared among those that have ended: less after fewer steps says nothing
 
 
 def missing(column: str, problem: Problem) -> str:
@@ -46,9 +44,7 @@ def missing(column: str, problem: Problem) -> str:
         if min(problem.start().shape[-2:]) < perceptual.LPIPS_SIDE:
             return f"n/a: pictures below {perceptual.LPIPS_SIDE} pixels"
         return f"n/a: {perceptual.lpips_missing() or 'its weights cannot be read'}"
-    if column == "ratio":
-        return "n/a: the measurement has no noise"
-    return ON_CPU if column == "memory" else ""
+    return "n/a: the measurement has no noise" if column == "ratio" else ""
 
 
 def best(rows: dict[str, dict[str, Any]], sigma_y: float, ended: set[str], all_ended: bool) -> dict[str, list[str]]:
@@ -97,7 +93,7 @@ class Scoreboard:
         self._at[c.key] = now
         row = self.rows[c.key]
         row |= {"psnr": step.psnr, "residual": step.residual, "nfe": step.nfe, "backward": step.backward}
-        row |= {"seconds": step.seconds, "memory": None}
+        row |= {"seconds": step.seconds}
         picture = self.picture(c)
         self.frames[c.key] = images.data_url(picture) if over else images.data_url(picture, "jpeg", quality=90)
         if due or over or c.key not in self.curves:
@@ -142,7 +138,7 @@ class Scoreboard:
                     waits = column.key == "lpips" and measurable and not c.over
                     text = "–" if not note or waits else "n/a"
                 else:
-                    text = _text(column, value)
+                    text = column.text(value)
                 cells.append({"text": text, "note": note, "best": c.key in winners.get(column.key, ())})
             rows.append({"key": c.key, "name": c.label, "failed": c.status == "error", "cells": cells})
         return {"columns": HEAD, "rows": rows}
@@ -219,7 +215,3 @@ def blank(
         "status": status, "message": message, "tiles": {key: tile for key, _, _ in names or []}, "frames": {}, "curves": {},
         "table": json.dumps({"columns": HEAD, "rows": rows}) if rows else "",
     }  # fmt: skip
-
-
-def _text(column: Figure, value: float) -> str:
-    return f"{value / 2**20:.0f} MB" if column.key == "memory" else column.text(value)
