@@ -15,7 +15,7 @@ def test_only_what_a_person_moves_tunes_a_run():
     parts = form.samplers["reddiff"].parts
     state.played = run = played()
     run.playing = True
-    values = {part: part.value for part in form.samplers.parts} | {form.sampler: "reddiff"}
+    values = {part: part.value for part in form.samplers.parts} | {form.sampler: "reddiff", form.prior: "gaussian"}
     values |= {part: getattr(run.now, name) for name, part in parts.items()}
     state.retuned = {parts["lr"]: 0.7}
     values |= {parts["lr"]: 0.7, parts["lam"]: 0.5}

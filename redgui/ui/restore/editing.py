@@ -112,23 +112,22 @@ class Editing:
         groups = one_of(self.layout.sampler_groups, values[self.form.sampler])
         return {**groups, **self._weights(values), **self._particles(self._session(request), values)}
 
-    def tune(self, values: Values, request: gr.Request, event: gr.EventData) -> None:
+    def tune(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """A person moved a knob: the run in progress takes it in its next iteration.
 
         Knobs that stand as the page itself has set them since the run began, to the presets of another problem, stay as the run
         has them.
         """
         state = self._session(request).state(Restoring)
-        run, retuned = state.played, state.retuned
-        if run is None or not run.playing or values[self.form.sampler] != run.sampler.name:
-            return
-        moved = getattr(event.target, "_id", None)
-        own = {
-            part: getattr(run.now, name) for name, part in self.form.samplers[run.sampler.name].parts.items()
-            if part._id != moved and part in retuned and values[part] == retuned[part]
-        }  # fmt: skip
+        run, retuned, moved = state.played, state.retuned, getattr(event.target, "_id", None)
         with suppress(RedguiError):  # a number that is being typed; one that is left like that is told at the next Run
-            run.tune(self.form.build_sampler({**values, **own}))
+            if run is not None and run.playing and values[self.form.sampler] == run.sampler.name:
+                own = {
+                    part: getattr(run.now, name) for name, part in self.form.samplers[run.sampler.name].parts.items()
+                    if part._id != moved and part in retuned and values[part] == retuned[part]
+                }  # fmt: skip
+                run.tune(self.form.build_sampler({**values, **own}))
+        return self.reweigh(values)
 
     def reweigh(self, values: Values) -> Updates:
         """RED-diff's knobs have changed, whoever did it: its weights."""
@@ -218,7 +217,6 @@ class Editing:
         form, layout = self.form, self.layout
         inputs: Any = form.inputs
         problem: Any = form.problem_inputs
-        solver: Any = form.sampler_inputs
         page = [form.mask, layout.measurement]
         refitted = [*page, form.fit]
 
@@ -253,10 +251,11 @@ class Editing:
         # A run takes what a person moves, not what the page itself writes. A slider's reset button tells of a release alone.
         moved = [part.input for part in form.samplers.parts]
         moved += [part.release for part in form.samplers.parts if isinstance(part, gr.Slider)]
-        gr.on(moved, self.tune, solver, None, **LATEST)
-        # A gr.HTML tells of a change at every news of a stream, whether there is one or not.
-        weighted = [part.input if isinstance(part, gr.HTML) else part.change for part in form.samplers[RedDiff.name]]
-        gr.on(weighted, self.reweigh, solver | {form.prior}, layout.weights, **LATEST)
+        solver = form.sampler_inputs | {form.prior}
+        gr.on(moved, self.tune, solver, layout.weights, **LATEST)
+        # A gr.HTML is left out: it tells of a change at every news of a stream, whether there is one or not.
+        weighted = [part.change for part in form.samplers[RedDiff.name] if not isinstance(part, gr.HTML)]
+        gr.on(weighted, self.reweigh, solver, layout.weights, **LATEST)
 
     def _wire_switches(self, group: Controls) -> None:
         """Knobs that belong to a value of another knob of the group come and go with it."""
