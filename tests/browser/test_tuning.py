@@ -8,11 +8,12 @@ from redgui import presets
 from redgui.ui.parts import views
 
 PRIOR = "gaussian"
-SECONDS_PER_CALL = 0.1
+SECONDS_PER_CALL = 0.3  # few pictures a second: a busy machine still has time for the page
 
 
 def test_a_run_takes_what_a_person_moves_and_one_drag_is_one_mark(app, open_page, slowly):
     tab = Restore(app, open_page)
+    tab.page.set_default_timeout(90_000)
     tab.type("reddiff-steps", LONG)
     tab.run("running")
     tab.reach(2)

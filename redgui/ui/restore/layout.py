@@ -151,7 +151,8 @@ def _wire(a: Actions) -> None:
     moved = [part.input for part in knobs_of_samplers]
     moved += [part.release for part in knobs_of_samplers if isinstance(part, gr.Slider)]
     gr.on(moved, a.tune, solver, None, trigger_mode="always_last", **QUIET)
-    weighted = [part.change for part in a.samplers[RedDiff.name]]
+    # A gr.HTML tells of a change at every news of a stream, whether there is one or not.
+    weighted = [part.input if isinstance(part, gr.HTML) else part.change for part in a.samplers[RedDiff.name]]
     gr.on(weighted, a.reweigh, solver | {a.prior}, a.weights, trigger_mode="always_last", **QUIET)
 
     # the run
