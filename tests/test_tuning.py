@@ -13,7 +13,10 @@ def test_only_what_a_person_moves_tunes_a_run():
     session, parts = actions.sessions.of("page"), actions.samplers["reddiff"].parts
     session.run = run = played()
     run.playing = True
-    values = {part: part.value for group in actions.samplers.values() for part in group} | {actions.sampler: "reddiff"}
+    values = {part: part.value for group in actions.samplers.values() for part in group} | {
+        actions.sampler: "reddiff",
+        actions.prior: "gaussian",
+    }
     values |= {part: getattr(run.now, name) for name, part in parts.items()}
     session.retuned = {parts["lr"]: 0.7}
     values |= {parts["lr"]: 0.7, parts["lam"]: 0.5}

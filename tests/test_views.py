@@ -52,7 +52,7 @@ def test_one_drag_is_one_mark():
         Change(4, {"lam": 0.5}),
         Change(6, {"lam": 0.7}),
     ]
-    for row, at in zip(run.rows, (0, 0.9, 1.7, 2, 2.1, 2.2, 9, 9.1, 9.2), strict=True):
+    for row, at in zip(run.rows, (0, 1.9, 3.7, 4, 4.1, 4.2, 9, 9.1, 9.2), strict=True):
         row["at"] = at
     assert views.live(run, 1, "done")["marks"] == [
         {"i": 1, "text": "lr 0.1 → 0.4"}, {"i": 5, "text": "λ 0.5"}, {"i": 7, "text": "λ 0.7"},

@@ -16,7 +16,7 @@ from redgui.runs.stream import summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
 from redgui.ui.parts.components import series_text
 
-DRAG = 1.0  # seconds between two changes of the same knobs, at most, for them to be one movement of a hand
+DRAG = 2.0  # seconds, at most, between two changes of one movement
 SHOWN = 8  # particles in the live picture, at most
 
 
@@ -178,14 +178,17 @@ def _to_shape(picture: Tensor, like: Tensor) -> Tensor:
 def _marks(run: Run) -> list[dict[str, Any]]:
     """What a person changed in mid-run, and where: one drag of a slider is one mark, with its first and its last value."""
     drags: list[list[Change]] = []
-    for change in run.changes:
-        before = drags[-1][-1] if drags else None
-        same = before is not None and before.knobs.keys() == change.knobs.keys()
-        if before is not None and same and run.rows[change.after]["at"] - run.rows[before.after]["at"] <= DRAG:
+    for change in list(run.changes):
+        if drags and drags[-1][0].knobs.keys() == change.knobs.keys() and _soon(run, drags[-1][-1].after, change.after):
             drags[-1].append(change)
         else:
             drags.append([change])
     return [{"i": drag[0].after + 1, "text": _changed(drag[0].knobs, drag[-1].knobs)} for drag in drags]
+
+
+def _soon(run: Run, one: int, other: int) -> bool:
+    """Whether two changes, each after this step, are near enough to be one movement of a hand."""
+    return other - one <= 1 or run.rows[other]["at"] - run.rows[one]["at"] <= DRAG
 
 
 def _changed(first: dict[str, Any], last: dict[str, Any]) -> str:

@@ -129,26 +129,25 @@ class Actions(Player):
         particles = self._particles(self.sessions.of(request.session_hash), values)
         return (*one_of(self.sampler_groups, values[self.sampler]), self._weights(values), particles)
 
-    def tune(self, values: Values, request: gr.Request, event: gr.EventData) -> None:
+    def tune(self, values: Values, request: gr.Request, event: gr.EventData) -> Any:
         """A person moved a knob: the run in progress takes it in its next iteration.
 
         Knobs that stand as the page itself has set them since the run began, to the presets of another problem, stay as the run
         has them.
         """
         session = self.sessions.of(request.session_hash)
-        run = session.run
-        if run is None or not run.playing or values[self.sampler] != run.sampler.name:
-            return
-        parts, moved = self.samplers[run.sampler.name].parts, getattr(event.target, "_id", None)
-        own = {
-            part: getattr(run.now, name) for name, part in parts.items()
-            if part._id != moved and part in session.retuned and values[part] == session.retuned[part]
-        }  # fmt: skip
+        run, moved = session.run, getattr(event.target, "_id", None)
         with suppress(RedguiError):  # a number that is being typed; one that is left like that is told at the next Run
-            run.tune(self.build_sampler({**values, **own}))
+            if run is not None and run.playing and values[self.sampler] == run.sampler.name:
+                own = {
+                    part: getattr(run.now, name) for name, part in self.samplers[run.sampler.name].parts.items()
+                    if part._id != moved and part in session.retuned and values[part] == session.retuned[part]
+                }  # fmt: skip
+                run.tune(self.build_sampler({**values, **own}))
+        return self.reweigh(values)
 
     def reweigh(self, values: Values) -> Any:
-        """RED-diff's knobs have changed, whoever did it: its weights."""
+        """A knob has changed, whoever did it: RED-diff's weights."""
         try:
             return self._weights(values)
         except RedguiError:

@@ -150,9 +150,9 @@ def _wire(a: Actions) -> None:
     # A run takes what a person moves, not what the page itself writes. A slider's reset button tells of a release alone.
     moved = [part.input for part in knobs_of_samplers]
     moved += [part.release for part in knobs_of_samplers if isinstance(part, gr.Slider)]
-    gr.on(moved, a.tune, solver, None, trigger_mode="always_last", **QUIET)
-    # A gr.HTML tells of a change at every news of a stream, whether there is one or not.
-    weighted = [part.input if isinstance(part, gr.HTML) else part.change for part in a.samplers[RedDiff.name]]
+    gr.on(moved, a.tune, solver | {a.prior}, a.weights, trigger_mode="always_last", **QUIET)
+    # A gr.HTML is left out: it tells of a change at every news of a stream, whether there is one or not.
+    weighted = [part.change for part in a.samplers[RedDiff.name] if not isinstance(part, gr.HTML)]
     gr.on(weighted, a.reweigh, solver | {a.prior}, a.weights, trigger_mode="always_last", **QUIET)
 
     # the run
