@@ -164,7 +164,7 @@ def test_pictures_come_from_folders_zips_and_the_examples(tmp_path):
 
 def test_all_samplers_and_further_settings_stand_together():
     shown = [bench.Picture("one", torch.zeros(1, 3, SIDE, SIDE))]
-    run_ = [job.sampler for job in bench.jobs(shown, ["inpaint"], ["all", "dps:steps=1000"])]
+    run_ = [job.settings.sampler for job in bench.jobs(shown, ["inpaint"], ["all", "dps:steps=1000"])]
     assert [type(sampler) for sampler in run_] == [*SAMPLERS, type(run_[-1])]
     assert (run_[-1].name, run_[-1].steps) == ("dps", 1000)
 

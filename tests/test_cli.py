@@ -281,11 +281,11 @@ def test_no_command_opens_the_app(run, monkeypatch, words):
 
     opened = []
     monkeypatch.delenv("SPACE_ID", raising=False)
-    monkeypatch.setattr(ui, "build", lambda *what, public: (*what, public))
+    monkeypatch.setattr(ui, "build", lambda *what, public, exact: (*what, public, exact))
     monkeypatch.setattr(ui, "launch", lambda *what, **how: opened.append((*what, how["inbrowser"])))
     monkeypatch.setattr(sys, "argv", ["redgui"])
     assert main(words or None) == 0
-    assert opened == [(("faces-64", "auto", "auto", False), True)]
+    assert opened == [(("faces-64", "auto", "auto", False, False), True)]
 
 
 def test_ctrl_c_is_status_130(run, photo, monkeypatch):

@@ -1,5 +1,6 @@
 """How many threads share an operation: a number of each thread, of a run, of its record."""
 
+import contextvars
 import threading
 
 import pytest
@@ -61,6 +62,14 @@ def test_the_engine_leaves_cores_to_others_who_work_alone(four, left, expected):
     cores.share_out(left)
     assert Engine().call(cores.number) == expected
     assert in_new_thread(cores.number) == 1
+
+
+def test_what_does_not_wait_for_the_engine_has_as_many_in_the_context_of_who_asks_and_raises_there(four):
+    about = contextvars.ContextVar("about", default="nobody")
+    about.set("somebody")
+    assert cores.apart(lambda: (cores.number(), about.get())) == (3, "somebody")
+    with pytest.raises(ZeroDivisionError):
+        cores.apart(lambda: 1 / 0)
 
 
 def test_the_engine_takes_as_many_as_it_is_told(four, monkeypatch):

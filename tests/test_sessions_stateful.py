@@ -246,6 +246,7 @@ def app() -> gr.Blocks:
     if not _demo:
         _demo.append(build(PRIORS[0], device="cpu"))
         host = _demo[0].host
+        host.queue.places = 1  # a prior that waits holds the one thread that computes
 
         def prior_named(name: Any) -> Prior:
             name = str(name or host.prior_name)

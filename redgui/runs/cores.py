@@ -6,17 +6,20 @@ change it for all threads to come, too, so what is changed here is OpenMP's own 
 In a process that serves pages the engine's thread takes the cores, and every other thread works alone.
 """
 
+import contextvars
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from redgui.knobs import KnobError
 
 MOST = 1024
+T = TypeVar("T")
 _at_start = torch.get_num_threads()
 _left = 1
 
@@ -60,6 +63,15 @@ def share_out(left: int) -> None:
 def take() -> None:
     """Has the calling thread, the engine's, use all cores but those that are left, or OMP_NUM_THREADS where it is set."""
     limit(_at_start if "OMP_NUM_THREADS" in os.environ else max(1, _at_start - _left))
+
+
+def apart(work: Callable[[], T]) -> T:
+    """`work()` without waiting for the engine, on as many cores as its: the last bits of a measurement depend on their number.
+
+    It is done in a thread of its own, whose team ends with it.
+    """
+    with ThreadPoolExecutor(1, initializer=take) as thread:
+        return thread.submit(contextvars.copy_context().run, work).result()
 
 
 @functools.lru_cache(maxsize=1)

@@ -25,9 +25,8 @@ from gradio.events import api as endpoint
 from redgui import api, images, knobs, metrics
 from redgui.errors import RedguiError
 from redgui.priors import Prior
-from redgui.runs import zero_gpu
+from redgui.runs import cores, zero_gpu
 from redgui.runs.settings import Settings
-from redgui.runs.watch import compute
 from redgui.ui.calls.restoration import Restoration, clean
 from redgui.ui.host.host import Host
 from redgui.ui.host.limits import Limits
@@ -114,7 +113,7 @@ def add_endpoints(host: Host) -> None:
         said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
         loaded = host.prior_named(prior)
         settings, source, _ = asked(host, picture, mask, loaded, said)
-        problem = compute(lambda: settings.problem(api.fitted_to(loaded, settings, source)[1]))
+        problem = cores.apart(lambda: settings.problem(api.fitted_to(loaded, settings, source)[1]))
         found, truth = images.encode(problem.H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
         figures = {name: settings.figures()[name] for name in ("operator", "sigma_y", "seed", "prior")}

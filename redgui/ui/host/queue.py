@@ -99,8 +99,7 @@ class Line:
             return 0.0
         took: dict[str, float] = {}
         free: list[float] = []  # when each place becomes free
-        for one in served:
-            left = self._left(one)
+        for one, left in [(one, self._left(one)) for one in served]:  # every one is looked at, each time
             if left is None or one.began is None:
                 return None
             took.setdefault(one.kind, left + self.clock() - one.began)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from redgui import fitting, images, knobs, presets, priors
 from redgui.operators import Inpaint, Operator, masks
+from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.settings import Settings
-from redgui.runs.watch import compute
 from redgui.samplers import RedDiff, Sampler
 from redgui.ui.host.host import Host
 from redgui.ui.host.sessions import Session
@@ -126,7 +126,7 @@ class Form:
         # The measurement depends on no sampler: its knobs may be half typed.
         settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
         picture = images.to_tensor(fitted.apply(self.source(session)))
-        return Posed(picture, compute(lambda: settings.problem(picture)), fitted)
+        return Posed(picture, cores.apart(lambda: settings.problem(picture)), fitted)
 
     # ---- the other way round
 
