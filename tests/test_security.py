@@ -223,7 +223,8 @@ RUNS = ("eval", "exec", "compile", "__import__", "pickle.load", "pickle.loads", 
 
 
 def test_nothing_in_the_package_unpickles_evaluates_or_starts_programs():
-    allowed = {("zero_gpu.py", "pickle.loads"), ("remote.py", "pickle.loads")}  # what the app's own process has pickled, in memory of its own
+    # What the app's own process has pickled, in memory of its own.
+    allowed = {("zero_gpu.py", "pickle.loads"), ("remote.py", "pickle.loads")}
     found = set()
     for path in (*ROOT.glob("redgui/**/*.py"), ROOT / "app.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -22,7 +22,7 @@ from greenlet import getcurrent, greenlet
 from torch import Tensor
 
 from redgui.priors.base import Back, Prior, Sigma, Wrapped
-from redgui.runs.batches import Batches, Question, padded
+from redgui.runs.batches import Batches, Graph, Question, padded
 
 
 class Left(BaseException):
@@ -100,7 +100,7 @@ class Shared(Wrapped):
         asked = worker.ask(Question(self.inner, x, sigma, linear=True))
         self._note(asked.size)
         x0_hat, pull = asked.answer
-        if callable(pull):  # it was asked alone
+        if not isinstance(pull, Graph):  # it was asked alone
             return x0_hat, pull
         return x0_hat, lambda u: worker.ask(Question(self.inner, u, graph=pull, rows=asked.rows)).answer
 

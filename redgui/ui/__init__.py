@@ -9,11 +9,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 
-__all__ = ["build", "launch"]
+LAZY = ("build", "launch")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from redgui.ui import app
 

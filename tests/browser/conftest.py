@@ -83,11 +83,11 @@ def app(serve, request) -> App:
 
 @pytest.fixture
 def slowly(monkeypatch, request) -> None:
-    """Every network call takes long enough for a hand to be quicker: the SECONDS_PER_CALL of the test file."""
+    """A network call takes long enough for a hand to be quicker: the SECONDS_PER_CALL of the test file for each picture."""
     quick = GaussianPrior.denoise
 
     def slow(self, x, sigma):
-        time.sleep(request.module.SECONDS_PER_CALL)
+        time.sleep(request.module.SECONDS_PER_CALL * len(x))
         return quick(self, x, sigma)
 
     monkeypatch.setattr(GaussianPrior, "denoise", slow)

@@ -251,7 +251,7 @@ class Editing:
         # A run takes what a person moves, not what the page itself writes. A slider's reset button tells of a release alone.
         moved = [part.input for part in form.samplers.parts]
         moved += [part.release for part in form.samplers.parts if isinstance(part, gr.Slider)]
-        solver = form.sampler_inputs | {form.prior}
+        solver: Any = form.sampler_inputs | {form.prior}
         gr.on(moved, self.tune, solver, layout.weights, **LATEST)
         # A gr.HTML is left out: it tells of a change at every news of a stream, whether there is one or not.
         weighted = [part.change for part in form.samplers[RedDiff.name] if not isinstance(part, gr.HTML)]

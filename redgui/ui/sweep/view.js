@@ -70,12 +70,15 @@ function build(value) {
   const { rows, columns } = axes;
   root.style.setProperty("--columns", columns.values.length);
   root.style.setProperty("--shape", shapeOf(shape));
-  grid.setAttribute("aria-label", `${rows.label} down, ${columns.label} across`);
+  grid.setAttribute("aria-label", columns.label ? `${rows.label} down, ${columns.label} across` : `${rows.label} down`);
   const head = (axis, text, role) => el("div", { class: "rg-sweep-head-cell", role }, el("span", {}, axis.label), el("b", {}, text));
   grid.append(el("div", { class: "rg-sweep-row", role: "row" }, el("div", { role: "columnheader", "aria-label": rows.label }), ...columns.values.map((text) => head(columns, text, "columnheader"))));
   rows.values.forEach((rowText, i) => {
     const row = el("div", { class: "rg-sweep-row", role: "row" }, head(rows, rowText, "rowheader"));
-    columns.values.forEach((columnText, j) => row.append(makeCell(`${i}-${j}`, i, j, `${rows.label} ${rowText}, ${columns.label} ${columnText}`)));
+    columns.values.forEach((text, j) => {
+      const across = columns.label ? `, ${columns.label} ${text}` : "";
+      row.append(makeCell(`${i}-${j}`, i, j, `${rows.label} ${rowText}${across}`));
+    });
     grid.append(row);
   });
   if (!cells.has(chosen)) chosen = null;
