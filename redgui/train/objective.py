@@ -121,7 +121,7 @@ def network(recipe: Recipe) -> tuple[torch.nn.Module, dict[str, Any], str, int]:
         if config["out_channels"] != config["in_channels"]:
             raise TrainError(f"{folder} has a learned variance (twice the channels), which cannot be trained further here.")
         schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-        net = UNet2DModel.from_config(config | {"dropout": recipe.dropout})
+        net = type(read).from_config(config | {"dropout": recipe.dropout})
         net.load_state_dict(read.float().state_dict())
         prediction = schedule.get("prediction_type", "epsilon") if recipe.prediction == "as-init" else recipe.prediction
         return net, schedule, prediction, recipe.size or config["sample_size"]

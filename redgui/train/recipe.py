@@ -31,6 +31,7 @@ class Recipe:
         1e6, 1, 1e6, help="crops of larger pictures have sides from size to this times size (1: native pixels)"
     )
     flip: bool = knob(True, help="mirror half of the pictures")
+    turn: bool = knob(False, help="turn the pictures by a multiple of 90 degrees each")
     held_out: float = knob(0.05, 0, 0.5, help="share held out, by the seed, of data without train/ and val/")
     prediction: Literal["as-init", "v_prediction", "epsilon", "sample"] = knob(
         "as-init", help="what the network predicts; as-init: as the prior of --init, else v_prediction"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from redgui import images, schedule
 from redgui.priors.base import Prior
-from redgui.priors.network import DiffusersPrior
+from redgui.priors.network import OWN, DiffusersPrior
 from redgui.train import data
 from redgui.train.measure import LEVELS, SIGMAS, heldout
 from redgui.train.objective import tensor
@@ -38,7 +38,7 @@ def export(
     pictures: int,
     paths: list[str],
     watched: list[Any],
-) -> Prior:
+) -> DiffusersPrior:
     """Writes a `diffusers` folder with float16 weights that `redgui.priors.load` takes, and returns it loaded."""
     import diffusers
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -53,11 +53,17 @@ def export(
     known = {key: value for key, value in schedule_config.items() if not key.startswith("_")}
     DDPMScheduler.from_config(known | {"prediction_type": prediction}).save_pretrained(folder / "scheduler")
     index = {"_class_name": "DDPMPipeline", "_diffusers_version": diffusers.__version__}
-    index |= {"scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}
+    index |= {"scheduler": ["diffusers", "DDPMScheduler"], "unet": list(kind_of(net))}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     prior = DiffusersPrior.from_folder(folder, name=folder.name, device=next(net.parameters()).device)
     write_card(folder, prior, recipe, figures, pictures, paths, watched, drawn=())
     return prior
+
+
+def kind_of(net: torch.nn.Module) -> tuple[str, str]:
+    """The library and the class of a network, as model_index.json and the card name them."""
+    name = type(net).__name__
+    return ("redgui" if name in OWN else "diffusers"), name
 
 
 def _without_paths(config: Path) -> None:
@@ -68,7 +74,7 @@ def _without_paths(config: Path) -> None:
 
 def report(
     folder: Path,
-    prior: Prior,
+    prior: DiffusersPrior,
     recipe: Recipe,
     figures: dict[str, Any],
     pictures: data.Pictures,
@@ -179,7 +185,7 @@ def plot(path: Path, curve: list[Any], watched: list[Any]) -> None:
 
 def write_card(
     folder: Path,
-    prior: Prior,
+    prior: DiffusersPrior,
     recipe: Recipe,
     figures: dict[str, Any],
     pictures: int,
@@ -191,6 +197,7 @@ def write_card(
     _, h, w = prior.shape
     named = recipe.data_name or ", ".join(Path(p).stem for p in paths)
     start = f"from the prior {Path(recipe.init).name}, " if recipe.init else ""
+    library, network = kind_of(prior.net)
     levels = f"{recipe.lognormal:.0%} log-normal, the rest even" if recipe.lognormal else "even over the timesteps"
     lines = [
         f"# {folder.name}",
@@ -199,7 +206,7 @@ def write_card(
         "",
         "| | |",
         "|---|---|",
-        f"| network | `diffusers` `UNet2DModel`, {figures['parameters'] / 1e6:.1f} M parameters, float16 |",
+        f"| network | `{library}` `{network}`, {figures['parameters'] / 1e6:.1f} M parameters, float16 |",
         f"| prediction | {prior.prediction} on {len(prior.sigmas)} noise levels |",
         f"| data | {named}: {pictures:,} pictures |",
         f"| recipe | {start}{figures['steps']:,} steps of {recipe.batch} ({figures['pictures']:,} pictures seen), AdamW, "
