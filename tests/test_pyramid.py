@@ -162,6 +162,16 @@ def test_a_configuration_that_does_not_fit_the_weights_is_one_clear_error(folder
         priors.load(str(folder), "cpu", "fp32")
 
 
+def test_a_pyramid_of_pictures_at_half_scale_becomes_the_levels_below():
+    coarse, x = some(), noise(1, 3, 32, 32)
+    net = ffdnet.above(weights(), coarse).eval().requires_grad_(False)
+    torch.testing.assert_close(net.denoise(x, of(0.5)), ffdnet.begun(weights(), TINY).denoise(x, of(0.5)), rtol=0, atol=1e-5)
+    u = F.interpolate(coarse.denoise(F.avg_pool2d(x, 2), of(60.0)), scale_factor=2, mode="bilinear")  # of noise 120 on x
+    c = 0.6 / 120
+    wanted = 2 * plain(weights(), (u + c * (x - u) + 1) / 2, 0.3) - 1
+    torch.testing.assert_close(net.denoise(x, of(120.0)), wanted, rtol=0, atol=1e-4)
+
+
 def test_weights_that_are_no_ffdnet_are_refused():
     with pytest.raises(PriorError, match=r"conv\.0\.weight"):
         ffdnet.begun(weights() | {"conv.3.weight": noise(1)}, TINY)

@@ -71,7 +71,7 @@ def train(
         raise TrainError("the pictures are not those that the run began with; give the same data, or train into another --out.")
     look = held.some(recipe.heldout_pictures)
     objective = Objective(alphas_cumprod(schedule).float().to(where), prediction, recipe.weighting)
-    levels = shares(objective.alphas_cumprod, recipe.lognormal)
+    levels = shares(objective.alphas_cumprod, recipe.lognormal, recipe.least)
 
     net.to(where, memory_format=torch.channels_last).train()
     weights = list(net.parameters())

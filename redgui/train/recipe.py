@@ -36,12 +36,13 @@ class Recipe:
     prediction: Literal["as-init", "v_prediction", "epsilon", "sample"] = knob(
         "as-init", help="what the network predicts; as-init: as the prior of --init, else v_prediction"
     )
-    weighting: Literal["plain", "min-snr"] = knob(
-        "plain", help="of the loss over noise levels; min-snr: arXiv 2303.09556, gamma 5"
+    weighting: Literal["plain", "min-snr", "even"] = knob(
+        "plain", help="of the loss over noise levels; min-snr: arXiv 2303.09556, gamma 5; even: all count alike for photos"
     )
     lognormal: float = knob(
         0.0, 0, 1, help="share of the training with ln sigma ~ N(-1.2, 1.2^2) as EDM's; the rest is even over the timesteps"
     )
+    least: float = knob(0.0, 0, 10, help="smallest sigma that is trained on; 0: that of the schedule")
     init: str = knob("", help="a prior folder to start from; its architecture and schedule are taken")
     channels: str = knob("32,64,96,128", help="channels per level, from the highest resolution down")
     layers: int = knob(1, 1, 8, help="residual blocks per level")
