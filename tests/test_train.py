@@ -76,7 +76,9 @@ def test_the_heldout_loss_falls(trained):
 
 
 def test_min_snr_and_other_predictions_learn_too(folder, tmp_path):
-    for k, options in enumerate((dict(weighting="min-snr"), dict(prediction="epsilon"), dict(prediction="sample"))):
+    weightings, predictions = ("min-snr", "even"), ("epsilon", "sample")
+    ways = [dict(weighting=w) for w in weightings] + [dict(prediction=p) for p in predictions]
+    for k, options in enumerate(ways):
         train([str(folder)], str(tmp_path / str(k)), steps=40, with_report=False, **TINY, **options)
         (_, early), *_, (_, late) = state.load(tmp_path / str(k) / "state")["curve"]
         assert late < 0.8 * early, options
@@ -103,6 +105,17 @@ def test_lognormal_timesteps_have_the_quartiles_of_their_distribution():
     assert found.tolist() == pytest.approx([-1.2 + 1.2 * z for z in (-0.6745, 0.0, 0.6745)], abs=0.06)
     mixed = timesteps(4000, shares(abar, 0.25), torch.Generator().manual_seed(0))
     assert (mixed >= 500).double().mean().item() == pytest.approx(0.75 * 0.5, abs=0.01)  # nearly all of these are even ones
+
+
+def test_no_training_goes_to_levels_below_the_least():
+    abar = linear_alphas()
+    levels = shares(abar, 0.5, 0.25)
+    sigma = (1 / abar - 1).sqrt()
+    assert bool((levels[sigma < 0.25] == 0).all())
+    assert bool((levels[sigma >= 0.25] > 0).all())
+    assert float(levels.sum()) == pytest.approx(1)
+    t = timesteps(4000, levels, torch.Generator().manual_seed(0))
+    assert float(sigma[t].min()) >= 0.25
 
 
 # ---- what a run depends on ----

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from redgui.errors import in_short, out_of_memory
-from redgui.priors import adm_network
-from redgui.priors.adm_network import CLASS
+from redgui.priors import adm_network, pyramid
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
 from redgui.priors.forward import Forward
 from redgui.schedule import sigma_of
 
+OWN = {module.CLASS: module for module in (adm_network, pyramid)}  # networks of our own, by the _class_name of their folders
 ATTENTIVE = ("AttnDownBlock2D",)  # among the blocks of a UNet2DModel whose configuration does not name them
 LARGEST_SIDE = 4096
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -164,7 +164,7 @@ def sides_of(size: Any, where: object) -> tuple[int, int]:
 
 def check_class(unet_config: dict[str, Any], where: object) -> None:
     """Raises PriorError where a configuration is not that of an unconditional or class-conditional UNet."""
-    if unet_config.get("_class_name") not in (None, "UNet2DModel", CLASS):
+    if unet_config.get("_class_name") not in (None, "UNet2DModel", *OWN):
         raise PriorError(f"{where} holds a {unet_config['_class_name']}; redgui reads UNet2DModel (no text-to-image models).")
 
 
@@ -189,6 +189,8 @@ def multiple_of(unet_config: dict[str, Any], folder: Path) -> int:
     It does where it is convolutions alone (no attention, whose weights are used to one number of pixels), or where the folder's
     model_index.json says so: `"redgui": {"any_size": true}`. Every level but the first halves the picture.
     """
+    if unet_config.get("_class_name") == pyramid.CLASS:
+        return pyramid.MULTIPLE
     blocks = [*unet_config.get("down_block_types", ATTENTIVE), *unet_config.get("up_block_types", ATTENTIVE)]
     convolutional = not unet_config.get("add_attention", True) and not any("Attn" in str(kind) for kind in blocks)
     about = read_json(folder / "model_index.json").get("redgui") if (folder / "model_index.json").is_file() else None
@@ -212,8 +214,8 @@ def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Mo
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     try:
         with quiet:
-            if config.get("_class_name") == CLASS:
-                return adm_network.load(folder, config)
+            if (own := OWN.get(config.get("_class_name"))) is not None:
+                return own.load(folder, config)
             return UNet2DModel.from_pretrained(folder, use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True)
     except Exception as error:
         raise PriorError(f"the network in {folder} cannot be read: {in_short(error)}") from error

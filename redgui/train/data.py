@@ -119,17 +119,20 @@ class Pictures:
             return cut
         return np.asarray(Image.fromarray(cut).resize((self.size, self.size), Image.Resampling.LANCZOS))
 
-    def batch(self, seed: int, step: int, batch: int, flip: bool, rank: int = 0, world: int = 1) -> np.ndarray:
+    def batch(
+        self, seed: int, step: int, batch: int, flip: bool, rank: int = 0, world: int = 1, *, turn: bool = False
+    ) -> np.ndarray:
         """Process `rank`'s part of step `step`'s batch, (batch // world, size, size, 3) uint8: a function of its arguments.
 
         The pictures come in a new random order every epoch; every step takes the next `batch` of them.
         """
         rng = np.random.default_rng([seed, CROP, step])
-        where, flips = rng.random((batch, 3)), rng.random(batch) < 0.5
+        where, flips, turns = rng.random((batch, 3)), rng.random(batch) < 0.5, rng.integers(4, size=batch)
         crops = []
         for k in range(rank, batch, world):
             crop = self.crop(self.picked(seed, step * batch + k), where[k])
-            crops.append(crop[:, ::-1] if flip and flips[k] else crop)
+            crop = crop[:, ::-1] if flip and flips[k] else crop
+            crops.append(np.rot90(crop, turns[k]) if turn else crop)
         return np.stack(crops)
 
     def picked(self, seed: int, position: int) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def train(
         raise TrainError("the pictures are not those that the run began with; give the same data, or train into another --out.")
     look = held.some(recipe.heldout_pictures)
     objective = Objective(alphas_cumprod(schedule).float().to(where), prediction, recipe.weighting)
-    levels = shares(objective.alphas_cumprod, recipe.lognormal)
+    levels = shares(objective.alphas_cumprod, recipe.lognormal, recipe.least)
 
     net.to(where, memory_format=torch.channels_last)  # pyright: ignore  diffusers' wrapper hides the signature
     net.train()
@@ -110,7 +111,8 @@ def train(
         ThreadPoolExecutor(1) as ahead,
         bar(recipe, step, spent, accelerator.is_main_process) as progress,
     ):
-        batch_of = lambda k: ahead.submit(pictures.batch, recipe.seed, k, recipe.batch, recipe.flip, rank, world)  # noqa: E731
+        drawn_by = partial(pictures.batch, turn=recipe.turn)
+        batch_of = lambda k: ahead.submit(drawn_by, recipe.seed, k, recipe.batch, recipe.flip, rank, world)  # noqa: E731
         waiting = batch_of(step)
         while True:
             spent = time.monotonic() - began

@@ -31,16 +31,18 @@ class Recipe:
         1e6, 1, 1e6, help="crops of larger pictures have sides from size to this times size (1: native pixels)"
     )
     flip: bool = knob(True, help="mirror half of the pictures")
+    turn: bool = knob(False, help="turn the pictures by a multiple of 90 degrees each")
     held_out: float = knob(0.05, 0, 0.5, help="share held out, by the seed, of data without train/ and val/")
     prediction: Literal["as-init", "v_prediction", "epsilon", "sample"] = knob(
         "as-init", help="what the network predicts; as-init: as the prior of --init, else v_prediction"
     )
-    weighting: Literal["plain", "min-snr"] = knob(
-        "plain", help="of the loss over noise levels; min-snr: arXiv 2303.09556, gamma 5"
+    weighting: Literal["plain", "min-snr", "even"] = knob(
+        "plain", help="of the loss over noise levels; min-snr: arXiv 2303.09556, gamma 5; even: all count alike for photos"
     )
     lognormal: float = knob(
         0.0, 0, 1, help="share of the training with ln sigma ~ N(-1.2, 1.2^2) as EDM's; the rest is even over the timesteps"
     )
+    least: float = knob(0.0, 0, 10, help="smallest sigma that is trained on; 0: that of the schedule")
     init: str = knob("", help="a prior folder to start from; its architecture and schedule are taken")
     channels: str = knob("32,64,96,128", help="channels per level, from the highest resolution down")
     layers: int = knob(1, 1, 8, help="residual blocks per level")

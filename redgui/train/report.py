@@ -13,7 +13,7 @@ from torch import Tensor
 
 from redgui import images, schedule
 from redgui.priors.base import Prior
-from redgui.priors.network import DiffusersPrior
+from redgui.priors.network import OWN, DiffusersPrior
 from redgui.train import data
 from redgui.train.measure import LEVELS, SIGMAS, heldout
 from redgui.train.objective import tensor
@@ -58,11 +58,17 @@ def export(
     assert isinstance(scheduler, DDPMScheduler)  # from_config gives back more only where it is asked to
     scheduler.save_pretrained(folder / "scheduler")
     index = {"_class_name": "DDPMPipeline", "_diffusers_version": diffusers.__version__}
-    index |= {"scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}
+    index |= {"scheduler": ["diffusers", "DDPMScheduler"], "unet": list(kind_of(net))}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     prior = DiffusersPrior.from_folder(folder, name=folder.name, device=next(net.parameters()).device)
     write_card(folder, prior, recipe, figures, pictures, paths, watched, drawn=())
     return prior
+
+
+def kind_of(net: torch.nn.Module) -> tuple[str, str]:
+    """The library and the class of a network, as model_index.json and the card name them."""
+    name = type(net).__name__
+    return ("redgui" if name in OWN else "diffusers"), name
 
 
 def _without_paths(config: Path) -> None:
@@ -196,6 +202,7 @@ def write_card(
     _, h, w = prior.shape
     named = recipe.data_name or ", ".join(Path(p).stem for p in paths)
     start = f"from the prior {Path(recipe.init).name}, " if recipe.init else ""
+    library, network = kind_of(prior.net)
     levels = f"{recipe.lognormal:.0%} log-normal, the rest even" if recipe.lognormal else "even over the timesteps"
     lines = [
         f"# {folder.name}",
@@ -204,7 +211,7 @@ def write_card(
         "",
         "| | |",
         "|---|---|",
-        f"| network | `diffusers` `UNet2DModel`, {figures['parameters'] / 1e6:.1f} M parameters, float16 |",
+        f"| network | `{library}` `{network}`, {figures['parameters'] / 1e6:.1f} M parameters, float16 |",
         f"| prediction | {prior.prediction} on {len(prior.sigmas)} noise levels |",
         f"| data | {named}: {pictures:,} pictures |",
         f"| recipe | {start}{figures['steps']:,} steps of {recipe.batch} ({figures['pictures']:,} pictures seen), AdamW, "
