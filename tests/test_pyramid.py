@@ -13,7 +13,7 @@ from test_train import interrupted, made, same
 from torch import Tensor
 
 from redgui import images, priors
-from redgui.api import EXAMPLES
+from redgui.bundled import EXAMPLES
 from redgui.priors import PriorError, ffdnet
 from redgui.priors.network import load_unet
 from redgui.priors.pyramid import Layout, PyramidDenoiser

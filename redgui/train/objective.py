@@ -117,6 +117,7 @@ def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], str, int]:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     from redgui.priors.network import load_unet
+    from redgui.priors.pyramid import PyramidDenoiser
 
     if recipe.init:
         own = {field.name: field.default for field in dataclasses.fields(Recipe)}
@@ -126,7 +127,7 @@ def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], str, int]:
         if not (folder / "unet").is_dir() or not (folder / "scheduler" / "scheduler_config.json").is_file():
             raise TrainError(f"--init needs a prior folder with unet/ and scheduler/; {folder} is none.")
         read = load_unet(folder / "unet")
-        if not isinstance(read, UNet2DModel):
+        if not isinstance(read, (UNet2DModel, PyramidDenoiser)):
             raise TrainError(f"{folder} has a network of guided-diffusion, which cannot be trained further here.")
         config: dict[str, Any] = {**read.config}
         if config["out_channels"] != config["in_channels"]:
