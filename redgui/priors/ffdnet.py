@@ -12,6 +12,7 @@ conv.0.weight (96, 13, 3, 3) to conv.11.bias (12,), its twelve pixel channels in
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,8 @@ def begun(ffdnet: dict[str, Tensor], layout: Layout | None = None) -> PyramidDen
         raise PriorError(f"these are not the weights of an FFDNet of {net.layout.depth} convolutions, conv.0.weight and so on.")
     try:
         with torch.no_grad():
-            for level in net.level:
+            levels: Any = net.level
+            for level in levels:
                 if level.below is not None:
                     level.below.weight.zero_()
                 for k, conv in enumerate(level.conv):
@@ -56,7 +58,7 @@ def write(net: PyramidDenoiser, folder: Path) -> None:
 
     net.save_pretrained(folder / "unet")
     of = net.layout
-    betas = dict(num_train_timesteps=of.num_train_timesteps, beta_start=of.beta_start, beta_end=of.beta_end)
+    betas: dict[str, Any] = dict(num_train_timesteps=of.num_train_timesteps, beta_start=of.beta_start, beta_end=of.beta_end)
     DDPMScheduler(**betas, beta_schedule="linear", prediction_type="v_prediction").save_pretrained(folder / "scheduler")
 
 

@@ -133,7 +133,7 @@ class PyramidDenoiser(nn.Module):
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """D(x, sigma) for x (b, c, h, w) of any size and sigma (b or 1, 1, 1, 1), float32; the weights in any precision."""
-        dtype, limit = self.level[0].conv[0].weight.dtype, self.layout.limit
+        dtype, limit = next(self.parameters()).dtype, self.layout.limit
         sigma = sigma.expand(len(x), 1, 1, 1)
         means = [_extended(x, 2)]
         coarse = _extended(x, 2**self.layout.levels)

@@ -133,7 +133,7 @@ def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], str, int]:
         if config["out_channels"] != config["in_channels"]:
             raise TrainError(f"{folder} has a learned variance (twice the channels), which cannot be trained further here.")
         schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-        net = type(read).from_config(config | {"dropout": recipe.dropout})
+        net: Any = type(read).from_config(config | {"dropout": recipe.dropout})
         net.load_state_dict(read.float().state_dict())
         prediction = schedule.get("prediction_type", "epsilon") if recipe.prediction == "as-init" else recipe.prediction
         return net, schedule, prediction, recipe.size or config["sample_size"]
