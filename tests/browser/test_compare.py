@@ -25,6 +25,7 @@ from redgui.ui.compare.tab import Comparison
 
 PRIOR = "gaussian:size=32"
 SECONDS_PER_CALL = 0.2
+PER_PICTURE = True  # contestants who share a call would otherwise be done before a hand is there
 OVER = re.compile("^(done|stopped|error)$")
 
 
