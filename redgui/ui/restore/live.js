@@ -22,9 +22,11 @@ const progress = el(
 );
 
 const plots = el("div", { class: "rg-plots" });
+const more = el("div", { class: "rg-plots rg-plots-more" }); // below all that is there from the start, which must not jump
 root.replaceChildren(
   el("div", { class: "rg-live-main" }, stage, el("div", { class: "rg-live-line" }, chip, left), progress, facts, message, spoken),
   plots,
+  more,
 );
 const readOut = (data, k) => `step ${data.lines[0].x[k]}`;
 const terms = createPlot(plots, { title: "Loss", height: 136, yLog: true, readOut });
@@ -118,7 +120,7 @@ function showPlots(value) {
   residual.update({ ...shared, levels, lines: [line("", series.residual, "rg-d")] });
   for (const [name, plot] of others) plot.node.hidden = !(name in series);
   for (const name of Object.keys(series).filter((key) => !DRAWN.includes(key))) {
-    if (!others.has(name)) others.set(name, createPlot(plots, { title: name, height: 96, readOut }));
+    if (!others.has(name)) others.set(name, createPlot(more, { title: name, height: 96, readOut }));
     const of = line("", series[name], "rg-e");
     const known = of.y.filter(Number.isFinite);
     others.get(name).update({ ...shared, lines: [of], yLog: Math.min(...known) > 0 && Math.max(...known) > 30 * Math.min(...known) });
