@@ -23,6 +23,7 @@ from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior
 from redgui.runs.cores import limited
 from redgui.runs.divergence import Diverged
+from redgui.runs.known_noise import check_worth, measured_noise, without_auto
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
 from redgui.runs.rounds import Shared
@@ -88,7 +89,8 @@ def restore(
     prior: str | Prior = "faces-64",
     operator: str | Operator = "inpaint",
     sampler: str | Sampler = "reddiff",
-    sigma_y: float = 0.0,
+    sigma_y: float | str | None = None,
+    noise: str = "gaussian",
     particles: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -106,7 +108,9 @@ def restore(
         size: longest side of the fit native; None: 256.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
-        sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
+        sigma_y: standard deviation of the noise added to (or present in) the measurement, [-1, 1] units; `auto`: measured in a
+            picture that is given. None: 0, and `auto` where it is given to be denoised.
+        noise: its model, `NAME:knob=value,...` (see `redgui.noise`): gaussian, poisson, speckle, outliers.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         threads: of the CPU; None: as many as torch has. With another number the last bits are others.
         watch: called after every step.
@@ -116,7 +120,7 @@ def restore(
     """
     with limited(threads):
         loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
-        said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, particles=particles, seed=seed,
+        said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, noise=noise, particles=particles, seed=seed,
                     fit=fitting.way(fit, loaded.multiple, size), size=size, threads=threads)  # fmt: skip
         return perform(*settled(image, mask, loaded, said), loaded, watch)
 
@@ -129,12 +133,17 @@ def settled(image: str | Path | Image.Image, mask: str | Path | bytes | None, pr
     """
     if mask is not None and isinstance(said.get("operator"), Operator):
         raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
+    said, to_measure = without_auto(said)
     settings = Settings.read(said if mask is None else {**said, "operator": "inpaint"})
     source = opened(image)
-    if mask is None:
-        return settings.by(prior), source, None
-    painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, prior, settings.fit, settings.size))
-    return Settings.read(said, painted).by(prior), source, drawn
+    painted, drawn = None, None
+    if mask is not None:
+        painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, prior, settings.fit, settings.size))
+        settings = Settings.read(said, painted)
+    if to_measure(settings):
+        settings = Settings.read({**said, "sigma_y": measured_noise(settings, fitted_to(prior, settings, source)[1])}, painted)
+    check_worth(settings)
+    return settings.by(prior), source, drawn
 
 
 def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fitting.Fitting, Tensor]:

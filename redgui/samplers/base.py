@@ -100,8 +100,8 @@ class Sampler(abc.ABC):
 
     @classmethod
     def accepts(cls, H: Operator) -> bool:
-        """Whether this method can work with the operator."""
-        return isinstance(H, cls.needs)
+        """Whether this method can work with the operator, or with what stands for it (`Operator.stabilised`)."""
+        return isinstance(H, cls.needs) or (H.stabilised is not None and isinstance(H.stabilised.H, cls.needs))
 
     def check_fit(self, H: Operator, samplers: tuple[type[Self], ...] = ()) -> None:
         """Raises SamplerError when the operator is not what the method needs, naming what fits instead."""

@@ -129,7 +129,7 @@ class LearnTab:
             sigma = anatomy.nearest_level(prior.sigmas, look.sigma)
             problem, mu, sampler = self._begin(session, values, prior, sampler)
             generator = Generators.of_run(look.seed, 1)
-            given = prior, problem.H, problem.y, problem.sigma_y, sampler, mu, sigma
+            given = prior, problem.likelihood, problem.y, problem.level, sampler, mu, sigma
             pieces = compute(lambda: anatomy.dissect(*given, generator=generator))
         except RedguiError as error:
             return {self.layout.view: {"message": str(error)}}
