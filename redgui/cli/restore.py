@@ -39,7 +39,7 @@ def add_problem(command: argparse.ArgumentParser) -> None:
     command.add_argument("--sigma-y", metavar="F|auto",
                          help="noise in the measurement, [-1, 1] units (0); auto: measured in a damaged picture")  # fmt: skip
     command.add_argument("--noise", default="gaussian", metavar="NAME[:knob=value,...]",
-                         help="its model: gaussian, poisson:photons=30, speckle, outliers; --sigma-y is its Gaussian part")  # fmt: skip
+                         help="its model: gaussian, poisson:photons=30, speckle:looks=16 or outliers")  # fmt: skip
     command.add_argument("--particles", type=int, help="runs in one batch (1; 4 for phase retrieval and RSD)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))

@@ -1,4 +1,4 @@
-"""Noise: what it is like (`models`), how a sampler sees it (`likelihood`, `stabilised`), and how much a picture has (`estimate`).
+"""Noise: its models, how samplers see it (`likelihood`, `stabilised`), and how much of it a picture has (`estimate`).
 
 A new model is one class and one name in NOISES; page, command line, records and HTTP then have it.
 """

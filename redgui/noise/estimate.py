@@ -1,13 +1,14 @@
 """How much Gaussian noise a picture has, from the picture alone.
 
-Small patches of a photograph lie near a subspace of few dimensions; noise fills all of them alike. So the smallest eigenvalues of the
-covariance of all patches are the variance of the noise: the longest run of them, from the smallest on, whose mean is not above its
-median, since the values of noise alone scatter evenly around their mean and those of textures stick out above (Chen, Zhu, Heng,
-An Efficient Statistical Method for Image Noise Level Estimation, ICCV 2015).
+Small patches of a photograph lie near a subspace of few dimensions; noise fills all of them alike. So the smallest eigenvalues
+of the covariance of all patches are the variance of the noise: the longest run of them, from the smallest on, whose mean is
+not above its median, since the values of noise alone scatter evenly around their mean and those of textures stick out above
+(Chen, Zhu, Heng, An Efficient Statistical Method for Image Noise Level Estimation, ICCV 2015).
 
-Files hold values from 0 to 255, so strong noise is clipped: what is found is then the mean over all pixels of the variance of a clipped
-value. It grows with the noise before the clipping, for which the equation is solved, with the means of small neighbourhoods for the
-light of each pixel. Rounding to whole grey levels, which adds a variance of 1/12 of their square, is taken off.
+Files hold values from 0 to 255, so strong noise is clipped: what is found is then the mean over all pixels of the variance of
+a clipped value. It grows with the noise before the clipping, for which the equation is solved, with the means of small
+neighbourhoods for the light of each pixel. Rounding to whole grey levels, which adds a variance of 1/12 of their square, is
+taken off.
 """
 
 import math
@@ -45,11 +46,13 @@ def noise_level(y: Tensor, measured: Tensor | None = None) -> float:
 
 def _patches(y: Tensor, known: Tensor, side: int) -> Tensor:
     """Patches of a picture that are wholly known, (n, c side^2), at most MOST of them, evenly spread."""
-    whole = F.unfold(known, side)[0].amin(0) > 0
-    at = whole.nonzero()[:, 0]
+    if min(y.shape[-2:]) < side:
+        return y.new_zeros(0, y.shape[1] * side**2)
+    at = (F.max_pool2d(1 - known, side, 1)[0, 0] == 0).nonzero()
     if len(at) > MOST:
         at = at[torch.linspace(0, len(at) - 1, MOST).long()]
-    return F.unfold(y, side)[0].T[at]
+    windows = y[0].unfold(1, side, 1).unfold(2, side, 1)  # a view
+    return windows[:, at[:, 0], at[:, 1]].transpose(0, 1).flatten(1)
 
 
 def _smallest(patches: Tensor) -> float:
@@ -63,10 +66,10 @@ def _smallest(patches: Tensor) -> float:
 
 def _unclipped(variance: float, y: Tensor, known: Tensor) -> float:
     """The variance of noise before values beyond -1 and 1 were cut off, of which the clipped ones have `variance`."""
-    seen = y[:, :, :, :][known.expand_as(y) > 0]
-    if variance == 0 or not bool((seen.abs() >= 1).any()):
+    where = known.expand_as(y) > 0
+    if variance == 0 or not bool((y[where].abs() >= 1).any()):
         return variance
-    light = _blurred(y, known)[known.expand_as(y) > 0]
+    light = _blurred(y, known)[where]
     light = light[torch.linspace(0, len(light) - 1, min(len(light), 20_000)).long()]
     lo, hi = math.sqrt(variance), 8.0
     for _ in range(40):

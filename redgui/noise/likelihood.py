@@ -1,8 +1,8 @@
 """An operator with the likelihood of its noise: the same H, and a residual that weighs every value as its noise asks.
 
-Samplers that work with an operator's residual and its derivative (RED-diff, RSD, VML-MAP, DPS, DAPS, SITCOM) so minimise, or draw
-from, level^2 times the negative log-likelihood where they would have |H(x) - y|^2 / 2. Its residual is not linear in x. Methods
-that need a linear operator are given the variance-stabilised problem where there is one (`redgui.noise.stabilised`).
+Samplers that work with an operator's residual and its derivative (RED-diff, RSD, VML-MAP, DPS, DAPS, SITCOM) so minimise, or
+draw from, level^2 times the negative log-likelihood where they would have |H(x) - y|^2 / 2. Its residual is not linear in x.
+Methods that need a linear operator are given the variance-stabilised problem where there is one (`redgui.noise.stabilised`).
 """
 
 from dataclasses import dataclass

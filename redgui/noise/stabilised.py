@@ -1,14 +1,14 @@
 """Poisson and Poisson-Gaussian noise made Gaussian, for methods that need a linear operator.
 
-The generalised Anscombe transform of N photons, counted with a read noise of s of them, is f = 2 sqrt(N + 3/8 + s^2): its noise has a
-standard deviation near 1 whatever the light is (Starck, Murtagh, Bijaoui, Image Processing and Data Analysis, 1998). Back goes the
-closed form of its exact unbiased inverse (Makitalo, Foi, IEEE TIP 20, 2011, and 22, 2013).
+The generalised Anscombe transform of N photons, counted with a read noise of s of them, is f = 2 sqrt(N + 3/8 + s^2): its
+noise has a standard deviation near 1 whatever the light is (Starck, Murtagh, Bijaoui, Image Processing and Data Analysis,
+1998). Back goes the closed form of its exact unbiased inverse (Makitalo, Foi, IEEE TIP 20, 2011, and 22, 2013).
 
-f acts on single values. So it holds for operators that do, denoising and masks: M f(x) = f(M x) where it is measured. A blur of f(x)
-is not f of the blur: other operators are not offered.
+f acts on single values. So it holds for operators that do, denoising and masks: M f(x) = f(M x) where it is measured. A blur
+of f(x) is not f of the blur: other operators are not offered.
 
-What the sampler restores is then f(x), brought by a scale and a shift as near to x as they bring it. That is a picture of another tone
-curve than those that the prior was trained on: the likelihood is right, the prior approximate.
+What the sampler restores is then f(x), brought by a scale and a shift as near to x as they bring it. That is a picture of
+another tone curve than those that the prior was trained on: the likelihood is right, the prior approximate.
 """
 
 from dataclasses import dataclass

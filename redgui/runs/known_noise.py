@@ -63,8 +63,8 @@ def check_worth(settings: Settings) -> None:
     """Raises KnobError where a run would give back the picture that it was given."""
     if _only_noise(settings) and settings.sigma_y == 0:
         raise KnobError(
-            "a picture that is already damaged is to be denoised, but sigma_y says that it has no noise: it would come back as it "
-            "is. Give sigma_y, or auto, which measures it; or choose another degradation."
+            "a picture that is already damaged is to be denoised, but sigma_y 0 says that there is no noise: it would come "
+            "back as it is. Give sigma_y, or auto, which measures it; or choose another degradation."
         )
 
 

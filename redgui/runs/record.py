@@ -79,8 +79,9 @@ class Record:
     def of(cls, picture: Tensor, problem: Problem, prior: Prior, sampler: Sampler, last: Measured,
            changes: tuple[Change, ...] = (), fit: str = "crop", sizes: Sizes | None = None) -> Self:  # fmt: skip
         """The record of a run of `sampler` (as it was at the start) whose last Step is `last`."""
-        settings = Settings(H=problem.H, sampler=sampler, sigma_y=problem.sigma_y, seed=problem.seed, noise=knobs.spec(problem.noise),
-                            given=problem.x_true is None, fit=cast(Way, fit)).by(prior)  # fmt: skip
+        settings = Settings(H=problem.H, sampler=sampler, sigma_y=problem.sigma_y, seed=problem.seed,
+                            noise=knobs.spec(problem.noise), given=problem.x_true is None,
+                            fit=cast(Way, fit)).by(prior)  # fmt: skip
         return cls.made(picture, problem, settings, last, changes, sizes)
 
     @classmethod

@@ -82,7 +82,7 @@ def solve(problem: Problem, prior: Prior, sampler: Sampler, particles: int = 1) 
 
 
 def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sampler, generator: Generators) -> Steps:
-    """`solve` for any batch of measurements y with a generator each, of an operator with its likelihood and the noise's level."""
+    """`solve` for any batch of measurements y with a generator each; H and sigma_y are `Problem.likelihood` and `.level`."""
     seen = seen_by(prior, H)
     sampler.check_fit(seen, SAMPLERS)
     if (other := seen.stabilised) is not None and not isinstance(seen, sampler.needs):
