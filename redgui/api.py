@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, operators, priors
+from redgui import bundled, fitting, images, knobs, noise, operators, priors
 from redgui.knobs import KnobError
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
@@ -281,7 +281,7 @@ def std_picture(particles: Tensor) -> Tensor:
 
 
 def listing() -> dict[str, Any]:
-    """All samplers, operators, priors and examples with their knobs, JSON-ready."""
+    """All samplers, operators, models of noise, priors and examples with their knobs, JSON-ready."""
 
     def card(cls: Any) -> dict[str, Any]:
         fields = ("name", "kind", "default", "lo", "hi", "choices", "help", "live")
@@ -292,6 +292,7 @@ def listing() -> dict[str, Any]:
         "samplers": [card(s) | {"paper": s.paper, "needs": s.needs.__name__} for s in SAMPLERS],
         "operators": [card(o) for o in operators.OPERATORS]
         + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
+        "noises": [card(n) for n in noise.NOISES],
         "priors": [vars(p) for p in priors.PRIORS],
         "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
     }
