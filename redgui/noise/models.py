@@ -99,7 +99,7 @@ class Gaussian(Noise):
 class SignalDependent(Noise):
     """Noise whose variance V(u) = c + a u + b u^2 in units of light depends on the light itself, with a = 0 or b = 0."""
 
-    darkest: ClassVar[float]
+    darkest: ClassVar[float] = 0.02  # five grey levels: for darker ones l grows too steep for steps of any one size
 
     @property
     @abc.abstractmethod
@@ -151,7 +151,6 @@ class Poisson(SignalDependent):
     name = "poisson"
     label = "Photons (Poisson)"
     about = "few photons: bright pixels are noisier; σ_y is the camera's read noise on top"
-    darkest = 1 / 510  # half a grey level
 
     photons: float = knob(30.0, 1.0, 1e5, log=True, help="that a white pixel counts; the fewer, the noisier")
 
@@ -173,7 +172,6 @@ class Speckle(SignalDependent):
     name = "speckle"
     label = "Speckle"
     about = "each value times a random factor, as in radar and ultrasound; σ_y comes on top"
-    darkest = 0.02  # five grey levels: the likelihood of a factor grows too steep for darker ones
 
     looks: int = knob(16, 1, 200, log=True, help="pictures averaged: the factor's standard deviation is 1 over their root")
 
