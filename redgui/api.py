@@ -44,8 +44,8 @@ class Result:
     """A finished run.
 
     Attributes:
-        restored: (1, 3, h, w): the estimate, the mean over particles when there are several (or the best: `Measured.estimate`).
-        particles: (n, 3, h, w).
+        restored: (1, c, h, w): the estimate, the mean over particles when there are several (or the best: `Measured.estimate`).
+        particles: (n, c, h, w).
         figures: psnr, ssim, psnr_measurement, residual, nfe, backward, seconds, steps and what was run.
         film: a few iterates from first to last.
         record: reproduces the run.
@@ -138,10 +138,10 @@ def settled(image: str | Path | Image.Image, mask: str | Path | bytes | None, pr
 
 
 def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fitting.Fitting, Tensor]:
-    """How a picture is fitted, and the fitted picture (1, 3, h, w). Raises ImageError, or OperatorError for its size."""
+    """How a picture is fitted, and the fitted picture (1, c, h, w), c the prior's. Raises ImageError, or OperatorError."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
     settings.H.check_size(*fitted.solved)
-    return fitted, images.to_tensor(fitted.apply(source))
+    return fitted, images.to_tensor(fitted.apply(source), prior.picture_shape[0])
 
 
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:

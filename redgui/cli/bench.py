@@ -46,8 +46,8 @@ def run(chosen: argparse.Namespace) -> None:
     share = Share.of_environment()
     share.take_device()
     prior = priors.load(chosen.prior, chosen.device, chosen.precision)
-    h, w = prior.picture_shape[-2:]
-    shown = bench.pictures(chosen.images, h, w, chosen.limit)
+    c, h, w = prior.picture_shape
+    shown = bench.pictures(chosen.images, h, w, chosen.limit, channels=c, besides=chosen.out)
     judges = bench.Judges.named(chosen.metrics, prior.device, h, w)
     if chosen.metrics and share.first:  # before the hours that the run may take
         print("\n".join(judges.lines()), file=sys.stderr)

@@ -3,6 +3,7 @@
 import functools
 import json
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from redgui.priors import hub
 from redgui.priors.base import Counted, Prior, PriorError, per_image
 from redgui.priors.catalogue import PRIORS, PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
+from redgui.priors.folder import sides_of
 
 __all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
            "empirical_prior", "load", "per_image"]  # fmt: skip
@@ -100,11 +102,11 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, device: torch.device, precision: str) -> Prior:
-    kind = name.partition(":")[0].strip()
-    if kind == "gaussian":
-        return knobs.build(GaussianPrior, knobs.parse(name)[1])
-    if kind == "empirical":
-        wanted = knobs.build(Empirical, knobs.parse(name)[1])
+    closed = closed_form(name)
+    if isinstance(closed, GaussianPrior):
+        return closed
+    if closed is not None:
+        wanted = closed
         folder = Path(wanted.folder) if wanted.folder else EXAMPLES
         pictures = images.folder(folder)
         if not pictures:
@@ -148,7 +150,7 @@ def is_folder(name: str) -> bool:
 def conditioned(name: str) -> tuple[str, Conditioned]:
     """`NAME:label=207` as NAME and its knobs. Raises PriorError."""
     where, colon, given = name.rpartition(":")
-    if not colon or "=" not in given or is_folder(name):
+    if not colon or not re.match(r"\w+=", given) or is_folder(name):  # a colon may be part of a path
         return name, Conditioned()
     try:
         return where, knobs.build(Conditioned, knobs.parse(f":{given}")[1])
@@ -156,16 +158,28 @@ def conditioned(name: str) -> tuple[str, Conditioned]:
         raise PriorError(str(error)) from None
 
 
-def size_of(name: str) -> tuple[int, int] | None:
-    """Height and width of a bundled or closed-form prior's pictures, without loading weights; None for any other."""
-    kind, given = knobs.parse(name)
-    if kind in ("gaussian", "empirical"):
-        size = knobs.build(GaussianPrior if kind == "gaussian" else Empirical, given).size
-        return size, size
+def closed_form(name: str) -> GaussianPrior | Empirical | None:
+    """What a name says of a prior without weights; None where it names a network. Raises KnobError."""
+    kinds: dict[str, type] = {"gaussian": GaussianPrior, "empirical": Empirical}
+    cls = kinds.get(name.partition(":")[0].strip())
+    return None if cls is None else knobs.build(cls, knobs.parse(name)[1])
+
+
+def shape_of(name: str) -> tuple[int, int, int] | None:
+    """(c, h, w) of a bundled or closed-form prior's pictures, without loading weights; None for any other."""
+    closed = closed_form(name)
+    if closed is not None:
+        return (closed.channels if isinstance(closed, GaussianPrior) else 3), closed.size, closed.size
     if name in bundled():
-        size = json.loads((BUNDLED / name / "unet" / "config.json").read_text())["sample_size"]
-        return (size, size) if isinstance(size, int) else tuple(size)
+        config = json.loads((BUNDLED / name / "unet" / "config.json").read_text())
+        return config["in_channels"], *sides_of(config["sample_size"], name)
     return None
+
+
+def size_of(name: str) -> tuple[int, int] | None:
+    """Height and width of `shape_of`."""
+    shape = shape_of(name)
+    return None if shape is None else shape[1:]
 
 
 def multiple_of(name: str) -> int:

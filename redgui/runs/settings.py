@@ -108,7 +108,7 @@ class Settings:
         return dataclasses.replace(self, prior=prior.name, device=prior.device.type, precision=prior.precision)
 
     def problem(self, picture: Tensor) -> Problem:
-        """The measurement of a fitted picture (1, 3, h, w): simulated, or the picture itself where it is `given`."""
+        """The measurement of a fitted picture (1, c, h, w): simulated, or the picture itself where it is `given`."""
         make = Problem.given if self.given else Problem.simulate
         return make(picture, self.H, self.sigma_y, self.seed)
 
@@ -161,18 +161,24 @@ def parse_operator(spec: str, painted: np.ndarray | None = None) -> tuple[Operat
     return knobs.build(knobs.find(operators.OPERATORS, name, "operator"), settings), given
 
 
+def decoded(png: bytes) -> Tensor:
+    """The picture (1, c, h, w) in a record's file: of one channel where the file is grey."""
+    image = images.opened(png)
+    return images.to_tensor(images.rgb(image), 1 if image.mode == "L" else 3)
+
+
 @lru_cache(maxsize=4)  # a link, a command and a snippet of one record ask; each key holds a picture
 def example_of(image: str, fit: str) -> str | None:
     """The name of the bundled example whose picture, fitted so, is that of a record (`Record.image`); None if there is none."""
-    picture = images.to_tensor(images.read(base64.b64decode(image)))
-    h, w = picture.shape[-2:]
+    picture = decoded(base64.b64decode(image))
+    c, h, w = picture.shape[-3:]
     for path in images.folder(bundled.EXAMPLES):
         found = images.read(path)
         if found.size != (w, h):
             if fit == "native":  # which depends on the prior; a record has a picture of its own for that
                 continue
             found = fitting.plan((found.height, found.width), (h, w), fit).apply(found)
-        if torch.equal(images.to_tensor(found), picture):
+        if torch.equal(images.to_tensor(found, c), picture):
             return path.stem
     return None
 
