@@ -16,7 +16,9 @@ def unet(channels: int = 3, **options: Any) -> UNet2DModel:
     return UNet2DModel(**(usual | options)).eval()
 
 
-def save(folder: Path, net: UNet2DModel | None = None, scheduler: Any = None, within: str = "unet", **options: Any) -> UNet2DModel:
+def save(
+    folder: Path, net: UNet2DModel | None = None, scheduler: Any = None, within: str = "unet", **options: Any
+) -> UNet2DModel:
     """Writes a prior folder and returns its network. `options` are those of save_pretrained, such as variant="fp16"."""
     net = unet() if net is None else net
     net.save_pretrained(folder / within, **options)
