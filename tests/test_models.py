@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, FlowMatchEulerDiscreteScheduler, LMSDiscreteScheduler
+from diffusers import AutoencoderKL, DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from PIL import Image
 from torch import Tensor
 from wire import Served
@@ -26,7 +26,6 @@ from redgui.runs.settings import example_of
 from redgui.runs.stream import measured, solve
 from redgui.samplers import RedDiff
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of diffusers with a new numpy
 EXAMPLE = "example:face-06"
 GREY = "gaussian:size=16,channels=1"
 
@@ -276,7 +275,7 @@ def test_times_that_a_network_does_not_have_are_refused_in_one_line(tmp_path, op
 # ---- schedulers
 
 
-@pytest.mark.parametrize("scheduler", [LMSDiscreteScheduler(beta_start=1e-4), diffusers.EDMEulerScheduler(),
+@pytest.mark.parametrize("scheduler", [diffusers.EulerDiscreteScheduler(), diffusers.EDMEulerScheduler(),
                                        FlowMatchEulerDiscreteScheduler(shift=3.0), diffusers.CMStochasticIterativeScheduler(),
                                        diffusers.LCMScheduler()], ids=lambda s: type(s).__name__)  # fmt: skip
 def test_folders_of_every_kind_of_training_restore_and_replay(tmp_path, scheduler):

@@ -368,7 +368,7 @@ def test_code_in_pickled_weights_is_not_run(tmp_path):
         ({"_class_name": "UNet2DConditionModel"}, {}, "UNet2DConditionModel"),
         ({"sample_size": None}, {}, "sample_size"),
         ({"block_out_channels": "many"}, {}, "cannot be read"),
-        ({}, {"_class_name": "EulerDiscreteScheduler"}, "EulerDiscreteScheduler"),
+        ({}, {"_class_name": "IPNDMScheduler"}, "IPNDMScheduler"),
         ({}, {"prediction_type": "flow"}, "flow"),
         ({}, {"beta_schedule": "spiral"}, "betas"),  # once diffusers' own NotImplementedError
     ],

@@ -94,7 +94,7 @@ def alphas_cumprod(config: dict[str, Any]) -> Tensor:
     usual = {key: p.default for key, p in inspect.signature(own.__init__).parameters.items() if key in OF_BETAS}
     told = usual | {key: config[key] for key in OF_BETAS if key in config}
     if not usual and not {"beta_start", "beta_end", "beta_schedule"} <= told.keys():
-        raise PriorError(f"the scheduler_config.json of a {known(config)} is to say its beta_start, beta_end and beta_schedule.")
+        raise PriorError(f"the configuration of a {known(config)} is to say its beta_start, beta_end and beta_schedule.")
     try:
         maker = own if told.get("beta_schedule") == "exp" else DDPMScheduler
         found = maker(**told).alphas_cumprod
