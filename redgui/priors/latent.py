@@ -59,12 +59,12 @@ class LatentPrior(Prior):
         """Reads unet/, scheduler/ and vqvae/ or vae/; `named` as of DiffusersPrior.from_folder."""
         where = next(folder / name for name in AUTOENCODERS if (folder / name).is_dir())
         config = read_json(where / "config.json")
-        vq = config.get("_class_name") == "VQModel"
+        made_of, vq = _class(where, config.get("_class_name")), config.get("_class_name") == "VQModel"
         inner = DiffusersPrior.from_folder(folder, **named, channels=(config.get("latent_channels", 3 if vq else 4),))
         given, made = config.get("in_channels", 3), config.get("out_channels", 3)
         if made not in (1, 3) or given != made:
             raise PriorError(f"the autoencoder in {where} has pictures of {given} and {made} channels; redgui reads 1 or 3.")
-        autoencoder = _load(where, config.get("_class_name"))
+        autoencoder = load_model(where, made_of.from_pretrained)
         # VQ latents have about unit variance and are not rescaled (arXiv 2112.10752, appendix G); older files do not say.
         factor = number_in(config, "scaling_factor", where) or (1.0 if vq else 0.18215)
         return cls(inner, autoencoder, factor, shift=number_in(config, "shift_factor", where), quantise=quantise)
@@ -94,11 +94,11 @@ def number_in(config: dict[str, Any], name: str, where: Path) -> float:
     return float(value)
 
 
-def _load(folder: Path, kind: object) -> torch.nn.Module:
+def _class(folder: Path, kind: object) -> Any:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.vq_model import VQModel
 
     known: dict[object, Any] = {"VQModel": VQModel, "AutoencoderKL": AutoencoderKL}
     if kind not in known:
         raise PriorError(f"{folder} holds a {kind}; redgui reads {' and '.join(map(str, known))}.")
-    return load_model(folder, known[kind].from_pretrained)
+    return known[kind]
