@@ -277,10 +277,13 @@ def test_a_scheduler_that_is_not_read_is_told_before_the_weights_are_fetched(ser
     assert not served.bodies(WEIGHTS)
 
 
-def test_a_text_to_image_model_is_refused_before_its_weights_are_fetched(served):
-    config = json.loads(served.repos["tiny/unet"]["unet/config.json"]) | {"_class_name": "UNet2DConditionModel"}
+@pytest.mark.parametrize(("told", "said"), [({"_class_name": "UNetMotionModel"}, "UNetMotionModel"),
+                                            ({"_class_name": "UNet2DConditionModel", "addition_embed_type": "text_time"},
+                                             "text-to-image model with further inputs")])  # fmt: skip
+def test_a_network_that_is_not_read_is_refused_before_its_weights_are_fetched(served, told, said):
+    config = json.loads(served.repos["tiny/unet"]["unet/config.json"]) | told
     served.repos["tiny/unet"]["unet/config.json"] = json.dumps(config).encode()
-    with pytest.raises(PriorError, match="UNet2DConditionModel"):
+    with pytest.raises(PriorError, match=said):
         load()
     assert not served.bodies(WEIGHTS)
 

@@ -10,6 +10,7 @@ A VQ model's decoder first moves each vector to the nearest of its codebook. Tha
 decoding is smooth, or with `quantise` done with the gradient of the identity (straight-through).
 """
 
+import copy
 import math
 from pathlib import Path
 from typing import Any, final
@@ -68,6 +69,12 @@ class LatentPrior(Prior):
         # VQ latents have about unit variance and are not rescaled (arXiv 2112.10752, appendix G); older files do not say.
         factor = number_in(config, "scaling_factor", where) or (1.0 if vq else 0.18215)
         return cls(inner, autoencoder, factor, shift=number_in(config, "shift_factor", where), quantise=quantise)
+
+    def prompted(self, name: str, folder: Path, prompt: str, negative: str, guidance: float) -> "LatentPrior":
+        """The same of a text-to-image model with texts, its weights shared. Raises PriorError."""
+        other = copy.copy(self)
+        other.name, other.inner = name, self.inner.prompted(name, folder, prompt, negative, guidance)
+        return other
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:

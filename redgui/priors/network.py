@@ -4,6 +4,7 @@ How D is made of the network's output is in `parametrisation`, which of its line
 learned variance has twice the channels; the second half is not used.
 """
 
+import copy
 import math
 from pathlib import Path
 from typing import Any, final
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from redgui.errors import in_short, out_of_memory
-from redgui.priors import adm_network, pyramid, schedulers
+from redgui.priors import adm_network, pyramid, schedulers, text
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
 from redgui.priors.folder import load_model, network_folder, read_json, scheduler_folder, sides_of
 from redgui.priors.forward import Forward
@@ -100,6 +101,13 @@ class DiffusersPrior(Prior):
             multiple=multiple_of(unet_config, folder),
         )
 
+    def prompted(self, name: str, folder: Path, prompt: str, negative: str, guidance: float) -> "DiffusersPrior":
+        """The same network, its weights shared, with texts (`text`). Raises PriorError where they are not at hand."""
+        other = copy.copy(self)
+        other.name, other.net = name, text.prompted(self.net, folder, prompt, negative, guidance).to(self.device)
+        other.forward = Forward(other.net, self.device)
+        return other
+
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         if x.shape[1] != self.shape[0]:
             raise PriorError(f"{self.name} takes pictures of {self.shape[0]} channel(s); got {x.shape[1]}.")
@@ -126,8 +134,11 @@ class DiffusersPrior(Prior):
 
 def check_class(unet_config: dict[str, Any], where: object) -> None:
     """Raises PriorError where a configuration is not that of an unconditional or class-conditional UNet."""
-    if unet_config.get("_class_name") not in (None, "UNet2DModel", *OWN):
-        raise PriorError(f"{where} holds a {unet_config['_class_name']}; redgui reads UNet2DModel (no text-to-image models).")
+    kind = unet_config.get("_class_name")
+    if kind == text.CLASS:
+        text.check(unet_config, where)
+    elif kind not in (None, "UNet2DModel", *OWN):
+        raise PriorError(f"{where} holds a {kind}; redgui reads UNet2DModel and {text.CLASS}.")
 
 
 def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) -> None:
@@ -197,10 +208,13 @@ def multiple_of(unet_config: dict[str, Any], folder: Path) -> int:
 def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Module:
     """The UNet2DModel of a folder, float32 or as saved; its configuration is read where it is not given. Raises PriorError."""
     from diffusers.models.unets.unet_2d import UNet2DModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     config = read_json(folder / "config.json") if config is None else config
-    own = OWN.get(config.get("_class_name"))
-    return load_model(folder, UNet2DModel.from_pretrained if own is None else lambda where, **_: own.load(where, config))
+    if (own := OWN.get(config.get("_class_name"))) is not None:
+        return load_model(folder, lambda where, **_: own.load(where, config))
+    cls = UNet2DConditionModel if config.get("_class_name") == text.CLASS else UNet2DModel
+    return load_model(folder, cls.from_pretrained)
 
 
 def has_table_of_times(net: torch.nn.Module) -> bool:

@@ -1,0 +1,217 @@
+"""Text-to-image latents: diffusers' own arithmetic with a prompt, guidance, and texts from a file or an encoder."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, LCMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from redgui import api, cli, priors, schedule
+from redgui.priors import PriorError, text
+from redgui.runs.stream import solve
+from redgui.samplers.reddiff import RedDiff
+
+TEXTS = ("", "a red cup", "blur, noise: none")
+EXAMPLE = "example:face-06"
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> None:
+    """No prior of another test is taken for one of the same name."""
+    priors._load.cache_clear()
+    priors._text_to_image.cache_clear()
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def network(**options: object) -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    usual: dict = dict(sample_size=8, in_channels=4, out_channels=4, block_out_channels=(16, 32), layers_per_block=1,
+                       down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), norm_num_groups=4, cross_attention_dim=12,
+                       up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), attention_head_dim=4)  # fmt: skip
+    return UNet2DConditionModel(**(usual | options)).eval()
+
+
+def make(folder: Path, scheduler: object = None, texts: tuple[str, ...] = TEXTS, **options: object) -> UNet2DConditionModel:
+    """A model of Stable Diffusion's layout with pictures of 32x32, its weights random."""
+    betas = dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    net = tiny.save(folder, network(**options), scheduler or DDIMScheduler(**betas, clip_sample=False))
+    AutoencoderKL(latent_channels=4, block_out_channels=(8, 8, 16), norm_num_groups=4, scaling_factor=0.18215,
+                  down_block_types=("DownEncoderBlock2D",) * 3,
+                  up_block_types=("UpDecoderBlock2D",) * 3).save_pretrained(folder / "vae")  # fmt: skip
+    if texts:
+        text.write(folder, {one: noise(7, 12, seed=k) for k, one in enumerate(texts)})
+    return net
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("text") / "model"
+    make(found)
+    return found
+
+
+def load(name: object) -> priors.Prior:
+    return priors.load(str(name), "cpu", "fp32")
+
+
+def test_a_prompt_and_its_guidance_are_diffusers_own_sampling(folder):
+    """DDIM by redgui's D against diffusers' scheduler and network with the pipeline's guidance: the same latents to 1e-4."""
+    guidance, steps = 3.0, 10
+    prior = load(f"{folder}:prompt=a red cup:negative=blur, noise: none:guidance={guidance}")
+    net, known = network(), text.read(folder)
+    net.load_state_dict(UNet2DConditionModel.from_pretrained(folder / "unet").state_dict())
+    scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
+    scheduler.set_timesteps(steps)
+    z_vp = noise(2, 4, 8, 8)
+    states = torch.cat([known[TEXTS[2]].expand(2, -1, -1), known[TEXTS[1]].expand(2, -1, -1)])
+    abar = scheduler.alphas_cumprod.double()
+    sigma = float(((1 - abar) / abar).sqrt()[scheduler.timesteps[0]])
+    x = z_vp * (1 + sigma**2) ** 0.5 / prior.scale
+    levels = [float(((1 - abar) / abar).sqrt()[t]) / prior.scale for t in scheduler.timesteps]
+    levels.append(float(((1 - abar[0]) / abar[0]).sqrt()) / prior.scale)  # final_alpha_cumprod, as set_alpha_to_one
+    with torch.no_grad():
+        for k, t in enumerate(scheduler.timesteps):
+            without, with_it = net(torch.cat([z_vp, z_vp]), t, encoder_hidden_states=states).sample.chunk(2)
+            z_vp = scheduler.step(without + guidance * (with_it - without), t, z_vp).prev_sample
+            D = prior.denoise(x, levels[k])
+            after = levels[k + 1] if k + 1 < steps else 0.0
+            x = D + after / levels[k] * (x - D)
+    assert scheduler.config.set_alpha_to_one
+    torch.testing.assert_close(prior.scale * x, z_vp, rtol=0, atol=1e-4)
+
+
+def test_guidance_one_and_zero_are_one_text_alone(folder, monkeypatch):
+    x, sigma = noise(2, 4, 8, 8), 0.7
+    asked = []
+    forward = UNet2DConditionModel.forward
+
+    def watched(self, sample, *args, **given):
+        asked.append(len(sample))
+        return forward(self, sample, *args, **given)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", watched)
+    both = {g: load(f"{folder}:prompt=a red cup:negative=blur, noise: none:guidance={g}").denoise(x, sigma) for g in (0, 1, 2)}
+    assert asked == [2, 2, 4]  # one call each, of twice the batch for two texts
+    torch.testing.assert_close(both[2], 2 * both[1] - both[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(load(f"{folder}:prompt=a red cup").denoise(x, sigma), both[1])
+    torch.testing.assert_close(load(f"{folder}:prompt=blur, noise: none").denoise(x, sigma), both[0])
+    assert not torch.allclose(both[0], both[1], atol=1e-4)
+
+
+def test_all_prompts_of_a_model_share_its_weights(folder):
+    one, other = load(f"{folder}:prompt=a red cup"), load(folder)
+    assert one.inner.net.net is other.inner.net.net
+    assert one.autoencoder is other.autoencoder
+    assert (one.name, other.name) == (f"{folder}:prompt=a red cup", str(folder))
+
+
+def test_y_is_met_and_a_record_replays(folder, tmp_path, capsys):
+    name = f"{folder}:prompt=a red cup:guidance=2"
+    got = api.restore(EXAMPLE, prior=name, operator="superres:factor=4", sampler="reddiff:steps=6", particles=2, device="cpu")
+    assert got.restored.shape == (1, 3, 32, 32)
+    assert api.replay(got.record)[1]
+    words = ["restore", EXAMPLE, "--prior", name, "--operator", "blur", "--sampler", "dps:steps=3", "--out", str(tmp_path)]
+    assert cli.main(words) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["prior"] == name
+    prior = load(name)
+    truth = prior.decode(0.2 * noise(1, 4, 8, 8)).clamp(-1, 1)
+    problem = api.Problem.simulate(truth, api.operators.build("superres:factor=4"))
+    steps = [s.scalars["residual"] for s in solve(problem, prior, RedDiff(steps=150, lr=0.05, lam=0.0))]
+    assert float(steps[-1].mean()) < 0.02 < float(steps[0].mean())
+
+
+def test_a_latent_consistency_model_is_told_its_guidance(tmp_path):
+    net = make(tmp_path, LCMScheduler(clip_sample=False), time_cond_proj_dim=8)
+    prior, x = load(f"{tmp_path}:prompt=a red cup:guidance=4"), noise(1, 4, 8, 8)
+    assert len(prior.sigmas) == 50
+    scheduler = LCMScheduler(clip_sample=False)
+    scheduler.set_timesteps(4)
+    t = int(scheduler.timesteps[1])
+    sigma = float(prior.inner.sigmas[(t + 1) // 20 - 1])
+    w = 3.0 * 1000 * torch.exp(torch.arange(4) * (-torch.log(torch.tensor(10000.0)) / 3))
+    told = torch.cat([w.sin(), w.cos()])[None]
+    z_vp = prior.scale * x / (1 + sigma**2) ** 0.5
+    with torch.no_grad():
+        out = net(z_vp, t, encoder_hidden_states=text.read(tmp_path)["a red cup"][None], timestep_cond=told).sample
+    wanted = scheduler.step(out, t, z_vp, torch.Generator().manual_seed(0)).denoised
+    torch.testing.assert_close(prior.scale * prior.denoise(x, sigma / prior.scale), wanted, rtol=0, atol=1e-4)
+
+
+def test_a_name_with_texts_is_read_whole(folder):
+    where, wanted = priors.conditioned(f"{folder}:prompt=one, two: three:negative=a\\b:guidance=2.5")
+    assert where == str(folder)
+    assert (wanted.prompt, wanted.negative, wanted.guidance) == ("one, two: three", "a\\b", 2.5)
+    where, wanted = priors.conditioned("owner/model:label=3,quantise=true")
+    assert (where, wanted.label, wanted.quantise) == ("owner/model", 3, True)
+    with pytest.raises(PriorError, match="no knob 'width'"):
+        priors.conditioned("owner/model:prompt=a:width=3")
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "told"),
+    [
+        ({}, ":prompt=a green cup", "'a green cup' is not in .*prompt.safetensors"),
+        ({}, ":label=3", "leave label and quantise out"),
+        ({}, ":guidance=99", "guidance lies in 0 to 30"),
+        (dict(cross_attention_dim=24), "", r"\(tokens, 24\)"),
+        (dict(in_channels=9), "", "takes 9 channels"),  # an inpainting model
+        (dict(addition_embed_type="text", addition_embed_type_num_heads=4, encoder_hid_dim=12), "", "further inputs"),
+    ],
+)
+def test_what_cannot_be_prompted_is_one_line(tmp_path, change, name, told, monkeypatch):
+    monkeypatch.setattr(text.importlib.util, "find_spec", lambda _: None)  # no transformers
+    make(tmp_path, **change)
+    with pytest.raises(PriorError, match=told) as error:
+        load(f"{tmp_path}{name}")
+    assert "\n" not in str(error.value)
+
+
+def test_texts_of_other_kinds_of_models_and_damaged_files_are_one_line(tmp_path):
+    tiny.save(tmp_path / "plain")
+    with pytest.raises(PriorError, match="no text-to-image model"):
+        load(f"{tmp_path / 'plain'}:prompt=a red cup")
+    make(tmp_path / "model")
+    (tmp_path / "model" / text.FILE).write_bytes(b"no tensors")
+    with pytest.raises(PriorError, match="cannot be read"):
+        load(tmp_path / "model")
+
+
+def test_a_text_is_encoded_once_and_then_runs_without_its_encoder(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    make(tmp_path, texts=(), cross_attention_dim=16)
+    (tmp_path / "tokenizer").mkdir()
+    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{c}</w>" for c in "abcdefghijklmnopqrstuvwxyz")]
+    vocabulary = {token: k for k, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
+    (tmp_path / "tokenizer/vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "tokenizer/merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.CLIPTokenizer(str(tmp_path / "tokenizer/vocab.json"), str(tmp_path / "tokenizer/merges.txt"),
+                                           model_max_length=9)  # fmt: skip
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    torch.manual_seed(0)
+    config = transformers.CLIPTextConfig(vocab_size=54, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                                         num_attention_heads=2, max_position_embeddings=9, bos_token_id=52,
+                                         eos_token_id=53)  # fmt: skip
+    encoder = transformers.CLIPTextModel(config).eval()
+    encoder.save_pretrained(tmp_path / "text_encoder")
+    prior = load(f"{tmp_path}:prompt=cup")
+    ids = tokenizer(["cup"], padding="max_length", max_length=9, return_tensors="pt").input_ids
+    torch.testing.assert_close(text.read(tmp_path)["cup"], encoder(ids)[0][0].detach())
+    for file in (tmp_path / "text_encoder").iterdir():
+        file.unlink()
+    priors._load.cache_clear()
+    priors._text_to_image.cache_clear()
+    x = noise(1, 4, 8, 8)
+    assert torch.equal(load(f"{tmp_path}:prompt=cup").denoise(x, 1.0), prior.denoise(x, 1.0))
+
+
+def test_levels_of_a_text_model_are_those_of_its_scheduler(folder):
+    prior = load(folder)
+    assert len(schedule.uniform(prior.sigmas, 8)) == 8
+    assert prior.shape == (4, 8, 8)
+    assert prior.picture_shape == (3, 32, 32)
