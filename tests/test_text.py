@@ -1,6 +1,7 @@
 """Text-to-image latents: diffusers' own arithmetic with a prompt, guidance, and texts from a file or an encoder."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def network(**options: object) -> UNet2DConditionModel:
 def make(folder: Path, scheduler: object = None, texts: tuple[str, ...] = TEXTS, **options: object) -> UNet2DConditionModel:
     """A model of Stable Diffusion's layout with pictures of 32x32, its weights random."""
     betas = dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
-    net = tiny.save(folder, network(**options), scheduler or DDIMScheduler(**betas, clip_sample=False))
+    net = tiny.save(folder, network(**options), scheduler or DDIMScheduler(**betas, clip_sample=False, steps_offset=1))
     AutoencoderKL(latent_channels=4, block_out_channels=(8, 8, 16), norm_num_groups=4, scaling_factor=0.18215,
                   down_block_types=("DownEncoderBlock2D",) * 3,
                   up_block_types=("UpDecoderBlock2D",) * 3).save_pretrained(folder / "vae")  # fmt: skip
@@ -71,19 +72,38 @@ def test_a_prompt_and_its_guidance_are_diffusers_own_sampling(folder):
     z_vp = noise(2, 4, 8, 8)
     states = torch.cat([known[TEXTS[2]].expand(2, -1, -1), known[TEXTS[1]].expand(2, -1, -1)])
     abar = scheduler.alphas_cumprod.double()
-    sigma = float(((1 - abar) / abar).sqrt()[scheduler.timesteps[0]])
-    x = z_vp * (1 + sigma**2) ** 0.5 / prior.scale
-    levels = [float(((1 - abar) / abar).sqrt()[t]) / prior.scale for t in scheduler.timesteps]
-    levels.append(float(((1 - abar[0]) / abar[0]).sqrt()) / prior.scale)  # final_alpha_cumprod, as set_alpha_to_one
+    first = float(((1 - abar) / abar).sqrt()[scheduler.timesteps[0]])
+    x = z_vp * (1 + first**2) ** 0.5 / prior.scale
+    levels = [*(float(((1 - abar) / abar).sqrt()[t]) / prior.scale for t in scheduler.timesteps), 0.0]  # set_alpha_to_one
     with torch.no_grad():
-        for k, t in enumerate(scheduler.timesteps):
+        for t, (sigma, after) in zip(scheduler.timesteps, pairwise(levels), strict=True):
             without, with_it = net(torch.cat([z_vp, z_vp]), t, encoder_hidden_states=states).sample.chunk(2)
             z_vp = scheduler.step(without + guidance * (with_it - without), t, z_vp).prev_sample
-            D = prior.denoise(x, levels[k])
-            after = levels[k + 1] if k + 1 < steps else 0.0
-            x = D + after / levels[k] * (x - D)
-    assert scheduler.config.set_alpha_to_one
+            D = prior.denoise(x, sigma)
+            x = D + after / sigma * (x - D)
     torch.testing.assert_close(prior.scale * x, z_vp, rtol=0, atol=1e-4)
+
+
+def test_latents_are_those_of_diffusers_own_pipeline(folder):
+    pytest.importorskip("transformers")
+    from diffusers import StableDiffusionPipeline
+
+    prior, known, z_vp = load(f"{folder}:prompt=a red cup:negative=:guidance=2.5"), text.read(folder), noise(1, 4, 8, 8)
+    pipeline = StableDiffusionPipeline(
+        AutoencoderKL.from_pretrained(folder / "vae"), None, None, UNet2DConditionModel.from_pretrained(folder / "unet"),
+        DDIMScheduler.from_pretrained(folder / "scheduler"), None, None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(prompt_embeds=known["a red cup"][None], negative_prompt_embeds=known[""][None], guidance_scale=2.5,
+                      num_inference_steps=8, latents=z_vp, output_type="latent", return_dict=False)[0]  # fmt: skip
+    abar = pipeline.scheduler.alphas_cumprod.double()[pipeline.scheduler.timesteps]
+    levels = [*(((1 - abar) / abar).sqrt() / prior.scale).tolist(), 0.0]
+    x = z_vp * float(abar[0] ** -0.5) / prior.scale
+    with torch.no_grad():
+        for sigma, after in pairwise(levels):
+            D = prior.denoise(x, sigma)
+            x = D + after / sigma * (x - D)
+    torch.testing.assert_close(prior.scale * x, theirs, rtol=0, atol=1e-4)
 
 
 def test_guidance_one_and_zero_are_one_text_alone(folder, monkeypatch):
@@ -111,7 +131,7 @@ def test_all_prompts_of_a_model_share_its_weights(folder):
     assert (one.name, other.name) == (f"{folder}:prompt=a red cup", str(folder))
 
 
-def test_y_is_met_and_a_record_replays(folder, tmp_path, capsys):
+def test_y_is_neared_and_a_record_replays(folder, tmp_path, capsys):
     name = f"{folder}:prompt=a red cup:guidance=2"
     got = api.restore(EXAMPLE, prior=name, operator="superres:factor=4", sampler="reddiff:steps=6", particles=2, device="cpu")
     assert got.restored.shape == (1, 3, 32, 32)
@@ -122,8 +142,8 @@ def test_y_is_met_and_a_record_replays(folder, tmp_path, capsys):
     prior = load(name)
     truth = prior.decode(0.2 * noise(1, 4, 8, 8)).clamp(-1, 1)
     problem = api.Problem.simulate(truth, api.operators.build("superres:factor=4"))
-    steps = [s.scalars["residual"] for s in solve(problem, prior, RedDiff(steps=150, lr=0.05, lam=0.0))]
-    assert float(steps[-1].mean()) < 0.02 < float(steps[0].mean())
+    residuals = [float(s.scalars["residual"].mean()) for s in solve(problem, prior, RedDiff(steps=120, lr=0.05, lam=0.0))]
+    assert residuals[-1] < residuals[0] / 4
 
 
 def test_a_latent_consistency_model_is_told_its_guidance(tmp_path):
