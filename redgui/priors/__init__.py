@@ -143,7 +143,7 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
     if is_latent(folder) and text.is_text_to_image(folder):
         if wanted.quantise or label is not None:
             raise PriorError(f"{where} is a text-to-image model; leave label and quantise out.")
-        shared = _text_to_image(folder, device, precision)
+        shared = _text_to_image(folder.resolve(), device, precision)
         return shared.prompted(name, folder, wanted.prompt, wanted.negative, wanted.guidance)
     if (wanted.prompt, wanted.negative, wanted.guidance) != ("", "", 1.0):
         raise PriorError(f"{where} is no text-to-image model; leave prompt, negative and guidance out.")

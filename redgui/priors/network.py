@@ -6,6 +6,7 @@ learned variance has twice the channels; the second half is not used.
 
 import copy
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -87,7 +88,7 @@ class DiffusersPrior(Prior):
         check_label(unet_config, label, folder)
         c = check_channels(unet_config, channels, folder)
         h, w = sides_of(unet_config.get("sample_size"), unet_dir)
-        parametrisation = schedulers.read(scheduler_config, first=1 if _fourier(unet_config) else 0)
+        parametrisation = schedulers.read(scheduler_config, first_time(unet_config))
         check_time(unet_config, parametrisation, folder)
         return cls(
             load_unet(unet_dir, unet_config),
@@ -222,5 +223,6 @@ def has_table_of_times(net: torch.nn.Module) -> bool:
     return getattr(getattr(net, "config", None), "time_embedding_type", None) == "learned"
 
 
-def _fourier(unet_config: dict[str, Any]) -> bool:
-    return unet_config.get("time_embedding_type") == "fourier"
+def first_time(unet_config: Mapping[str, Any]) -> int:
+    """The smallest whole time that a network can be asked at: 1 where it embeds the logarithm of its time, else 0."""
+    return int(unet_config.get("time_embedding_type") == "fourier")

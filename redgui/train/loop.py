@@ -16,7 +16,7 @@ import torch
 
 from redgui import knobs, randomness
 from redgui.priors import device_of, has_bf16, schedulers
-from redgui.priors.network import has_table_of_times
+from redgui.priors.network import first_time, has_table_of_times
 from redgui.schedule import alpha_bar
 from redgui.train import data, measure, report, state
 from redgui.train.objective import Objective, drawn, network, shares, tensor, timesteps
@@ -64,7 +64,7 @@ def train(
         raise TrainError(f"--batch {recipe.batch} cannot be shared evenly by {world} processes.")
 
     net, schedule, size = network(recipe)
-    parametrisation = schedulers.read(schedule)
+    parametrisation = schedulers.read(schedule, first_time(net.config))
     pictures, held = data.find(
         paths, size, scales=recipe.scales, memory=recipe.memory * 2**20, held_out=recipe.held_out, seed=recipe.seed
     )
