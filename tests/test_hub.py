@@ -278,7 +278,7 @@ def test_a_scheduler_that_is_not_read_is_told_before_the_weights_are_fetched(ser
 
 
 @pytest.mark.parametrize(("told", "said"), [({"_class_name": "UNetMotionModel"}, "UNetMotionModel"),
-                                            ({"_class_name": "UNet2DConditionModel", "addition_embed_type": "text_time"},
+                                            ({"_class_name": "UNet2DConditionModel", "addition_embed_type": "image"},
                                              "text-to-image model with further inputs")])  # fmt: skip
 def test_a_network_that_is_not_read_is_refused_before_its_weights_are_fetched(served, told, said):
     config = json.loads(served.repos["tiny/unet"]["unet/config.json"]) | told

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from redgui.priors import schedulers, text
+from redgui.priors import prompts, schedulers
 from redgui.priors.base import PriorError
 from redgui.priors.folder import AUTOENCODERS, NETWORKS, STEM, chosen_weights, read_json
 from redgui.priors.network import check_class
@@ -159,7 +159,7 @@ def wanted(files: Iterable[str], repo: str) -> list[str]:
         )
     configs = [f for f in ("model_index.json",) if f in there] + scheduler + [part + "config.json" for part in parts]
     weights = [f for part in parts for f in _weights(part, there, repo)]
-    return configs + [f for f in text.files() if f in there] + weights
+    return configs + [f for f in prompts.files() if f in there] + weights
 
 
 def _weights(part: str, there: set[str], repo: str) -> list[str]:

@@ -44,7 +44,10 @@ class LatentPrior(Prior):
         self, inner: DiffusersPrior, autoencoder: torch.nn.Module, factor: float, *, shift: float = 0.0, quantise: bool = False
     ):
         self.inner, self.factor, self.shift, self.quantise = inner, factor, shift, quantise
-        self.autoencoder: Any = autoencoder.eval().requires_grad_(False).to(inner.device, inner.dtype)
+        # SDXL's autoencoder leaves the numbers of fp16.
+        upcast = inner.precision == "fp16" and getattr(autoencoder, "config", {}).get("force_upcast", False)
+        dtype = torch.float32 if upcast else inner.dtype
+        self.autoencoder: Any = autoencoder.eval().requires_grad_(False).to(inner.device, dtype)
         self.vq = hasattr(autoencoder, "quantize")
         if quantise and not self.vq:
             raise PriorError(f"{inner.name} has no codebook; leave quantise out.")
@@ -73,7 +76,8 @@ class LatentPrior(Prior):
     def prompted(self, name: str, folder: Path, prompt: str, negative: str, guidance: float) -> "LatentPrior":
         """The same of a text-to-image model with texts, its weights shared. Raises PriorError."""
         other = copy.copy(self)
-        other.name, other.inner = name, self.inner.prompted(name, folder, prompt, negative, guidance)
+        other.name = name
+        other.inner = self.inner.prompted(name, folder, prompt, negative, guidance, self.picture_shape[1:])
         return other
 
     @property
@@ -84,12 +88,12 @@ class LatentPrior(Prior):
         return self.inner.denoise(self.scale * x, self.scale * sigma) / self.scale
 
     def decode(self, x: Tensor) -> Tensor:
-        z = (x * (self.scale / self.factor) + self.shift).to(self.inner.dtype)
+        z = (x * (self.scale / self.factor) + self.shift).to(self.autoencoder.dtype)
         given = {"force_not_quantize": not self.quantise} if self.vq else {}
         return self.autoencoder.decode(z, **given, return_dict=False)[0].to(x.dtype)
 
     def encode(self, picture: Tensor) -> Tensor:
-        got = self.autoencoder.encode(picture.to(self.inner.dtype), return_dict=False)[0]
+        got = self.autoencoder.encode(picture.to(self.autoencoder.dtype), return_dict=False)[0]
         return ((got if self.vq else got.mode()).to(picture.dtype) - self.shift) * (self.factor / self.scale)
 
 

@@ -102,10 +102,10 @@ class DiffusersPrior(Prior):
             multiple=multiple_of(unet_config, folder),
         )
 
-    def prompted(self, name: str, folder: Path, prompt: str, negative: str, guidance: float) -> "DiffusersPrior":
-        """The same network, its weights shared, with texts (`text`). Raises PriorError where they are not at hand."""
+    def prompted(self, name: str, *told: Any) -> "DiffusersPrior":
+        """The same network, its weights shared, with texts; `told` as of `text.prompted`. Raises PriorError."""
         other = copy.copy(self)
-        other.name, other.net = name, text.prompted(self.net, folder, prompt, negative, guidance).to(self.device)
+        other.name, other.net = name, text.prompted(self.net, *told).to(self.device, self.dtype)
         other.forward = Forward(other.net, self.device)
         return other
 
