@@ -111,7 +111,7 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, device: torch.device, precision: str) -> Prior:
-    closed = closed_form(name)
+    closed = without_weights(name)
     if isinstance(closed, GaussianPrior):
         return closed
     if closed is not None:
@@ -190,7 +190,7 @@ def conditioned(name: str) -> tuple[str, Conditioned]:
         raise PriorError(str(error)) from None
 
 
-def closed_form(name: str) -> GaussianPrior | Empirical | None:
+def without_weights(name: str) -> GaussianPrior | Empirical | None:
     """What a name says of a prior without weights; None where it names a network. Raises KnobError."""
     kinds: dict[str, type] = {"gaussian": GaussianPrior, "empirical": Empirical}
     cls = kinds.get(name.partition(":")[0].strip())
@@ -199,7 +199,7 @@ def closed_form(name: str) -> GaussianPrior | Empirical | None:
 
 def shape_of(name: str) -> tuple[int, int, int] | None:
     """(c, h, w) of a bundled or closed-form prior's pictures, without loading weights; None for any other."""
-    closed = closed_form(name)
+    closed = without_weights(name)
     if closed is not None:
         return (closed.channels if isinstance(closed, GaussianPrior) else 3), closed.size, closed.size
     if name in bundled():
