@@ -271,8 +271,8 @@ def test_a_model_of_half_precision_alone_comes_with_its_shards(served, model):
 
 
 def test_a_scheduler_that_is_not_read_is_told_before_the_weights_are_fetched(served):
-    served.repos["tiny/unet"]["scheduler/scheduler_config.json"] = b'{"_class_name": "ScoreSdeVeScheduler"}'
-    with pytest.raises(PriorError, match="ScoreSdeVeScheduler"):
+    served.repos["tiny/unet"]["scheduler/scheduler_config.json"] = b'{"_class_name": "ScoreSdeVpScheduler"}'
+    with pytest.raises(PriorError, match="ScoreSdeVpScheduler"):
         load()
     assert not served.bodies(WEIGHTS)
 

@@ -172,6 +172,22 @@ def test_what_is_tied_to_its_input_gives_it_back_at_the_lowest_level():
     assert torch.equal(found.denoised(x, 0.01, torch.ones_like(x)), x)
 
 
+@pytest.mark.parametrize("k", [3, 1000, 1999])
+def test_score_networks_are_diffusers_own_step(k):
+    scheduler = diffusers.ScoreSdeVeScheduler(num_train_timesteps=2000)
+    scheduler.set_timesteps(2000)
+    scheduler.set_sigmas(2000)
+    found, (low, high) = read(scheduler), scheduler.discrete_sigmas[k - 1 : k + 1].double().tolist()
+    torch.testing.assert_close(found.sigmas.float(), 2 * scheduler.discrete_sigmas, rtol=1e-5, atol=0)
+    z, score = 0.5 + high * noise(1, 3, 4, 4), noise(1, 3, 4, 4, seed=1) / high  # of pictures in [0, 1]
+    theirs = scheduler.step_pred(score, (k + 0.5) / 1999, z).prev_sample_mean
+    ours, net = asked(scheduler, 2 * high, 2 * z - 1, score)
+    wanted = z + (high**2 - low**2) / high**2 * ((ours.double() + 1) / 2 - z)
+    torch.testing.assert_close(wanted, theirs.double(), rtol=1e-5, atol=1e-6 * (1 + high))
+    torch.testing.assert_close(net.x.double(), z, rtol=1e-6, atol=1e-6)
+    assert float(net.t) == pytest.approx(high, rel=1e-5)
+
+
 # ---- Gaussian data in closed form
 
 
@@ -192,6 +208,8 @@ class Exact(torch.nn.Module):
         if self.kind == "flow":  # E[eps - x0 | (1 - t) x0 + t eps = z] by the formula for jointly normal numbers
             t = t / 1000
             out = -MEAN + (t - (1 - t) * STD**2) / ((1 - t) ** 2 * STD**2 + t**2) * (z - (1 - t) * MEAN)
+        elif self.kind == "score":  # of N(mean, std^2 + t^2) in [0, 1]
+            out = ((MEAN + 1) / 2 - z) / (STD**2 / 4 + t**2)
         elif self.kind == "edm":  # E[(x0 - c_skip x) / c_out | x], as the EDM paper's eq. 8 has the target
             s, d = (4 * t).exp(), 0.5
             x, q = z * (s**2 + d**2).sqrt(), (s**2 + d**2).sqrt()
@@ -204,9 +222,9 @@ class Exact(torch.nn.Module):
         return (out.float(),)
 
 
-@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("kind", [*EVERY, "score"])
 def test_a_network_that_is_exact_for_gaussian_data_has_the_closed_form(kind):
-    found = schedulers.read(SCHEDULES[kind])
+    found = schedulers.read(SCHEDULES.get(kind, {"_class_name": "ScoreSdeVeScheduler"}))
     prior = DiffusersPrior(Exact(kind), None, found, (3, 4, 4))
     sigmas = found.sigmas[[0, len(found.sigmas) // 3, 2 * len(found.sigmas) // 3]].float()
     x = noise(3, 3, 4, 4, dtype=torch.float32) * (1 + sigmas[:, None, None, None])
@@ -245,7 +263,7 @@ def test_the_loss_of_an_exact_network_is_the_variance_that_is_left():
     ("told", "said"),
     [
         ({"_class_name": "IPNDMScheduler"}, "IPNDMScheduler"),
-        ({"_class_name": "ScoreSdeVeScheduler"}, "ScoreSdeVeScheduler"),
+        ({"_class_name": "ScoreSdeVpScheduler"}, "ScoreSdeVpScheduler"),
         ({"_class_name": ["DDPMScheduler"]}, "scheduler is a"),
         ({"_class_name": "DDPMScheduler", "prediction_type": "flow_prediction"}, "flow_prediction"),
         ({"_class_name": "DEISMultistepScheduler", "use_flow_sigmas": True, "prediction_type": "v_prediction"}, "v_prediction"),
@@ -312,7 +330,7 @@ class Trajectory(torch.nn.Module):
 
     def forward(self, z: Tensor, t: Tensor, return_dict: bool = True) -> tuple[Tensor]:
         s = (t.double() / 250).exp()[:, None, None, None]
-        into, skip, out = self.found.scaling(s)
+        into, skip, out, _ = self.found.scaling(s)
         x = z.double() * into
         gain = ((self.spectrum + self.found.sigmas[0] ** 2) / (self.spectrum + s**2)).sqrt()
         end = torch.fft.ifft2(gain * torch.fft.fft2(x)).real

@@ -12,7 +12,7 @@ from redgui.cli.output import JobsBar
 def add(commands: Any) -> None:
     """Adds `bench` to the commands."""
     bench = commands.add_parser("bench", help="compare samplers on many pictures, resumable")
-    bench.add_argument("--images", default="examples", metavar="DIR|ZIP|examples", help="pictures, with those in folders within")
+    bench.add_argument("--images", default="examples", metavar="DIR|ZIP|examples", help="also those in folders within")
     bench.add_argument("--limit", type=int, metavar="N", help="the first N pictures")
     bench.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
     bench.add_argument("--operators", nargs="+", default=["inpaint"], metavar="NAME[:knob=value,...]")

@@ -32,7 +32,7 @@ class DiffusersPrior(Prior):
     """D(x, sigma) of a UNet2DModel.
 
     Args:
-        net: called as `net(x / into, t)` or returning an object with `.sample`; out channels c or 2c.
+        net: called as `net(x, t)`, x as the parametrisation scales it, or returning an object with `.sample`; c or 2c channels.
         alphas_cumprod: (T,) of the schedule of betas that it was trained with; None with a Parametrisation, which has its own.
         prediction: epsilon, v_prediction or sample, or a Parametrisation.
         shape: (c, h, w) of the pictures that it was trained on.
@@ -115,7 +115,7 @@ class DiffusersPrior(Prior):
         t = torch.from_numpy(np.atleast_1d(self.timestep(sigma))).float().to(x.device).expand(len(x))
         t = t.round().long() if self.whole else t
         s = per_image(sigma, x)
-        scaled = (x / self.parametrisation.scaling(s).into).to(self.dtype, memory_format=torch.channels_last)
+        scaled = self.parametrisation.scaled(x, s).to(self.dtype, memory_format=torch.channels_last)
         labels = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
         try:
             out = self.forward(scaled, t, labels)

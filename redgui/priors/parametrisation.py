@@ -11,11 +11,12 @@ Outside of the priors x = x0 + sigma eps. A network F was trained on a scaled x 
     flow            1 + s     1 + s                       s / (1 + s)        T s / (1 + s)                 arXiv 2210.02747
     edm             q         q^2 / d^2                   -s d / q           ln(s) / 4                     arXiv 2206.00364
     consistency     q         ((s - s0)^2 + d^2) / d^2    -(s - s0) d / q    250 ln(s)                     arXiv 2303.01469
+    score           2         1                           -s^2 / 2           s / 2                         arXiv 2011.13456
 
 with s = sigma, r = sqrt(1 + s^2), q = sqrt(s^2 + d^2), d the standard deviation of the data and s0 the smallest level. The
 variance-preserving three see x_vp = x / r; flow sees (1 - t) x0 + t eps with t = s / (1 + s), where epsilon and sample have
 the same skip and out. A consistency model's D is no mean but a picture, the end of the probability-flow ODE
-that goes through x.
+that goes through x. A score network sees pictures in [0, 1], so (x + 1) / 2, and answers with the gradient of log p there.
 """
 
 import abc
@@ -32,18 +33,19 @@ from redgui.schedule import sigma_of
 
 
 class Scaling(NamedTuple):
-    """The factors of D = x / skip - out F(x / into, t): numbers, or tensors that broadcast against x."""
+    """The factors of D = x / skip - out F((x + offset) / into, t): numbers, or tensors that broadcast against x."""
 
     into: Sigma
     skip: Sigma
     out: Sigma
+    offset: float = 0.0
 
 
 class Parametrisation(abc.ABC):
     """How a network was trained.
 
     Attributes:
-        name: of what it predicts: epsilon, v_prediction, sample, flow, edm, consistency or lcm.
+        name: of what it predicts: epsilon, v_prediction, sample, flow, edm, consistency, lcm or score.
         sigmas: its ascending grid of noise levels, (T,) float64 on the CPU.
     """
 
@@ -59,15 +61,21 @@ class Parametrisation(abc.ABC):
         """The network's t for ln sigma, numbers or arrays of float64."""
 
     @final
+    def scaled(self, x: Tensor, s: Sigma) -> Tensor:
+        """What the network is shown for x (b, c, h, w), same shape."""
+        into, _, _, offset = self.scaling(s)
+        return (x + offset if offset else x) / into
+
+    @final
     def denoised(self, x: Tensor, s: Sigma, out: Tensor) -> Tensor:
-        """D of x (b, c, h, w) by the network's output for x / into, same shape."""
-        _, skip, factor = self.scaling(s)
+        """D of x (b, c, h, w) by the network's output for `scaled`, same shape."""
+        _, skip, factor, _ = self.scaling(s)
         return x / skip - factor * out
 
     @final
     def target(self, x0: Tensor, noise: Tensor, s: Sigma) -> Tensor:
         """What the network is to answer where D is x0: (x / skip - x0) / out for x = x0 + s noise."""
-        _, skip, out = self.scaling(s)
+        _, skip, out, _ = self.scaling(s)
         return (x0 * (1 / skip - 1) + s / skip * noise) / out
 
     @property
@@ -133,7 +141,7 @@ class LatentConsistency(Discrete):
         self.sigmas = self.sigmas[at] if bool(at.any()) else self.sigmas
 
     def scaling(self, s: Sigma) -> Scaling:
-        into, skip, out = self.inner.scaling(s)
+        into, skip, out, _ = self.inner.scaling(s)
         log_sigma = s.double().cpu().log().numpy() if isinstance(s, Tensor) else math.log(s)
         tau = self.stretch * np.asarray(self.time(log_sigma), dtype=np.float64)
         c_skip, c_out = self.DATA**2 / (tau**2 + self.DATA**2), tau / (tau**2 + self.DATA**2) ** 0.5
@@ -211,3 +219,22 @@ class Consistency(Edm):
 
     def time(self, log_sigma: Any) -> Any:
         return 250 * np.asarray(log_sigma)
+
+
+class Score(Edm):
+    """A variance-exploding score network (arXiv 2011.13456) of pictures in [0, 1], where sigma is half of ours.
+
+    Args:
+        levels, lowest, highest: of its grid, evenly spaced in ln sigma, in the network's units.
+    """
+
+    name = "score"
+
+    def __init__(self, levels: int = 2000, lowest: float = 0.01, highest: float = 1348.0):
+        super().__init__(levels, 2 * lowest, 2 * highest, rho=math.inf)
+
+    def scaling(self, s: Sigma) -> Scaling:
+        return Scaling(2.0, 1.0, s * s / -2, 1.0)
+
+    def time(self, log_sigma: Any) -> Any:
+        return np.exp(np.asarray(log_sigma)) / 2

@@ -12,7 +12,7 @@ from torch import Tensor
 from redgui.errors import in_short
 from redgui.knobs import shown
 from redgui.priors.base import PriorError
-from redgui.priors.parametrisation import Consistency, Discrete, Edm, Flow, LatentConsistency, Parametrisation
+from redgui.priors.parametrisation import Consistency, Discrete, Edm, Flow, LatentConsistency, Parametrisation, Score
 
 BETAS = (
     "DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "PNDMScheduler", "RePaintScheduler",
@@ -24,7 +24,8 @@ LCM = ("LCMScheduler",)
 EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
 FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
 CONSISTENCY = ("CMStochasticIterativeScheduler",)
-KNOWN = (*BETAS, *LCM, *EDM, *FLOW, *CONSISTENCY)
+SCORE = ("ScoreSdeVeScheduler",)
+KNOWN = (*BETAS, *LCM, *EDM, *FLOW, *CONSISTENCY, *SCORE)
 OF_BETAS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
 MOST_LEVELS = 100_000
 
@@ -41,7 +42,7 @@ def read(config: dict[str, Any], first: int = 0) -> Parametrisation:
     kind = known(config)
     number = _Numbers(config, kind)
     prediction = config.get("prediction_type", "epsilon")
-    levels = int(number("num_train_timesteps", 2, MOST_LEVELS, 40 if kind in CONSISTENCY else 1000))
+    levels = int(number("num_train_timesteps", 2, MOST_LEVELS, {CONSISTENCY: 40, SCORE: 2000}.get((kind,), 1000)))
     if kind in FLOW or config.get("use_flow_sigmas"):
         if config.get("invert_sigmas"):
             raise PriorError("the scheduler inverts its sigmas (invert_sigmas), which redgui does not read.")
@@ -49,10 +50,13 @@ def read(config: dict[str, Any], first: int = 0) -> Parametrisation:
         # Where the shift depends on the size of a picture, it is left to whoever samples.
         shift = 1.0 if config.get("use_dynamic_shifting") else number("shift" if kind in FLOW else "flow_shift", 1e-3, 1e3, 1.0)
         return Flow(levels, shift, "flow" if said == "flow_prediction" else str(said))
-    if kind in EDM or kind in CONSISTENCY:
-        lowest, highest = number("sigma_min", 1e-6, 1e6, 0.002), number("sigma_max", 1e-6, 1e6, 80.0)
+    if kind in EDM + CONSISTENCY + SCORE:
+        usual = (0.01, 1348.0) if kind in SCORE else (0.002, 80.0)
+        lowest, highest = number("sigma_min", 1e-6, 1e6, usual[0]), number("sigma_max", 1e-6, 1e6, usual[1])
         if lowest >= highest:
             raise PriorError(f"the scheduler's sigma_min is below its sigma_max; got {lowest:g} and {highest:g}.")
+        if kind in SCORE:
+            return Score(levels, lowest, highest)
         data, rho = number("sigma_data", 1e-3, 1e3, 0.5), number("rho", 0.1, 100, 7.0)
         if kind in CONSISTENCY:
             return Consistency(levels, lowest, highest, data, rho)
@@ -79,7 +83,7 @@ def known(config: dict[str, Any]) -> str:
     if kind not in tuple(KNOWN):  # of any type
         raise PriorError(
             f"the scheduler is a {shown(kind)}; redgui reads schedules of betas (DDPMScheduler and its like), "
-            f"{', '.join(EDM + FLOW + CONSISTENCY + LCM)}."
+            f"{', '.join(EDM + FLOW + CONSISTENCY + LCM + SCORE)}."
         )
     return str(kind)
 

@@ -70,14 +70,13 @@ class Objective:
         """
         sigmas, times = (values.to(x0.device)[t] for values in self.grid)
         s = sigmas.reshape(-1, 1, 1, 1)
-        scaling = self.parametrisation.scaling(s)
-        scaled = ((x0 + s * noise) / scaling.into).contiguous(memory_format=torch.channels_last)
+        scaled = self.parametrisation.scaled(x0 + s * noise, s).contiguous(memory_format=torch.channels_last)
         out = net(scaled, times, return_dict=False)[0].float()
         losses = (out - self.parametrisation.target(x0, noise, s)).square().mean((1, 2, 3))
         if self.weighting != "plain":
             snr = sigmas**-2
             # The loss is the squared error of x0 over out^2: v has SNR + 1, epsilon SNR, x0 1 of it.
-            own = torch.as_tensor(scaling.out, device=x0.device).flatten() ** 2
+            own = torch.as_tensor(self.parametrisation.scaling(s).out, device=x0.device).flatten() ** 2
             losses = losses * (snr.clamp(max=5) if self.weighting == "min-snr" else 1 + 10 * snr**0.6) * own
         return losses
 
