@@ -208,14 +208,16 @@ def multiple_of(unet_config: dict[str, Any], folder: Path) -> int:
 
 def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Module:
     """The UNet2DModel of a folder, float32 or as saved; its configuration is read where it is not given. Raises PriorError."""
-    from diffusers.models.unets.unet_2d import UNet2DModel
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
     config = read_json(folder / "config.json") if config is None else config
     if (own := OWN.get(config.get("_class_name"))) is not None:
         return load_model(folder, lambda where, **_: own.load(where, config))
-    cls = UNet2DConditionModel if config.get("_class_name") == text.CLASS else UNet2DModel
-    return load_model(folder, cls.from_pretrained)
+    if config.get("_class_name") == text.CLASS:
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+        return load_model(folder, UNet2DConditionModel.from_pretrained)
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    return load_model(folder, UNet2DModel.from_pretrained)
 
 
 def has_table_of_times(net: torch.nn.Module) -> bool:
