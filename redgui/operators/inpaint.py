@@ -49,6 +49,13 @@ class Inpaint(SpectralOperator):
         help="draws other pixels or strokes, moves the box (0: centred)",
         only_with=("kind", ("box", "random", "freeform")),
     )
+    grow: int = knob(
+        0,
+        0,
+        64,
+        help="pixels by which the hole is widened on all sides, so that soft edges of what is damaged lie in it",
+        only_with=("kind", ("mask",)),
+    )
     painted: str = knob("", hi=200_000, help="a painted mask as text, WxH:... (kind=mask)", shown=False)
 
     def __post_init__(self) -> None:
@@ -96,6 +103,7 @@ def _hole(H: Inpaint, h: int, w: int) -> np.ndarray:
         hole = masks.resized(masks.decode(H.painted), h, w)
     else:
         hole = masks.hole(H.kind, h, w, fraction=H.fraction, seed=H.seed, side=H.side, words=H.text)
+    hole = masks.grown(hole, H.grow)
     if hole.all():
         raise OperatorError("the mask covers the whole picture, so nothing is measured. Leave some of the picture free.")
     hole.flags.writeable = False  # shared by all who ask

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from redgui import api, images, priors, snippets
+from redgui import api, finishing, images, priors, snippets
 from redgui.errors import RedguiError
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint
@@ -68,7 +68,8 @@ class HistoryTab:
         last.run, last.key, last.steps = run, key, steps
         if run.replayed is not None and steps == run.replayed.steps:
             _tell_same(run.replayed.reproduces(run.last))
-        return {self.keeper: {"entry": json.dumps(entry(run.record(), run.problem, run.last.estimate, key))}}
+        restored = finishing.finished(run.last.estimate, run.picture, run.problem)
+        return {self.keeper: {"entry": json.dumps(entry(run.record(), run.problem, restored, key))}}
 
     def inspect(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A record.json that was dropped there: what it says, or what is wrong with it."""
