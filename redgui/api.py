@@ -268,9 +268,10 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
         figures["operator"] = problem.H.name
     restored = finishing.finished(last.estimate, picture, problem)
     given_back = None if problem.x_true is None else float(metrics.psnr(problem.aligned(restored), problem.x_true.to(restored)))
-    figures |= {"psnr_of": "the sampler's estimate", "psnr_restored": given_back}
-    return Result(problem, picture, restored, last.x0_hat, figures, film, record, last.estimate,
-                  finishing.fitted(restored, None, None, problem.H))  # fmt: skip
+    image = finishing.fitted(restored, None, None, problem.H)
+    result = Result(problem, picture, restored, last.x0_hat, figures, film, record, last.estimate, image)
+    figures |= {"psnr_of": "restored-raw.png" if result.differs else "restored.png", "psnr_restored": given_back}
+    return result
 
 
 def std_picture(particles: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ picture's shape with zeros (mid grey) in the holes; nothing is measured there an
 of kept values. People see and upload the opposite of M, white = to be filled in: `hole`, not `keep`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -72,6 +73,10 @@ class Inpaint(SpectralOperator):
     def hole(self, h: int, w: int) -> np.ndarray:
         """(h, w), True where a picture of h x w is to be filled in."""
         return _hole(self, h, w)
+
+    def drawn(self, h: int, w: int) -> np.ndarray:
+        """`hole` before it is widened by `grow`."""
+        return _hole(dataclasses.replace(self, grow=0), h, w)
 
     def keep(self, h: int, w: int) -> Tensor:
         """M as a tensor (h, w), True where a picture of h x w is measured."""

@@ -134,7 +134,7 @@ class HistoryTab:
                 picture = session.source = images.to_pil(record.picture())
             if isinstance(settings.H, Inpaint) and settings.H.kind == "mask":
                 h, w = form.fitted(session, then).size
-                then[form.mask] = components.mask_value(None, settings.H.hole(h, w), session.version)
+                then[form.mask] = components.mask_value(None, settings.H.drawn(h, w), session.version)
             problem, sampler = form.build_problem(session, then).problem, form.build_sampler(then)
             if sampler != settings.sampler:
                 raise KnobError(f"{sampler.label} has knobs there that the Restore tab does not offer; use the command line.")

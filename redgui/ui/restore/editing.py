@@ -1,6 +1,5 @@
 """What the Restore tab does when a person changes the picture, the degradation or the sampler."""
 
-import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -176,9 +175,9 @@ class Editing:
 
     def _hole(self, session: Session, values: Values) -> np.ndarray:
         h, w = self.form.fitted(session, values).size
-        inpaint = dataclasses.replace(self.form.operators["inpaint"].build(values), grow=0)  # which widens what is painted, too
+        inpaint = self.form.operators["inpaint"].build(values)
         inpaint.check_size(h, w)
-        return inpaint.hole(h, w)
+        return inpaint.drawn(h, w)
 
     def _ways(self, session: Session, values: Values) -> tuple[Any, Values]:
         """An update of the choice of fits, shown where they differ, and the values with a fit that this prior takes."""
