@@ -53,6 +53,7 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
                 "or a kind of hole, such as given:of=inpaint,kind=box."
             )
         settings = Settings.read(said, painted)
+        settings.H.check_size(*fitted.size)
         if drawn is not None and isinstance(settings.H, Inpaint):
             drawn = masks.grown(drawn, settings.H.grow * fitted.scale)
         notes += (reading.share(painted),)

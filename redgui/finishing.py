@@ -65,9 +65,10 @@ def whole(restored: Tensor, source: Image.Image, fitting: Fitting, H: Operator, 
         drawn: (h0, w0), the hole where it was drawn on the picture itself.
     """
     full = full_size(fitting, source, restored, H, drawn)
-    hole = drawn
-    if drawn is None and isinstance(H, Inpaint):
+    hole = None
+    if isinstance(H, Inpaint):
         hole = fitting.hole_of_picture(H.hole(*fitting.size))
+        hole = hole if drawn is None else drawn & fitting.hole_of_picture(np.ones(fitting.size, bool))  # none beside a crop
     return dressed(full, images.origin(source), hole, images.origin(source).grey and is_grey(restored))
 
 
