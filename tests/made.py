@@ -29,7 +29,8 @@ def png16(values: np.ndarray) -> bytes:
     """Colours (h, w, 3 or 4) of 16 bits as a PNG."""
     h, w, c = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, {3: 2, 4: 6}[c], 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    head = struct.pack(">IIBBBBB", w, h, 16, {3: 2, 4: 6}[c], 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     body = b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
     return b"\x89PNG\r\n\x1a\n" + body
 
@@ -64,5 +65,6 @@ def wide_gamut() -> bytes:
         body += data
     content = struct.pack(">I", len(tags)) + table + body
     head = struct.pack(">I4sI4s4s4s", 128 + len(content), b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
-    head += struct.pack(">6H4s4sI", 2026, 1, 1, 0, 0, 0, b"acsp", b"APPL", 0) + bytes(20) + b"".join(map(fixed, (0.9642, 1, 0.8249)))
+    head += struct.pack(">6H4s4sI", 2026, 1, 1, 0, 0, 0, b"acsp", b"APPL", 0) + bytes(20)
+    head += b"".join(map(fixed, (0.9642, 1, 0.8249)))
     return head.ljust(128, b"\0") + content

@@ -117,9 +117,12 @@ def test_a_photograph_is_no_mask():
 
 @pytest.mark.parametrize(
     ("source", "said"),
-    [(np.zeros((4, 4), np.uint8), "0 % of the picture: it is empty"), (np.full((4, 4), 255, np.uint8), "100 % of the picture: nothing"),
-     (saved(np.zeros((64, 64), np.uint8), "JPEG"), "it is empty"), (saved(strokes(CLEAR, CLEAR)), "it is empty"),
-     (np.eye(64, dtype=bool), "fills in 1.6 % of the picture"), (np.arange(10**4).reshape(100, 100) == 5, "0.01 %")],
+    [(np.zeros((4, 4), np.uint8), "0 % of the picture: it is empty"),
+     (np.full((4, 4), 255, np.uint8), "100 % of the picture: nothing"),
+     (saved(np.zeros((64, 64), np.uint8), "JPEG"), "it is empty"),
+     (saved(strokes(CLEAR, CLEAR)), "it is empty"),
+     (np.eye(64, dtype=bool), "fills in 1.6 % of the picture"),
+     (np.arange(10**4).reshape(100, 100) == 5, "0.01 %")],
 )  # fmt: skip
 def test_what_was_read_is_told_in_a_line(source, said):
     assert said in holes.share(read_hole(source))

@@ -31,11 +31,13 @@ def as_tensor(array: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize(
     "door",
     [
-        Image.fromarray, saved, lambda a: io.BytesIO(saved(a)), lambda a: bytearray(saved(a)), lambda a: Image.open(io.BytesIO(saved(a))),
-        lambda a: a, lambda a: a[::-1][::-1], lambda a: np.asfortranarray(a), lambda a: a.astype(np.int64), lambda a: a.astype(np.uint16) * 257,
+        Image.fromarray, saved, lambda a: io.BytesIO(saved(a)), lambda a: bytearray(saved(a)),
+        lambda a: Image.open(io.BytesIO(saved(a))), lambda a: npy(alone=a), lambda a: npy(picture=a),
+        lambda a: a, lambda a: a[::-1][::-1], np.asfortranarray, lambda a: a.astype(np.int64),
+        lambda a: a.astype(np.uint16) * 257, lambda a: np.dstack([a, np.full(a.shape[:2], 255, np.uint8)]),
         lambda a: a / 255, lambda a: (a / 255).astype(np.float32), lambda a: a.astype(np.float32), lambda a: a / 127.5 - 1,
-        as_tensor, lambda a: as_tensor(a)[None], lambda a: as_tensor(a).float() / 255, lambda a: as_tensor(a)[None].float() / 127.5 - 1,
-        lambda a: npy(alone=a), lambda a: npy(picture=a), lambda a: np.dstack([a, np.full(a.shape[:2], 255, np.uint8)]),
+        as_tensor, lambda a: as_tensor(a)[None], lambda a: as_tensor(a).float() / 255,
+        lambda a: as_tensor(a)[None].float() / 127.5 - 1,
     ],
 )  # fmt: skip
 def test_one_picture_by_every_door(door):
@@ -50,7 +52,10 @@ def test_paths_of_both_kinds_and_an_open_file(tmp_path):
             np.testing.assert_array_equal(pixels(source), COLOURS)
 
 
-@pytest.mark.parametrize("array", [COLOURS[..., 0], COLOURS[..., :1], COLOURS[..., 0] / 255, torch.tensor(COLOURS[..., 0])[None]])
+GREY = COLOURS[..., 0]
+
+
+@pytest.mark.parametrize("array", [GREY, GREY[..., None], GREY / 255, torch.tensor(GREY)[None]])
 def test_grey_arrays(array):
     np.testing.assert_array_equal(pixels(array), COLOURS[..., :1].repeat(3, 2))
     assert reading.origin(reading.read(array)).grey
@@ -163,7 +168,7 @@ def test_float_tiffs_are_recognised(scale, channels):
 
 @pytest.mark.parametrize("values", [[0, 7.5], [-3, 1], [-200, 255], [0, 1e9]])
 def test_float_tiffs_of_no_known_scale_are_refused_with_their_range(values):
-    with pytest.raises(ImageError, match="holds numbers from .* scale them to one of these"):
+    with pytest.raises(ImageError, match=r"holds numbers from .* scale them to one of these"):
         reading.read(tiff(np.array([values], np.float32)))
 
 
@@ -176,12 +181,13 @@ def test_a_profile_is_converted_to_srgb():
     found = reading.read(saved(flat, icc_profile=profile))
     # By the profile's own mathematics: linear light, its primaries, XYZ (D50), those of sRGB, the curve of sRGB.
     to_xyz = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
-    from_xyz = np.linalg.inv(np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]))
-    linear = (from_xyz @ to_xyz @ (np.array([90, 180, 60]) / 255) ** 2.2).clip(0, 1)
+    srgb = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+    linear = (np.linalg.inv(srgb) @ to_xyz @ (np.array([90, 180, 60]) / 255) ** 2.2).clip(0, 1)
     wanted = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     assert abs(np.asarray(found)[0, 0] - wanted).max() < 2
     assert abs(wanted - (90, 180, 60)).max() > 20  # to take it for sRGB would be seen
-    assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(reading.origin(found).profile))).startswith("sRGB")
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(reading.origin(found).profile))
+    assert ImageCms.getProfileDescription(profile).startswith("sRGB")
 
 
 def test_srgb_itself_stays_to_the_bit_and_a_broken_profile_is_told():

@@ -70,7 +70,8 @@ class Ways:
     def __init__(self, served: Served, folder: Path):
         self.served, self.folder = served, folder
 
-    def python(self, picture: bytes, mask: bytes | None = None, mask_keep: bool = False, given: bool = False, **said: Any) -> Found:
+    def python(self, picture: bytes, mask: bytes | None = None, mask_keep: bool = False, given: bool = False,
+               **said: Any) -> Found:  # fmt: skip
         if given:
             said["operator"] = "given:of=" + said.get("operator", "inpaint").replace(":", ",", 1)
         try:
@@ -82,10 +83,12 @@ class Ways:
         files = {name: opened((out / name).read_bytes()) for name in names if (out / name).exists()}
         return Found(result.record, "\n".join(result.notes), files)
 
-    def command(self, picture: bytes, mask: bytes | None = None, mask_keep: bool = False, given: bool = False, **said: Any) -> Found:
+    def command(self, picture: bytes, mask: bytes | None = None, mask_keep: bool = False, given: bool = False,
+                **said: Any) -> Found:  # fmt: skip
         (self.folder / "picture").write_bytes(picture)
         out = self.folder / "command"
-        words = ["restore", str(self.folder / "picture"), "--prior", PRIOR, "--sampler", SAMPLER, "--device", "cpu", "--out", str(out)]
+        words = ["restore", str(self.folder / "picture"), "--prior", PRIOR, "--sampler", SAMPLER, "--device", "cpu"]
+        words += ["--out", str(out)]
         if mask is not None:
             (self.folder / "mask").write_bytes(mask)
             words += ["--mask", str(self.folder / "mask")] + ["--mask-keep"] * mask_keep
@@ -102,7 +105,8 @@ class Ways:
             assert len(lines) == 1, lines
             raise RefusedError(lines[0])
         json.loads(answer.getvalue().splitlines()[-1])
-        return Found(Record.read(out / "record.json"), "\n".join(lines), {p.name: Image.open(p) for p in out.glob("restored*.png")})
+        files = {path.name: Image.open(path) for path in out.glob("restored*.png")}
+        return Found(Record.read(out / "record.json"), "\n".join(lines), files)
 
     def http(self, picture: bytes, mask: bytes | None = None, **said: Any) -> Found:
         client: Any = self.client()
