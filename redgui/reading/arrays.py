@@ -45,8 +45,8 @@ def opened(values: np.ndarray, name: str, most: int) -> Opened:
     if values.ndim == 2:
         kind = np.float32 if values.dtype.kind == "f" or values.max() >= 2**31 else np.int32
         return Opened(Image.fromarray(values.astype(kind)))
-    found, notes = levels.unit(values)
-    return Opened(Image.fromarray((found * 255).round().astype(np.uint8)), origin=Origin(notes=notes))
+    found, notes = levels.eight(values)
+    return Opened(Image.fromarray(np.ascontiguousarray(found)), origin=Origin(notes=notes))
 
 
 def stored(file: BinaryIO, most: int) -> np.ndarray | None:
@@ -79,9 +79,10 @@ def _npy(file: BinaryIO, most: int) -> np.ndarray:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     count = int(np.prod(shape, dtype=np.float64))
+    pixels = int(np.prod(shape[:2], dtype=np.float64))
     if dtype.hasobject or dtype.kind not in "biuf":
         raise LevelError(f"holds an array of {dtype}; a picture or a mask is of numbers or truth values.")
-    if count > 4 * most:
+    if pixels > most or count > 4 * pixels:
         raise LevelError(f"holds an array of {'x'.join(map(str, shape))}; at most {most / 1e6:.3g} million pixels are read.")
     content = file.read(count * dtype.itemsize)
     if len(content) < count * dtype.itemsize:
@@ -90,14 +91,14 @@ def _npy(file: BinaryIO, most: int) -> np.ndarray:
 
 
 def tiff(file: BinaryIO, most: int) -> np.ndarray | None:
-    """The first page of a TIFF that Pillow does not read, such as colours in floats; None where it is no such file."""
+    """The first page of a TIFF that Pillow does not read: colours in floats, uncompressed; None where it is no such file."""
     from tifffile import TiffFile
 
     file.seek(0)
     try:
         with TiffFile(file) as pages:
             page = pages.pages[0]
-            if int(np.prod(page.shape)) > 4 * most or page.dtype is None or page.dtype.kind not in "biuf":
+            if page.compression != 1 or page.dtype is None or page.dtype.kind not in "biuf" or page.size > 4 * most:
                 return None
             values = page.asarray()
     except Exception:  # damaged, or compressed by what is not installed

@@ -48,8 +48,12 @@ def decoded(file: BinaryIO, name: str, most: int) -> Opened:
         head = file.read(16)
         if HEIC.match(head) and "HEIF" not in _formats():
             raise ImageError(f"{name} is a HEIC picture, which needs a package: pip install pillow-heif.") from None
-        if head[:4] not in (b"II*\0", b"MM\0*") or (values := arrays.tiff(file, most)) is None:
+        if head[:4] not in (b"II*\0", b"MM\0*"):
             raise
+        if (values := arrays.tiff(file, most)) is None:
+            raise ImageError(
+                f"{name} is not a picture that can be read: a TIFF of an unknown kind. Save it as a PNG of 8 or 16 bits."
+            ) from None
         found = arrays.opened(values, name, most)
         return replace(found, origin=replace(found.origin, format="TIFF"))
     check_size(image.width, image.height, name, most)

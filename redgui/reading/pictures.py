@@ -28,7 +28,7 @@ def read(source: Any, most: int = MAX_PIXELS) -> Image.Image:
     Args:
         source: a path; bytes or an open file of a picture, or of one array in NumPy's own format; a PIL picture; an
             array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); a tensor (h, w), (c, h, w) or (1, c, h, w). Numbers are read by
-            `levels.unit`: uint8, 16 bits, or floats in [0, 1], or in [-1, 1] where some are below 0.
+            `levels.eight`: uint8, 16 bits, or floats in [0, 1], or in [-1, 1] where some are below 0.
         most: pixels at most; the size is checked before they are decoded.
 
     Raises:
@@ -105,8 +105,7 @@ def _rgb(found: Opened) -> Image.Image:
     data = image.info.get("icc_profile")
     if found.low is not None or image.mode.startswith(("I", "F")):
         sixteen = found.low is not None or image.mode.startswith("I;16") or (image.mode, found.origin.format) == ("I", "PNG")
-        scaled, more = levels.unit(found.values[..., :3] if image.mode == "RGBA" else found.values, sixteen)
-        scaled = (scaled * 255).round().astype(np.uint8)
+        scaled, more = levels.eight(found.values[..., :3] if image.mode == "RGBA" else found.values, sixteen)
         if image.mode == "RGBA":
             scaled = np.dstack([scaled, np.asarray(image)[..., 3]])
         image, notes = Image.fromarray(scaled), notes + more
