@@ -33,14 +33,14 @@ class Editing:
 
     def load_page(self, values: Values, request: gr.Request) -> Updates:
         """A page is opened (or opened again): mask, measurement, ways to fit, and weights."""
-        return self.refitted(self.session_of(request), values) | self._weights(values)
+        return self.refitted(self._session(request), values) | self._weights(values)
 
     def open_picture(self, values: Values, request: gr.Request) -> Updates:
         """A person's own picture; one that cannot be read changes nothing."""
         path = (values[self.form.picture] or {}).get("path")
         if not path:
             return {self.form.picture: gr.skip()}
-        session = self.session_of(request)
+        session = self._session(request)
         try:
             session.source = images.read(uploaded(path), self.form.host.limits.pixels)
         except RedguiError as error:
@@ -53,7 +53,7 @@ class Editing:
 
     def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> Updates:
         """One of the bundled pictures."""
-        session, paths = self.session_of(request), self.form.host.examples
+        session, paths = self._session(request), self.form.host.examples
         path = paths[int(event.index) % len(paths)]
         session.source = images.read(path)
         session.file = (str(path), session.source)
@@ -61,7 +61,7 @@ class Editing:
 
     def refit(self, values: Values, request: gr.Request) -> Updates:
         """The picture is to be fitted anew, to another size, in another way, or as the measurement itself."""
-        return self.refitted(self.session_of(request), values)
+        return self.refitted(self._session(request), values)
 
     def choose_prior(self, values: Values, request: gr.Request) -> Updates:
         """Another diffusion model: loaded (and fetched) now, so that Run starts at once."""
@@ -71,47 +71,47 @@ class Editing:
             gr.Warning(str(error), title="This prior cannot be used")
             return {self.form.prior: self.form.host.prior_name}
         values = {**values, self.form.fit: fitting.usual(self.form.multiple(values))}
-        return self.refitted(self.session_of(request), values) | self._weights(values)
+        return self.refitted(self._session(request), values) | self._weights(values)
 
     def choose_operator(self, values: Values, request: gr.Request) -> Updates:
         """Another degradation: its knobs, its measurement, and the presets where a person has not chosen otherwise."""
-        name, session = values[self.form.operator], self.session_of(request)
+        name, session = values[self.form.operator], self._session(request)
         return {
             **one_of(self.layout.operator_groups, name),
             self.form.mask: gr.update(visible=(name == Inpaint.name) or "hidden"),
-            **self.previewed(session, values),
+            **self._preview(session, values),
             **self.retuned(session, values),
         }
 
     def retune(self, values: Values, request: gr.Request) -> Updates:
         """Another kind of a degradation, or noise, can be another problem, with presets of its own."""
-        return self.retuned(self.session_of(request), values)
+        return self.retuned(self._session(request), values)
 
     def change_mask(self, values: Values, request: gr.Request) -> Updates:
         """A generated mask goes to the editor, where it can be painted over."""
-        session = self.session_of(request)
+        session = self._session(request)
         if values[self.kind] == "mask":
-            return self.previewed(session, values)
+            return self._preview(session, values)
         try:
             mask = components.mask_value(None, self._hole(session, values), session.version)
         except RedguiError as error:
             return {self.layout.measurement: wrong(error)}
-        return {self.form.mask: mask, **self.previewed(session, values)}
+        return {self.form.mask: mask, **self._preview(session, values)}
 
     def painted(self, values: Values, request: gr.Request) -> Updates:
         """A stroke: from now on the mask is what was painted."""
-        return {self.kind: "mask", **self.previewed(self.session_of(request), {**values, self.kind: "mask"})}
+        return {self.kind: "mask", **self._preview(self._session(request), {**values, self.kind: "mask"})}
 
     def preview(self, values: Values, request: gr.Request) -> Updates:
         """The measurement with the knobs as they are."""
-        return self.previewed(self.session_of(request), values)
+        return self._preview(self._session(request), values)
 
     # ---- the sampler
 
     def choose_sampler(self, values: Values, request: gr.Request) -> Updates:
         """Another sampler: its knobs; the weights belong to RED-diff."""
         groups = one_of(self.layout.sampler_groups, values[self.form.sampler])
-        return {**groups, **self._weights(values), **self._particles(self.session_of(request), values)}
+        return {**groups, **self._weights(values), **self._particles(self._session(request), values)}
 
     def tune(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """A person moved a knob: the run in progress takes it in its next iteration.
@@ -119,7 +119,7 @@ class Editing:
         Knobs that stand as the page itself has set them since the run began, to the presets of another problem, stay as the run
         has them.
         """
-        state = self.session_of(request).state(Restoring)
+        state = self._session(request).state(Restoring)
         run, retuned, moved = state.played, state.retuned, getattr(event.target, "_id", None)
         with suppress(RedguiError):  # a number that is being typed; one that is left like that is told at the next Run
             if run is not None and run.playing and values[self.form.sampler] == run.sampler.name:
@@ -153,7 +153,7 @@ class Editing:
             hole = Inpaint().hole(*fitted.size)
         editor = components.mask_value(fitted.apply(self.form.source(session)), hole, session.version)
         values = {**values, self.form.mask: editor}
-        return {self.form.mask: editor, **self.previewed(session, values), self.form.fit: ways}
+        return {self.form.mask: editor, **self._preview(session, values), self.form.fit: ways}
 
     def retuned(self, session: Session, values: Values) -> Updates:
         """The samplers' knobs at their presets, where a person has not chosen otherwise."""
@@ -170,7 +170,7 @@ class Editing:
         state.retuned |= changed
         return changed | self._particles(session, values)
 
-    def session_of(self, request: gr.Request) -> Session:
+    def _session(self, request: gr.Request) -> Session:
         return self.form.host.sessions.of(request.session_hash)
 
     def _hole(self, session: Session, values: Values) -> np.ndarray:
@@ -197,7 +197,7 @@ class Editing:
         before, state.particles_given = state.particles_given, presets.particles(sampler, operator)
         return {part: state.particles_given if values[part] == before != state.particles_given else gr.skip()}
 
-    def previewed(self, session: Session, values: Values) -> Updates:
+    def _preview(self, session: Session, values: Values) -> Updates:
         try:
             problem = self.form.build_problem(session, values).problem
         except RedguiError as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def uploaded_mask(editing: "Editing", values: Values, request: gr.Request, event: gr.EventData) -> Updates:
     """A mask from a file, read as every other way in reads it, and shown; one that cannot be read changes nothing."""
-    form, session = editing.form, editing.session_of(request)
+    form, session = editing.form, editing.form.host.sessions.of(request.session_hash)
     try:
         read = reading.read_hole(data_of(sent(event).get("file")), most=form.host.limits.pixels)
         hole, _ = fitting.read_mask(read, form.fitted(session, values))
@@ -29,8 +29,7 @@ def uploaded_mask(editing: "Editing", values: Values, request: gr.Request, event
     if not hole.any() or hole.all():
         gr.Warning(said)
     mask = components.mask_value(None, hole, session.version)
-    values = {**values, editing.kind: "mask", form.mask: mask}
-    return {editing.kind: "mask", form.mask: {**mask, "said": said}, **editing.previewed(session, values)}
+    return {form.mask: {**mask, "said": said}, **editing.painted({**values, form.mask: mask}, request)}
 
 
 def opened(editing: "Editing", session: Session, values: Values) -> Updates:
