@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from made import npy, png16, saved
+from made import npy, png16, saved, turned
 from PIL import Image, ImageDraw, ImageFilter
 
 from redgui.fitting import plan, read_mask
@@ -62,6 +62,7 @@ WRITTEN = {
     "black beside white on clear": saved(layer(WHITE, more=(0, 0, 0))),
     "opaque black and white": saved(strokes((*WHITE, 255), (0, 0, 0, 255))),
     "grey and alpha": saved(Image.fromarray(strokes(WHITE)).convert("LA")),
+    "turned by EXIF": turned(Image.fromarray(BOX).transpose(Image.Transpose.ROTATE_90).convert("L")),
     "npy": npy(alone=BOX),
     "npy of 0 and 1": npy(alone=BOX.astype(np.int64)),
     "npz": npy(hole=BOX),

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from made import npy, png16, saved, turned, wide_gamut
 from PIL import Image, ImageDraw, ImageFilter
-from ways import RefusedError, Ways
+from ways import RefusedError, Ways, url
 
 from redgui import fitting, reading
+from redgui.ui.parts import components
 
 WAYS = ("python", "command", "http", "page")
 RNG = np.random.default_rng(1)
@@ -83,7 +84,21 @@ def test_a_mask_follows_the_fit_of_its_picture(ways, way, fit):
     np.testing.assert_array_equal(found.hole, fitting.read_mask(MASKS["soft"], fitted)[0])
 
 
-TURNED_MASK = turned(Image.fromarray(boxed(160, 80)).transpose(Image.Transpose.ROTATE_90))
+def test_on_the_page_a_mask_that_was_given_follows_another_fit_and_a_painted_one_stays(home):
+    page = home.page()
+    page.call("open_picture", picture={"path": page.upload("a.png", saved(PICTURE)).json()[0]})
+    read = page.call("upload_mask", event={"file": url(MASKS["soft"])}).outputs
+    page.values |= {"inpaint-kind": "mask", "mask": read["mask"]}
+    for fit in ("pad", "stretch", "native", "crop"):
+        fitted = fitting.plan((80, 160), (16, 16), fit, multiple=1)
+        page.values["mask"] = page.call("refit", fit=fit).outputs["mask"]
+        found = components.mask_bits(page.values["mask"], *fitted.size)
+        np.testing.assert_array_equal(found, fitting.read_mask(MASKS["soft"], fitted)[0])
+    painted = components.mask_value(None, np.eye(16, dtype=bool), 1)
+    kept = page.call("refit", fit="pad", mask=painted).outputs["mask"]
+    np.testing.assert_array_equal(components.mask_bits(kept, 16, 16), np.eye(16, dtype=bool))
+
+
 REFUSED = {
     "another aspect": (saved(boxed(80, 80)), "the mask is 80x80 and the picture 160x80"),
     "on its side": (saved(boxed(160, 80)), "the mask is 80x160 and the picture 160x80"),

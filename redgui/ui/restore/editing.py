@@ -147,7 +147,8 @@ class Editing:
         try:
             painted = values[self.kind] == "mask"  # which stays
             mask = values[self.form.mask]
-            hole = components.mask_bits(mask, *fitted.size) if painted else self._hole(session, values)
+            hole = given_masks.refitted(session, mask, fitted) if painted else self._hole(session, values)
+            hole = components.mask_bits(mask, *fitted.size) if hole is None else hole
         except RedguiError:
             values = {**values, self.kind: "box"}
             hole = Inpaint().hole(*fitted.size)
