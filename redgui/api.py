@@ -21,6 +21,7 @@ from redgui.asked import Asked as Asked
 from redgui.asked import opened as opened
 from redgui.asked import resolve as resolve
 from redgui.asked import settled as settled
+from redgui.asked import undamaged
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior, PriorError
@@ -159,7 +160,8 @@ def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fi
     """How a picture is fitted, and the fitted picture (1, 3, h, w). Raises ImageError, or OperatorError for its size."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
     settings.H.check_size(*fitted.solved)
-    return fitted, images.to_tensor(fitted.apply(source))
+    seen = undamaged(source, fitted, settings.H) if settings.given else source
+    return fitted, images.to_tensor(fitted.apply(seen))
 
 
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:

@@ -61,6 +61,17 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
     return Asked(settings.by(prior), source, drawn, notes)
 
 
+def undamaged(source: Image.Image, fitted: fitting.Fitting, H: Operator) -> Image.Image:
+    """A picture that is itself the measurement of an inpainting, before it is resized: nothing of what is damaged may reach the
+    pixels around it, which count as measured, so the hole is filled with what is nearest."""
+    if not isinstance(H, Inpaint) or fitted.scale == 1:
+        return source
+    hole = fitted.hole_of_picture(H.hole(*fitted.size))
+    found = Image.fromarray(masks.filled(np.asarray(source), hole))
+    found.info = source.info
+    return found
+
+
 def _needs_hole(settings: Settings, operator: Any) -> bool:
     """Whether a picture is itself the measurement of an inpainting of which nothing says what is missing."""
     said = knobs.parse(operator)[1] if isinstance(operator, str) else {}

@@ -207,6 +207,15 @@ def grown(mask: np.ndarray, radius: float) -> np.ndarray:
     return isotropic_dilation(mask, radius)
 
 
+def filled(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Pixels (h, w, c) with each that is in the mask (h, w) as the nearest one that is not; unchanged where all are."""
+    if not mask.any() or mask.all():
+        return pixels
+    from scipy.ndimage import distance_transform_edt  # a requirement of scikit-image
+
+    return pixels[tuple(distance_transform_edt(mask, return_distances=False, return_indices=True))]
+
+
 def encode(mask: np.ndarray) -> str:
     """A mask as text, `WxH:...`; `decode` reads it back."""
     h, w = mask.shape
