@@ -60,6 +60,10 @@ def url(content: bytes) -> str:
     return "data:application/octet-stream;base64," + base64.b64encode(content).decode()
 
 
+def picture_of(data_url: str) -> Image.Image:
+    return opened(base64.b64decode(data_url.partition(",")[2]))
+
+
 def opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
@@ -108,18 +112,17 @@ class Ways:
         files = {path.name: Image.open(path) for path in out.glob("restored*.png")}
         return Found(Record.read(out / "record.json"), "\n".join(lines), files)
 
-    def http(self, picture: bytes, mask: bytes | None = None, **said: Any) -> Found:
+    def http(self, picture: bytes, mask: bytes | None = None, raw: bool = False, **said: Any) -> Found:
         client: Any = self.client()
         call = dict(picture=url(picture), mask=None if mask is None else url(mask), sampler=SAMPLER, prior=PRIOR, **said)
         try:
             shown, figures, record = client.predict(**call, api_name="/restore")
-            raw = client.predict(**call, raw=True, api_name="/restore")[0]
+            others = {"restored-raw.png": client.predict(**call, raw=True, api_name="/restore")[0]} if raw else {}
         except AppError as error:
             raise RefusedError(str(error)) from None
-        files = {name: opened(base64.b64decode(data.partition(",")[2])) for name, data in (("restored", shown), ("raw", raw))}
         size = images.read(base64.b64decode(record["image"])).size
-        name = "restored.png" if files["restored"].size == size else "restored-full.png"
-        files = {name: files["restored"], "restored-raw.png": files["raw"]}
+        name = "restored.png" if picture_of(shown).size == size else "restored-full.png"
+        files = {name: picture_of(data) for name, data in {name: shown, **others}.items()}
         return Found(Record.from_json(json.dumps(record)), "\n".join(figures.get("notes", [])), files)
 
     def client(self) -> Client:
@@ -154,7 +157,7 @@ class Ways:
         run = self.served.host.sessions.of(page.key).state(Restoring).played
         assert run is not None, done
         links = done.outputs["result"]["downloads"]
-        files = {e["name"]: opened(base64.b64decode(e["href"].partition(",")[2])) for e in links if e["name"].endswith(".png")}
+        files = {e["name"]: picture_of(e["href"]) for e in links if e["name"].endswith(".png")}
         said = [str(page.values.get("mask", {}).get("said", "")), *map(str, toasts)]
         return Found(run.record(), re.sub("What is transparent.*?\\. ", "", "\n".join(said)), files)
 
