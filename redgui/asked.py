@@ -74,8 +74,9 @@ def undamaged(source: Image.Image, fitted: fitting.Fitting, H: Operator) -> Imag
 
 def _needs_hole(settings: Settings, operator: Any) -> bool:
     """Whether a picture is itself the measurement of an inpainting of which nothing says what is missing."""
-    said = knobs.parse(operator)[1] if isinstance(operator, str) else {}
-    return settings.given and isinstance(settings.H, Inpaint) and not said.keys() - {"of", "grow"}
+    if not settings.given or not isinstance(settings.H, Inpaint) or isinstance(operator, Operator):
+        return False
+    return not knobs.parse(operator or "inpaint")[1].keys() - {"of", "grow"}
 
 
 def opened(image: Any) -> Image.Image:

@@ -94,6 +94,9 @@ def test_strokes_of_many_colours_are_all_of_the_hole():
     np.testing.assert_array_equal(read_hole(saved(many)), wanted)
     clear = layer(RED, more=BLUE)
     np.testing.assert_array_equal(read_hole(saved(clear)), wanted)
+    rainbow = layer(RED)
+    rainbow[BOX, :3] = np.random.default_rng(0).integers(0, 256, (BOX.sum(), 3))
+    np.testing.assert_array_equal(read_hole(saved(rainbow)), BOX)
 
 
 @pytest.mark.parametrize("colour", [RED, BLUE, (0, 160, 0), (120, 0, 0)])

@@ -96,7 +96,8 @@ def _on_clear(layer: np.ndarray, densest: int, soft: float, name: str) -> np.nda
     chroma = value - colours.min(-1)
     if chroma.max() <= GREYISH and value.min() <= 8 and value.max() >= 247:
         return alpha.astype(np.float64) * layer[..., :3].max(-1) > soft * densest * 255
-    _check_photo(colours, chroma, name)
+    if len(colours) > alpha.size / 2:  # rather a picture of which a part was erased
+        _check_photo(colours, chroma, name)
     return alpha > soft * densest
 
 
