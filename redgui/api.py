@@ -50,7 +50,8 @@ class Result:
         film: a few iterates from first to last.
         record: reproduces the run.
         full: the restoration at the picture's own shape and size, RGB, with the picture itself outside a crop and outside an
-            inpainted hole; None where the picture is of the prior's size, and of a replay, which has only what the prior saw.
+            inpainted hole; None where the picture is of the size that is restored, and of a replay, which has only what the
+            prior saw.
     """
 
     problem: Problem
@@ -137,17 +138,22 @@ def settled(image: str | Path | Image.Image, mask: str | Path | bytes | None, pr
     return Settings.read(said, painted).by(prior), source, drawn
 
 
-def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fitting.Fitting, Tensor]:
-    """How a picture is fitted, and the fitted picture (1, 3, h, w). Raises ImageError, or OperatorError for its size."""
+def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[Settings, fitting.Fitting, Tensor]:
+    """The settings for a fitted picture, how it is fitted, and it (1, 3, h, w). Raises ImageError, OperatorError for its size."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
-    settings.H.check_size(*fitted.solved)
-    return fitted, images.to_tensor(fitted.apply(source))
+    return settings.fitted(fitted), fitted, images.to_tensor(fitted.apply(source))
+
+
+def posed(prior: Prior, settings: Settings, source: Image.Image) -> Problem:
+    """The measurement of a picture of any shape. Raises as `fitted_to`."""
+    settings, _, picture = fitted_to(prior, settings, source)
+    return settings.problem(picture)
 
 
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:
     """`restore` of what is `settled`, with the prior loaded."""
     with limited(settings.threads):
-        fitted, picture = fitted_to(prior, settings, source)
+        settings, fitted, picture = fitted_to(prior, settings, source)
         problem, counted = settings.problem(picture), Counted(prior)
         steps = measured(solve(problem, counted, settings.sampler, settings.particles), problem, counted)
 
@@ -157,9 +163,9 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
 
         def finished(last: Measured, film: list[Tensor]) -> Result:
             result = finish(picture, problem, made(last), last, film)
-            if fitted.original == prior.picture_shape[-2:]:
+            if fitted.original == fitted.solved:
                 return result
-            return replace(result, full=fitting.full_size(fitted, source, result.restored, settings.H, drawn))
+            return replace(result, full=fitting.full_size(fitted, source, last.estimate, settings.H, drawn))
 
         try:
             return finished(*watched(steps, watch))
@@ -245,7 +251,8 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
     figures |= record.settings.figures()
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
-    return Result(problem, picture, last.estimate, last.x0_hat, figures, film, record)
+    seen = problem.visible
+    return Result(problem, picture, seen(last.estimate), seen(last.x0_hat), figures, [seen(x) for x in film], record)
 
 
 def opened(image: str | Path | Image.Image) -> Image.Image:

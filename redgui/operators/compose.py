@@ -24,20 +24,20 @@ The pseudo-inverse of a product is not the product of the pseudo-inverses: for a
 H A H = H (it divides by k^2 where fewer pixels than that were kept). H^+ here is that of the whole.
 """
 
-import abc
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from redgui import knobs, operators
 from redgui.knobs import knob
-from redgui.operators.base import LinearOperator, Operator, OperatorError, SpectralOperator, divided, through_gram
-from redgui.operators.blur import Blur
+from redgui.operators.base import ByLevel, LinearOperator, Operator, OperatorError, SpectralOperator, divided, through_gram
+from redgui.operators.blur import CircularBlur
 from redgui.operators.colorize import WEIGHTS, Colorize
 from redgui.operators.denoise import Denoise
 from redgui.operators.fourier import Fourier
@@ -45,14 +45,6 @@ from redgui.operators.inpaint import Inpaint
 from redgui.operators.superres import SuperRes
 
 DEFAULT = "blur(size=5;width=1)>superres(factor=2)"
-
-
-class ByLevel(abc.ABCMeta):
-    """A call of Compose or of one of its subclasses makes an instance of the one that fits the parts."""
-
-    def __call__(cls, **values: Any) -> "Compose":
-        fitting = level(parse(values.get("of", DEFAULT))) if isinstance(values.get("of", DEFAULT), str) else Compose
-        return type.__call__(fitting, **values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +67,10 @@ class Compose(Operator, metaclass=ByLevel):
         # One text for one operator: knobs at their defaults and spaces left out.
         object.__setattr__(self, "of", ">".join(_text(part) for part in parse(self.of)))
 
+    def level(self) -> "type[Compose]":
+        """The class of a composition of these parts."""
+        return level(self.parts)
+
     @property
     def parts(self) -> tuple[Operator, ...]:
         """H_1, ..., H_n, the first applied first."""
@@ -92,6 +88,10 @@ class Compose(Operator, metaclass=ByLevel):
         for part in self.parts:
             part.check_size(h, w)
             h, w = part.measured_size(h, w)
+
+    @property
+    def scale(self) -> int:
+        return math.prod(part.scale for part in self.parts)
 
     def measured_size(self, h: int, w: int) -> tuple[int, int]:
         for part in self.parts:
@@ -198,7 +198,7 @@ def level(parts: tuple[Operator, ...]) -> type[Compose]:
         return Compose
     spatial = _spatial(parts)
     one = len(spatial) <= 1 and all(isinstance(part, SpectralOperator) for part in spatial)
-    blurred_means = all(isinstance(part, Blur) or _is_mean(part) for part in spatial)
+    blurred_means = all(isinstance(part, CircularBlur) or _is_mean(part) for part in spatial)
     return SpectralCompose if one or _disjoint(spatial) or _convolution(spatial) or blurred_means else LinearCompose
 
 
@@ -215,7 +215,7 @@ def _disjoint(spatial: tuple[Operator, ...]) -> bool:
 def _convolution(spatial: tuple[Operator, ...]) -> bool:
     """Whether H^T H is a circular convolution."""
     blurs = spatial[:-1] if spatial and isinstance(spatial[-1], Fourier) else spatial
-    return all(isinstance(part, Blur) for part in blurs)
+    return all(isinstance(part, CircularBlur) for part in blurs)
 
 
 def _is_mean(part: Operator) -> bool:

@@ -107,6 +107,11 @@ class Settings:
         """The same, with the name, device and precision of a prior that is loaded."""
         return dataclasses.replace(self, prior=prior.name, device=prior.device.type, precision=prior.precision)
 
+    def fitted(self, how: fitting.Fitting) -> Self:
+        """The same with the operator for pictures that are fitted so. Raises OperatorError where their size does not fit."""
+        H = self.H.placed(*how.solved, how.shown if self.given else None)
+        return dataclasses.replace(self, H=H) if self.given else self
+
     def problem(self, picture: Tensor) -> Problem:
         """The measurement of a fitted picture (1, 3, h, w): simulated, or the picture itself where it is `given`."""
         make = Problem.given if self.given else Problem.simulate
@@ -118,7 +123,7 @@ class Settings:
         Args:
             page: without what is not `shown`.
         """
-        said: dict[str, Any] = {"operator": knobs.spec(self.H), "sampler": presets.text(self.sampler, self.H, self.sigma_y)}
+        said: dict[str, Any] = {"operator": knobs.spec(self.H.unplaced), "sampler": presets.text(self.sampler, self.H, self.sigma_y)}
         usual = {"particles": presets.particles(self.sampler, self.H), "prior": None}  # a host may have another prior
         for k in knobs.knobs(type(self)):
             if (k.shown or not page) and getattr(self, k.name) != usual.get(k.name, k.default):
@@ -128,7 +133,7 @@ class Settings:
     def figures(self) -> dict[str, Any]:
         """What was run, as command line, benchmark and tasks name it beside its results."""
         rest = ("sigma_y", "seed", "particles", "device", "precision")
-        specs = {"prior": self.prior, "operator": knobs.spec(self.H), "sampler": knobs.spec(self.sampler)}
+        specs = {"prior": self.prior, "operator": knobs.spec(self.H.unplaced), "sampler": knobs.spec(self.sampler)}
         return specs | {name: getattr(self, name) for name in rest}
 
 
@@ -189,6 +194,5 @@ def _size_of(record: "Record") -> int | None:
     if s.fit != "native":
         return None
     if s.given:  # the longest side is that of the picture which is looked for
-        like = (256, 256)
-        h, w = (n * k // m for n, k, m in zip((h, w), like, s.H.measured_size(*like), strict=True))
+        h, w = h * s.H.scale, w * s.H.scale
     return min(max(h, w), LARGEST) if max(h, w) > fitting.LONGEST else None

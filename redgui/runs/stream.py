@@ -17,6 +17,7 @@ from redgui import metrics
 from redgui.errors import out_of_memory
 from redgui.operators.base import Operator
 from redgui.priors.base import Counted, Prior
+from redgui.priors.bordered import Bordered
 from redgui.randomness import Generators
 from redgui.runs import cores
 from redgui.runs.divergence import Diverged, explained, sound
@@ -84,8 +85,16 @@ def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sample
     """`solve` for any batch of measurements y with a generator each."""
     seen = seen_by(prior, H)
     sampler.check_fit(seen, SAMPLERS)
-    steps = sampler(prior, seen, y, sigma_y, generator=generator)
+    of, y = sampler.posed(seen, y, sigma_y)
+    steps = sampler(with_room(prior, H, y), of, y, sigma_y, generator=generator)
     return steps if seen is H else decoded(steps, prior)
+
+
+def with_room(prior: Prior, H: Operator, y: Tensor) -> Prior:
+    """The prior for pictures as large as those that H measured y of: one of a single size may have to be `Bordered`."""
+    size = H.size_of_x(y)
+    fixed = prior.multiple == 0 and prior.shape == prior.picture_shape
+    return Bordered(prior, *size) if fixed and size is not None and size != prior.shape[-2:] else prior
 
 
 def seen_by(prior: Prior, H: Operator) -> Operator:

@@ -113,7 +113,7 @@ def add_endpoints(host: Host) -> None:
         said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
         loaded = host.prior_named(prior)
         settings, source, _ = asked(host, picture, mask, loaded, said)
-        problem = cores.apart(lambda: settings.problem(api.fitted_to(loaded, settings, source)[1]))
+        problem = cores.apart(lambda: api.posed(loaded, settings, source))
         found, truth = images.encode(problem.H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
         figures = {name: settings.figures()[name] for name in ("operator", "sigma_y", "seed", "prior")}
