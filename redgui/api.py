@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, operators, priors
+from redgui import bundled, files, fitting, images, knobs, operators, priors
 from redgui.knobs import KnobError
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
@@ -50,8 +50,7 @@ class Result:
         film: a few iterates from first to last.
         record: reproduces the run.
         full: the restoration at the picture's own shape and size, RGB, with the picture itself outside a crop and outside an
-            inpainted hole; None where the picture is of the size that is restored, and of a replay, which has only what the
-            prior saw.
+            inpainted hole; None where the picture is of the restored size, and of a replay, which has only what the prior saw.
     """
 
     problem: Problem
@@ -84,12 +83,13 @@ def restore(
     image: str | Path | Image.Image,
     *,
     mask: str | Path | None = None,
+    kernel: files.Kernel | None = None,
     fit: str = "auto",
     size: int | None = None,
     prior: str | Prior = "faces-64",
     operator: str | Operator = "inpaint",
     sampler: str | Sampler = "reddiff",
-    sigma_y: float = 0.0,
+    sigma_y: float | str = 0.0,
     particles: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -102,12 +102,15 @@ def restore(
     Args:
         image: a path, `example:NAME`, or a PIL picture of any shape.
         mask: a picture whose white pixels are to be filled in; makes the operator an inpainting with it.
+        kernel: of a blur: a picture or a .npy file, or an array; `blur:kind=file,path=k.png` says the same.
         fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`);
             auto: native where the prior takes any size, else crop.
         size: longest side of the fit native; None: 256.
-        operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
+        operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged. Of a JPEG the file
+            tells quality and subsampling where they are not said.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
-        sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
+        sigma_y: noise added to (or present in) the measurement, the picture spanning -1 to 1; a text "a/b" where it spans 0 to b:
+            "12.75/255" and "0.05/1" are 0.1.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         threads: of the CPU; None: as many as torch has. With another number the last bits are others.
         watch: called after every step.
@@ -117,6 +120,7 @@ def restore(
     """
     with limited(threads):
         loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
+        operator = files.told(operator, image, kernel)
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, particles=particles, seed=seed,
                     fit=fitting.way(fit, loaded.multiple, size), size=size, threads=threads)  # fmt: skip
         return perform(*settled(image, mask, loaded, said), loaded, watch)
@@ -142,12 +146,6 @@ def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[Se
     """The settings for a fitted picture, how it is fitted, and it (1, 3, h, w). Raises ImageError, OperatorError for its size."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
     return settings.fitted(fitted), fitted, images.to_tensor(fitted.apply(source))
-
-
-def posed(prior: Prior, settings: Settings, source: Image.Image) -> Problem:
-    """The measurement of a picture of any shape. Raises as `fitted_to`."""
-    settings, _, picture = fitted_to(prior, settings, source)
-    return settings.problem(picture)
 
 
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:
@@ -182,6 +180,7 @@ def sweep(
     columns: str,
     *,
     mask: str | Path | None = None,
+    kernel: files.Kernel | None = None,
     prior: str | Prior = "faces-64",
     device: str = "auto",
     precision: str = "auto",
@@ -199,6 +198,7 @@ def sweep(
     """
     loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
     said["fit"] = fitting.way(said.get("fit", "auto"), loaded.multiple, said.get("size"))
+    said["operator"] = files.told(said.get("operator", "inpaint"), image, kernel)
     settings, source, drawn = settled(image, mask, loaded, said)
     sides = (text.partition("=")[::2] for text in (rows, columns))
     of = type(settings.sampler)

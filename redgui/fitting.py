@@ -42,7 +42,7 @@ class Fitting:
         box: left, top, right, bottom in the picture, in pixels (a crop may begin within a pixel).
         inner: left, top, right, bottom of the rectangle within h x w that the box is resized to.
         solved: (h, w) of the pictures that the sampler works on: `size`, unless the picture is a measurement of another size.
-        scale: how many times larger `solved` is than `size`, but for what the scale does not divide.
+        times: how many times larger `solved` is than `size`, but for what that does not divide.
     """
 
     how: Way
@@ -51,14 +51,20 @@ class Fitting:
     box: tuple[float, float, float, float]
     inner: tuple[int, int, int, int]
     solved: Size
-    scale: int = 1
+    times: int = 1
 
     @property
     def shown(self) -> tuple[int, int, int, int]:
         """left, top, right, bottom of the part of `solved` that shows the picture: it is not mirrored, nor left over."""
-        (h, w), k = self.size, self.scale
+        (h, w), k = self.size, self.times
         left, top = ((n - k * m) // 2 for n, m in ((self.solved[1], w), (self.solved[0], h)))
         return left + k * self.inner[0], top + k * self.inner[1], left + k * self.inner[2], top + k * self.inner[3]
+
+    def pixels_kept(self, grid: int = 1) -> bool:
+        """Whether the pixels are those of the picture itself, of a part that begins at multiples of `grid`."""
+        (left, top, right, bottom), inner = self.box, self.inner
+        sides = (right - left, bottom - top) == (inner[2] - inner[0], inner[3] - inner[1])
+        return sides and left % grid == top % grid == 0
 
     @property
     def same(self) -> bool:
@@ -95,13 +101,13 @@ class Fitting:
         """The restoration (1, c, h', w') at the picture's own size; outside a crop, and outside a hole, the picture itself.
 
         Args:
-            restored: of the size `solved`; the result is `scale` times larger than the picture.
+            restored: of the size `solved`; the result is `times` larger than the picture.
             original: the picture that was fitted, RGB.
             hole: (h0, w0) or (h, w), what was to be filled in; None where all of the picture was degraded.
         """
-        h0, w0 = (n * self.scale for n in self.original)
+        h0, w0 = (n * self.times for n in self.original)
         whole = original if original.size == (w0, h0) else original.resize((w0, h0), Image.Resampling.BICUBIC)
-        box = [v * self.scale for v in self.box]
+        box = [v * self.times for v in self.box]
         # Of a box that begins within a pixel only whole pixels are replaced.
         left, top, right, bottom = (round(v) if abs(v - round(v)) < 1e-6 else int(v) + (k < 2) for k, v in enumerate(box))
         if right <= left or bottom <= top:  # of a picture one pixel high a crop may hold no whole pixel
@@ -173,12 +179,9 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
     if how == "native":
         return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
     scale, beyond = (H.scale, H.overlap) if H is not None and given else (1, 0)
-    h, w, solved = prior[0] // scale, prior[1] // scale, prior
-    if beyond and room:
-        step = max(1, multiple)
-        solved = (-(-(h * scale + 2 * beyond) // step) * step, -(-(w * scale + 2 * beyond) // step) * step)
-    elif beyond:
-        h, w = ((n - 2 * beyond) // scale for n in prior)
+    around, step = 2 * beyond, max(1, multiple)
+    h, w = ((n if room else n - around) // scale for n in prior)
+    solved = (-(-(h * scale + around) // step) * step, -(-(w * scale + around) // step) * step) if around and room else prior
     h0, w0 = original
     if how == "crop":
         wide = w0 * h >= h0 * w
@@ -231,13 +234,11 @@ def _takes(H: Operator | None, h: int, w: int) -> bool:
     return True
 
 
-def _centred(
-    how: Way, original: Size, size: Size, solved: Size, inner: tuple[int, ...], scale: int = 1, grid: int = 1
-) -> Fitting:
+def _centred(how: Way, original: Size, size: Size, solved: Size, inner: Size, times: int = 1, grid: int = 1) -> Fitting:
     (h, w), (ih, iw) = size, inner
     top, left = ((n - m) // 2 // grid * grid for n, m in ((h, ih), (w, iw)))
     box = (0.0, 0.0, float(original[1]), float(original[0]))
-    return Fitting(how, original, size, box, (left, top, left + iw, top + ih), solved, scale)
+    return Fitting(how, original, size, box, (left, top, left + iw, top + ih), solved, times)
 
 
 def usual(multiple: int) -> Way:

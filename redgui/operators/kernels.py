@@ -87,7 +87,7 @@ def read(source: str | Path | bytes | np.ndarray) -> np.ndarray:
     except OSError as error:
         raise OperatorError(f"the kernel {source} cannot be read: {error.strerror}.") from None
     if not data.startswith(b"\x93NUMPY"):
-        image = images.opened(data)
+        image = images.opened(data, 10**6)
         grey = image if image.mode.startswith(("I", "F")) else images.rgb(image).convert("L")
         return whole(np.asarray(grey, dtype=np.float64))
     try:

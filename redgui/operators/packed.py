@@ -41,4 +41,5 @@ def read(text: str, what: str, largest: int, size: Callable[[int, int], int]) ->
     return w, h, data
 
 
-MEND = {"mask": ("Paint the mask anew", "Paint it anew"), "kernel": ("Give the kernel's file anew", "Give its file anew")}
+MEND = {"mask": ("Paint the mask anew", "Paint it anew"), "kernel": ("Give the kernel's file anew", "Give its file anew"),
+        "pair of tables": ("Give the JPEG file itself", "Give the JPEG file itself")}  # fmt: skip

@@ -22,7 +22,7 @@ from torch import Tensor
 from redgui import bundled, fitting, images, knobs, operators, presets
 from redgui.fitting import Way
 from redgui.knobs import Knob, KnobError, knob
-from redgui.operators import Operator, masks
+from redgui.operators import Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST, Prior
 from redgui.runs import cores
 from redgui.runs.problem import NOISIEST, Problem
@@ -49,8 +49,9 @@ class Settings:
 
     H: Operator
     sampler: Sampler
-    sigma_y: float = knob(
-        0.0, 0.0, NOISIEST, step=0.005, label="Noise σ_y", help="standard deviation, the picture spanning -1 to 1"
+    sigma_y: float = knob(  # fmt: skip
+        0.0, 0.0, NOISIEST, step=0.005, label="Noise σ_y", whole=2.0,
+        help="standard deviation, the picture spanning -1 to 1; or a/b where it spans 0 to b: 12.75/255",
     )
     seed: int = knob(0, 0, 2**63 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
     particles: int = knob(1, 1, 64, help="independent runs in one batch: their mean and spread")
@@ -109,6 +110,13 @@ class Settings:
 
     def fitted(self, how: fitting.Fitting) -> Self:
         """The same with the operator for pictures that are fitted so. Raises OperatorError where their size does not fit."""
+        if self.given and self.H.own_scale and not how.pixels_kept(self.H.grid):
+            (h0, w0), (h, w) = how.original, how.size
+            raise OperatorError(
+                f"{self.H.name}: the picture of {w0}x{h0} was to be made {w}x{h}, and its pixels are then no longer those that were "
+                "measured. Use a prior of any size with the fit native and a size that is large enough, or give a part of the "
+                f"picture of {w}x{h} that begins at multiples of {self.H.grid} pixels."
+            )
         H = self.H.placed(*how.solved, how.shown if self.given else None)
         return dataclasses.replace(self, H=H) if self.given else self
 
