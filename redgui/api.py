@@ -109,8 +109,8 @@ def restore(
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged. Of a JPEG the file
             tells quality and subsampling where they are not said.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
-        sigma_y: noise added to (or present in) the measurement, the picture spanning -1 to 1; a text "a/b" where it spans 0 to b:
-            "12.75/255" and "0.05/1" are 0.1.
+        sigma_y: noise added to (or present in) the measurement, the picture spanning -1 to 1; a text "a/b" where it spans 0
+            to b: "12.75/255" and "0.05/1" are 0.1.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         threads: of the CPU; None: as many as torch has. With another number the last bits are others.
         watch: called after every step.
@@ -143,7 +143,7 @@ def settled(image: str | Path | Image.Image, mask: str | Path | bytes | None, pr
 
 
 def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[Settings, fitting.Fitting, Tensor]:
-    """The settings for a fitted picture, how it is fitted, and it (1, 3, h, w). Raises ImageError, OperatorError for its size."""
+    """The settings for a fitted picture, how it is fitted, and it (1, 3, h, w). Raises ImageError or OperatorError."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
     return settings.fitted(fitted), fitted, images.to_tensor(fitted.apply(source))
 

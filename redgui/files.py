@@ -3,8 +3,8 @@
     told("given:of=blur,kind=file,path=k.png", "photo.png")      "given:of=blur,kind=file,taps=..."
     told("given:of=jpeg", "photo.jpg")                           "given:of=jpeg,quality=75,subsampling=420"
 
-A specification holds no path: what is run from it depends on no file but the picture. Only those who may read this machine's files
-ask here, Python and the command line; over HTTP and on the page a file is uploaded.
+A specification holds no path: what is run from it depends on no file but the picture. A path is read for those who may read
+this machine's files, for Python and the command line; over HTTP and on the page a file is uploaded.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def told(operator: str | Operator, picture: Any = None, kernel: Kernel | None = 
 
     Args:
         operator: its `path` is read as the kernel.
-        picture: that is restored: a path, its bytes, or as Pillow opened it; of a JPEG that is `given` the file knows its quality.
+        picture: that is restored: a path, its bytes, or as Pillow opened it. Of a JPEG that is `given` it knows the quality.
         kernel: of a blur: a path, the bytes of a file, or an array.
         paths: whether `path` may be read.
 

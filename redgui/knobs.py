@@ -70,8 +70,8 @@ def knob(
 ) -> Any:
     """A dataclass field with bounds (`lo`, `hi`, both inclusive; of a text, `hi` characters at most) and a `help` text.
 
-    A default of None means that nothing is chosen, and makes None a value. `compare` is that of `dataclasses.field`. With `whole`
-    a number may be written in the units of somebody else: as a/b, where they span b and this knob's units span `whole`.
+    A default of None means that nothing is chosen, and makes None a value. `compare` is that of `dataclasses.field`.
+    With `whole` a number may be written in the units of somebody else: as a/b, where they span b and the knob's own `whole`.
     """
     meta = dict(lo=lo, hi=hi, help=help, label=label, log=log, step=step, live=live, advanced=advanced, shown=shown,
                 only_with=only_with, whole=whole)  # fmt: skip

@@ -50,7 +50,7 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
 
     kind: Literal["gaussian", "uniform", "anisotropic", "motion", "disc", "file"] = knob(
         "gaussian",
-        help="a soft Gaussian, a square, a Gaussian longer than wide, a moving camera, a lens out of focus, or a kernel of one's own",
+        help="a soft Gaussian, a square, a Gaussian longer than wide, a moving camera, a lens out of focus, or one's own file",
     )
     size: int = knob(
         9,
@@ -155,9 +155,8 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
         m = H.beyond
         if H.valid and min(frame := (h - m.rows, w - m.columns)) < FEWEST:
             raise OperatorError(
-                f"blur: of a picture of {h}x{w} a kernel of {H.across_pixels} pixels leaves a frame of {frame[0]}x{frame[1]} that "
-                f"depends on nothing outside; at least {FEWEST}x{FEWEST} are needed. Use a smaller kernel, a larger picture "
-                "(with a prior of any size), or border=wrap."
+                f"blur: of a picture of {h}x{w} a kernel of {H.across_pixels} pixels leaves a frame of {frame[0]}x{frame[1]}; "
+                f"at least {FEWEST}x{FEWEST} are needed. Use a smaller kernel, a prior of any size, or border=wrap."
             )
         return H
 
@@ -195,8 +194,8 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
     def completed(self, y: Tensor) -> tuple[SpectralOperator, Tensor]:
         """The circular blur of all of x, and y with a margin that it could have measured.
 
-        The margin is K x of the smoothest x that explains y, argmin |H x - y|^2 + mu |grad x|^2 on a torus: across the borders of
-        x it leads from one side of the frame to the other, as an edge taper does, and it fits y at the frame's edge.
+        The margin is K x of the smoothest x that explains y, argmin |H x - y|^2 + mu |grad x|^2 on a torus: it fits y at the
+        frame's edge and leads across the borders of x from one side of the frame to the other, as an edge taper does.
         """
         whole = self.beyond.around(y)
         K = _transfer_like(self, whole)

@@ -6,8 +6,8 @@ the picture x that is restored, with a margin of unmeasured pixels around it,
     y = C K x,    C x the frame of x,    C^T y = y with zeros around,
 
 where K mixes neighbours. Where the margin is as wide as K reaches, C K is exactly a "valid" convolution, whatever K does at the
-border of x (S. Reeves, Fast image restoration without boundary artifacts, 2005; M. Almeida and M. Figueiredo, Deconvolving images
-with unknown boundaries using the alternating direction method of multipliers, 2013).
+border of x (S. Reeves, Fast image restoration without boundary artifacts, 2005; M. Almeida and M. Figueiredo, Deconvolving
+images with unknown boundaries using the alternating direction method of multipliers, 2013).
 """
 
 import re
@@ -68,7 +68,7 @@ class Framed(Operator):
             raise OperatorError(f"{self.name}: margin is left+top+right+bottom in pixels; got {self.margin!r}. Leave it out.")
         least = self.overlap if self.valid else 0
         if min(self.beyond) < least:
-            raise OperatorError(f"{self.name}: the margin is at least {least} wide everywhere; got {self.margin}. Leave it out.")
+            raise OperatorError(f"{self.name}: the margin is at least {least} wide; got {self.margin}. Leave it out.")
 
     @property
     def valid(self) -> bool:

@@ -3,8 +3,9 @@
     C(x) = DCT of 8 x 8 blocks of the planes Y, Cb, Cr of x (4:2:0: chroma averaged 2 x 2; 4:2:2: 2 x 1), in whole grey levels
     y    = clip(C^-1(q round(C(x) / q)))
 
-with the tables q of Annex K scaled by the quality as libjpeg does, or those of a file (`told`), and chroma enlarged by its triangle filter, so that y is
-what Pillow decodes, but for its last rounding to 8 bits. The entropy coding loses nothing and is left out.
+with the tables q of Annex K scaled by the quality as libjpeg does, or those of a file (`told`), and chroma enlarged by its
+triangle filter, so that y is what Pillow decodes, but for its last rounding to 8 bits. The entropy coding loses nothing and is
+left out.
 
 Rounding has derivative 0 almost everywhere; H has the straight-through derivative, that of C^-1 C (with chroma's averaging and
 clipping). y says that each coefficient lies in a cell of width q. The residual is the distance to the cell (in units of x) and
@@ -68,7 +69,7 @@ class JPEG(Framed):
     subsampling: Literal["420", "422", "444"] = knob(
         "420", help="colour at half the size in both directions (4:2:0), in one (4:2:2), or at full size"
     )
-    tables: str = knob("", hi=400, shown=False, help="the tables of a file that has others than a quality has, as text, 8x16:...")
+    tables: str = knob("", hi=400, shown=False, help="the tables of a file that has its own, as text, 8x16:...")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,7 +151,7 @@ class JPEG(Framed):
     def _widened(self, blocks: Tensor, size: torch.Size) -> Tensor:
         """2 for the blocks of a plane that are in part beyond the frame, else 1: (rows, columns, 1, 1)."""
         m, spans = self.beyond, []
-        for n, count, before, after in ((size[0], blocks.shape[2], m.top, m.bottom), (size[1], blocks.shape[3], m.left, m.right)):
+        for n, count, before, after in zip(size, blocks.shape[2:4], (m.top, m.left), (m.bottom, m.right), strict=True):
             k = torch.arange(count, device=blocks.device) * (n // count)
             spans.append((k >= before) & (k + n // count <= n - after))
         return 2 - (spans[0][:, None] & spans[1])[..., None, None].to(blocks)
@@ -215,7 +216,7 @@ def _own_tables(text: str) -> np.ndarray:
 
 
 def told(image: Image.Image) -> dict[str, Any]:
-    """The knobs that a JPEG file tells of itself: its subsampling, and its quality or its own tables; none for any other picture.
+    """The knobs that a JPEG file tells of itself: subsampling, and quality or its own tables; none for any other picture.
 
     Args:
         image: as Pillow opened the file; a copy or a conversion of it has forgotten them.

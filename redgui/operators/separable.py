@@ -1,7 +1,7 @@
 """Operators that act on rows and on columns apart: y = A_h x A_w^T.
 
-With the thin singular value decomposition A = U S V^T of each axis, H^T H has the eigenvalues S_h[i]^2 S_w[j]^2 on V_h x V_w, and
-0 elsewhere. Both axes may have any number of rows: nothing need be square or circular.
+With the thin singular value decomposition A = U S V^T of each axis, H^T H has the eigenvalues S_h[i]^2 S_w[j]^2 on V_h x V_w,
+and 0 elsewhere. Both axes may have any number of rows: nothing need be square or circular.
 """
 
 from collections.abc import Callable

@@ -9,9 +9,9 @@ bicubic  Keys' kernel with a = -1/2, stretched by k: 4 k taps (for even k) at di
          the block, normalised (DDRM's "sr_bicubic", Pillow's BICUBIC; R. Keys, Cubic convolution interpolation for digital
          image processing, 1981). It is spectral by its axes, see `redgui.operators.separable`.
 
-Beyond the border of a picture the bicubic kernel takes it to be mirrored, index -j - 1 (border mirror), or what was made smaller
-is a frame within x, and the 2 k pixels around it are to be found as well (border valid). Sides that k does not divide have a
-few unmeasured rows and columns at the border of x.
+Beyond the border of a picture the bicubic kernel takes it to be mirrored, index -j - 1 (border mirror), or what was made
+smaller is a frame within x, and the 2 k pixels around it are to be found as well (border valid). Sides that k does not divide
+have a few unmeasured rows and columns at the border of x.
 """
 
 from collections.abc import Callable
@@ -46,8 +46,8 @@ class SuperRes(Framed, SpectralOperator):
     )
     border: Literal["auto", "mirror", "valid"] = knob(
         "auto",
-        help="the picture is mirrored beyond its border, or the scene goes on there unseen (valid); auto: mirror, but valid where "
-        "a picture that is already small is restored with room around it",
+        help="the picture is mirrored beyond its border, or the scene goes on there unseen (valid); "
+        "auto: mirror, but valid for a picture that is already small",
         only_with=("kernel", ("bicubic",)),
     )
 
@@ -94,7 +94,9 @@ class SuperRes(Framed, SpectralOperator):
 
     def picture(self, y: Tensor) -> Tensor:
         """y, or where there is a margin y within it, repeated to the size of x."""
-        return self.beyond.around(F.interpolate(y, scale_factor=self.factor, mode="nearest")) if max(self.beyond) >= self.factor else y
+        if max(self.beyond) < self.factor:
+            return y
+        return self.beyond.around(F.interpolate(y, scale_factor=self.factor, mode="nearest"))
 
     def __call__(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]

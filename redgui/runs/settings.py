@@ -49,10 +49,10 @@ class Settings:
 
     H: Operator
     sampler: Sampler
-    sigma_y: float = knob(  # fmt: skip
+    sigma_y: float = knob(
         0.0, 0.0, NOISIEST, step=0.005, label="Noise σ_y", whole=2.0,
         help="standard deviation, the picture spanning -1 to 1; or a/b where it spans 0 to b: 12.75/255",
-    )
+    )  # fmt: skip
     seed: int = knob(0, 0, 2**63 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
     particles: int = knob(1, 1, 64, help="independent runs in one batch: their mean and spread")
     given: bool = knob(False, help="the picture is itself the measurement; there is no original")
@@ -113,9 +113,9 @@ class Settings:
         if self.given and self.H.own_scale and not how.pixels_kept(self.H.grid):
             (h0, w0), (h, w) = how.original, how.size
             raise OperatorError(
-                f"{self.H.name}: the picture of {w0}x{h0} was to be made {w}x{h}, and its pixels are then no longer those that were "
-                "measured. Use a prior of any size with the fit native and a size that is large enough, or give a part of the "
-                f"picture of {w}x{h} that begins at multiples of {self.H.grid} pixels."
+                f"{self.H.name}: the picture of {w0}x{h0} was to be made {w}x{h}, and its pixels are then no longer those that "
+                "were measured. Use a prior of any size with the fit native and a size that is large enough, or give a part "
+                f"of the picture of {w}x{h} that begins at multiples of {self.H.grid} pixels."
             )
         H = self.H.placed(*how.solved, how.shown if self.given else None)
         return dataclasses.replace(self, H=H) if self.given else self
@@ -131,7 +131,8 @@ class Settings:
         Args:
             page: without what is not `shown`.
         """
-        said: dict[str, Any] = {"operator": knobs.spec(self.H.unplaced), "sampler": presets.text(self.sampler, self.H, self.sigma_y)}
+        sampler = presets.text(self.sampler, self.H, self.sigma_y)
+        said: dict[str, Any] = {"operator": knobs.spec(self.H.unplaced), "sampler": sampler}
         usual = {"particles": presets.particles(self.sampler, self.H), "prior": None}  # a host may have another prior
         for k in knobs.knobs(type(self)):
             if (k.shown or not page) and getattr(self, k.name) != usual.get(k.name, k.default):

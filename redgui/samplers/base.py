@@ -104,7 +104,7 @@ class Sampler(abc.ABC):
         return isinstance(H, cls.needs) or (cls.needs is SpectralOperator and isinstance(H, LinearOperator) and H.completes)
 
     def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
-        """The operator that this method works with, and its measurement: H and y, or where it needs a spectrum those near them."""
+        """The operator that this method works with, and its measurement: H and y, or those near them that have a spectrum."""
         return (H, y) if isinstance(H, self.needs) or not isinstance(H, LinearOperator) else H.completed(y)
 
     def check_fit(self, H: Operator, samplers: tuple[type[Self], ...] = ()) -> None:

@@ -67,7 +67,7 @@ def add_endpoints(host: Host) -> None:
             picture: example:NAME, an uploaded file, or a data: URL.
             operator: the degradation, NAME:knob=value,... as /list has them, such as superres:factor=4.
             sampler: the method, NAME:knob=value,..., such as reddiff:steps=100; other knobs come from the presets.
-            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b, as 12.75/255.
+            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b.
             seed: of the noise and of the sampler.
             particles: runs in one batch; null: as many as suit sampler and operator.
             prior: the diffusion model; null: the one that the app was started with.
@@ -104,7 +104,7 @@ def add_endpoints(host: Host) -> None:
         Args:
             picture: example:NAME, an uploaded file, or a data: URL.
             operator: the degradation, NAME:knob=value,... as /list has them.
-            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b, as 12.75/255.
+            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b.
             seed: of the noise.
             prior: the diffusion model, which says how large pictures are; null: the one that the app was started with.
             mask: a picture that is white where it is to be filled in; makes the operator an inpainting.
