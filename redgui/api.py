@@ -50,7 +50,7 @@ class Result:
         film: a few iterates from first to last.
         record: reproduces the run.
         full: the restoration at the picture's own shape and size, RGB, with the picture itself outside a crop and outside an
-            inpainted hole; None where the picture is of the restored size, and of a replay, which has only what the prior saw.
+            inpainted hole; None where the picture is of the prior's size, and of a replay, which has only what the prior saw.
     """
 
     problem: Problem
@@ -161,7 +161,7 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
 
         def finished(last: Measured, film: list[Tensor]) -> Result:
             result = finish(picture, problem, made(last), last, film)
-            if fitted.original == fitted.solved:
+            if fitted.original == prior.picture_shape[-2:] == fitted.solved:
                 return result
             return replace(result, full=fitting.full_size(fitted, source, last.estimate, settings.H, drawn))
 

@@ -178,7 +178,7 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     if how == "native":
         return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
-    scale, beyond = (H.scale, H.overlap) if H is not None and given else (1, 0)
+    scale, beyond, framed = (H.scale, H.overlap, H.framed) if H is not None and given else (1, 0, False)
     around, step = 2 * beyond, max(1, multiple)
     h, w = ((n if room else n - around) // scale for n in prior)
     solved = (-(-(h * scale + around) // step) * step, -(-(w * scale + around) // step) * step) if around and room else prior
@@ -192,7 +192,7 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         return Fitting("stretch", original, (h, w), (0.0, 0.0, float(w0), float(h0)), (0, 0, w, h), solved, scale)
     k = min(h / h0, w / w0)
     inner = (max(1, round(h0 * k)), max(1, round(w0 * k)))
-    return _centred("pad", original, inner if beyond else (h, w), solved, inner, scale)
+    return _centred("pad", original, inner if framed else (h, w), solved, inner, scale)
 
 
 def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operator | None, given: bool) -> Fitting:
@@ -204,7 +204,7 @@ def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operato
     if not SMALLEST <= longest <= LARGEST:
         raise ImageError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
     # A measurement is smaller than the picture that is restored, by its scale and by what lies beyond its frame.
-    scale, beyond, grid = (H.scale, H.overlap, H.grid) if H is not None and given else (1, 0, 1)
+    scale, beyond, grid, framed = (H.scale, H.overlap, H.grid, H.framed) if H is not None and given else (1, 0, 1, False)
     h0, w0 = (n * scale for n in original)
     k = min(1.0, longest / max(h0, w0))
     inner = (max(1, round(h0 * k / scale)), max(1, round(w0 * k / scale)))
@@ -222,7 +222,7 @@ def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operato
             found = size
             break
     h, w = (n // scale for n in found)
-    return _centred("native", original, inner if beyond else (h, w), found, inner, scale, grid // scale)
+    return _centred("native", original, inner if framed else (h, w), found, inner, scale, grid // scale)
 
 
 def _takes(H: Operator | None, h: int, w: int) -> bool:

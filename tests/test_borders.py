@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage, signal
 from torch import Tensor
 
-from redgui import api, fitting, images, knobs
+from redgui import api, fitting, images, knobs, presets
 from redgui.operators import LinearOperator, OperatorError, SpectralOperator, build
 from redgui.operators.frame import Margin
 from redgui.priors import GaussianPrior
@@ -19,7 +19,7 @@ from redgui.priors.bordered import Bordered
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
 from redgui.runs.stream import solve
-from redgui.samplers import SAMPLERS, PiGDM, RedDiff
+from redgui.samplers import SAMPLERS
 
 VALID = [
     ("blur:border=valid,size=5,width=1", 14, 17),
@@ -102,11 +102,11 @@ def test_a_kernel_that_is_an_outer_product_is_spectral_and_any_other_is_complete
     H, whole = other.completed(y := other(x))
     assert isinstance(H, SpectralOperator)
     assert torch.equal(other.beyond.cut(whole), y)  # what was measured is what it was
-    # The margin is what a circular blur could have measured: its own filtered inverse explains it as it explains the frame.
-    off = H(H.solve(H.adjoint(whole), 1e-4)) - whole
-    assert float(off.square().mean().sqrt()) < 0.01
+    # The margin is what a circular blur could have measured: a filtered inverse explains all of it, and not a margin of zeros.
     zeros = other.beyond.around(y)
-    assert float((H(H.solve(H.adjoint(zeros), 1e-4)) - zeros).square().mean().sqrt()) > 0.02
+    off, of_zeros = (H(H.solve(H.adjoint(v), 1e-3)) - v for v in (whole, zeros))
+    assert 4 * off.square().mean().sqrt() < of_zeros.square().mean().sqrt()
+    assert float(off.square().mean().sqrt()) < 0.005
 
 
 def test_sides_that_the_factor_does_not_divide_leave_rows_at_the_border_unmeasured():
@@ -117,7 +117,7 @@ def test_sides_that_the_factor_does_not_divide_leave_rows_at_the_border_unmeasur
         assert y.shape[-1] == n // factor
         block = x[..., first : first + factor, first : first + factor].mean()
         torch.testing.assert_close(y[0, 0, 0, 0], block)
-        assert H.adjoint(torch.ones_like(y)).sum() == y.numel()
+        assert float(H.adjoint(torch.ones_like(y)).sum()) == pytest.approx(y.numel())
         assert float(H.adjoint(torch.ones_like(y))[..., -1, -1]) == (0 if n % factor else 1 / factor**2)
     with pytest.raises(OperatorError, match="nothing at a 16th"):
         build("superres:factor=16").placed(12, 40)
@@ -212,8 +212,9 @@ def test_blocks_of_a_jpeg_begin_where_those_of_the_file_do():
 
 def test_records_of_a_frame_replay_and_say_nothing_of_where_it_lay():
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 33, 3), dtype=np.uint8))
-    for fit, prior in (("native", GaussianPrior(size=32)), ("crop", OneSize(32))):
-        found = api.restore(picture, prior=prior, operator="given:of=blur,size=5,kind=disc", sampler="reddiff:steps=3", fit=fit)
+    ways = (("native", GaussianPrior(size=32)), ("crop", OneSize(32)))
+    for (fit, prior), sampler in itertools.product(ways, ("reddiff:steps=3", "ddrm:steps=3", "dps:steps=3")):
+        found = api.restore(picture, prior=prior, operator="given:of=blur,size=5,kind=disc", sampler=sampler, fit=fit)
         record = Record.from_json(found.record.to_json())
         assert record.settings.H == found.problem.H
         assert "margin" not in record.settings.words()["operator"]
@@ -300,11 +301,12 @@ def test_the_frame_of_a_gaussian_field_is_restored_as_its_posterior_mean_says():
     y = problem.y.double().flatten(2)[0].T
     mean = C @ A.T @ torch.linalg.solve(A @ C @ A.T + 0.05**2 * torch.eye(len(A), dtype=torch.float64), y)
     wanted = mean.T.reshape(1, 3, n + 2 * p, n + 2 * p).float()
-    *_, last = solve(problem, prior, RedDiff(steps=300, lam=0.01, noise_aware=False))
-    *_, far = solve(problem, prior, RedDiff(steps=1, lr=1e-4))
-    assert (last.x0_hat - wanted).square().mean() < 0.5 * (far.x0_hat - wanted).square().mean()
-    *_, exact = solve(problem, prior, PiGDM(steps=200, clip=False))
-    assert psnr(exact.x0_hat, wanted) > psnr(x, wanted) + 3
+    found = {}
+    for name in ("vml-map", "reddiff", "ddrm"):
+        *_, last = solve(problem, prior, presets.sampler_for(name, H, 0.05))
+        found[name] = float((last.x0_hat - wanted).square().mean().sqrt())
+    assert found["vml-map"] < 0.03  # of a Gaussian the mode is the mean
+    assert max(found["reddiff"], found["ddrm"]) < 0.5 * float((problem.start() - wanted).square().mean().sqrt())
 
 
 def test_a_file_that_was_blurred_is_said_by_a_page_as_by_python():

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,8 +55,8 @@ def test_pillows_resizing_is_ours_and_a_mirror_is_not_what_lies_beyond(astronaut
     image = astronaut.crop((0, 0, factor * w, factor * h))
     x = images.to_tensor(image)
     for way in (image.resize((w, h), Image.Resampling.BOX), image.reduce(factor)):
-        # Rounding to whole levels, once or twice, is 0.29 to 0.41.
-        assert rms(build(f"superres:factor={factor}")(x) - images.to_tensor(way)) < 0.45
+        # Rounding to whole levels is 0.29; twice, and halves always up, 0.62 at most.
+        assert rms(build(f"superres:factor={factor}")(x) - images.to_tensor(way)) < 0.65
     y = images.to_tensor(image.resize((w, h), Image.Resampling.BICUBIC))
     frame = build(f"superres:factor={factor},kernel=bicubic,border=valid")(x)
     assert rms(frame - y[..., 2:-2, 2:-2]) < 0.7  # rounding, and what overshoots is clipped
@@ -102,7 +103,7 @@ def test_a_file_with_tables_of_its_own_is_read_by_them(astronaut):
     assert rms(JPEG(**known).residual(x, y)) < 0.25 < rms(JPEG(quality=75).residual(x, y))
     with pytest.raises(OperatorError, match="from 1 to 255"):
         JPEG(tables=packed.text(8, 16, bytes(128)))
-    with pytest.raises(OperatorError, match="8x16"):
+    with pytest.raises(OperatorError, match="pair of tables"):
         JPEG(tables="nonsense")
 
 
@@ -146,9 +147,9 @@ def test_a_grey_file_is_luma_and_a_simulated_one_the_mean(astronaut):
 
 def test_what_a_file_clips_is_no_misfit_of_the_truth(astronaut):
     x = images.to_tensor(astronaut)
-    linear = np.asarray(astronaut, dtype=float) * 2 - 127.5
+    linear = np.asarray(astronaut, dtype=float) * 2 - 127
     y = images.to_tensor(Image.fromarray(linear.round().clip(0, 255).astype(np.uint8)))
-    assert rms(build("hdr").residual(x, y)) < 0.35
+    assert rms(build("hdr").residual(x, y)) < 0.51  # half a level, by which the middle of 256 levels lies beside one
 
 
 # ---- kernels ----
@@ -235,8 +236,10 @@ def test_noise_that_is_none(text):
 def test_the_command_line_takes_a_kernel_and_such_noise(tmp_path):
     np.save(tmp_path / "k.npy", LOPSIDED)
     words = ["restore", "example:face-06", "--prior", "gaussian:size=32", "--sampler", "reddiff:steps=2", "--operator", "blur",
-             "--kernel", "k.npy", "--sigma-y", "12.75/255", "--out", "out"]  # fmt: skip
-    done = subprocess.run([sys.executable, "-m", "redgui", *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+             "--kernel", str(tmp_path / "k.npy"), "--sigma-y", "12.75/255", "--out", str(tmp_path / "out")]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "redgui", *words], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["sigma_y"] == 0.1

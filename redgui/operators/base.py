@@ -123,6 +123,11 @@ class Operator(abc.ABC):
         return 0
 
     @property
+    def framed(self) -> bool:
+        """Whether y may be of a part of x, so that a picture that was measured elsewhere needs nothing mirrored around it."""
+        return self.overlap > 0
+
+    @property
     def grid(self) -> int:
         """A picture that was measured elsewhere begins in x at a multiple of this."""
         return self.scale

@@ -185,7 +185,7 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
         def near(v: Tensor) -> Tensor:
             return _filtered(1 / (lam + reg), v)
 
-        return conjugate_gradients(lambda v: self.gram(v) + reg * v, b, tol=1e-4, limit=ITERATIONS, near=near)
+        return conjugate_gradients(lambda v: self.gram(v) + reg * v, b, limit=ITERATIONS, near=near)
 
     def pinv(self, y: Tensor) -> Tensor:
         """(H^T H + cutoff^2 I)^-1 H^T y: without the eigenvectors no singular value can be cut off, but it can be damped."""
@@ -208,7 +208,7 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
         def near(v: Tensor) -> Tensor:
             return _filtered(1 / (lam + SMOOTH * rough + LEAST), v)
 
-        x = conjugate_gradients(normal, self.adjoint(y), tol=1e-5, limit=4 * ITERATIONS, near=near)
+        x = conjugate_gradients(normal, self.adjoint(y), tol=1e-5, limit=2 * ITERATIONS, near=near)
         frame = self.beyond.around(torch.ones_like(y[:1, :1]))
         return replace(self, border="wrap", margin=""), whole + (1 - frame) * _filtered(K, x)  # type: ignore[return-value]
 
@@ -251,9 +251,8 @@ class SeparableBlur(SpectralOperator, Blur):
         return rows, columns
 
 
-SMOOTH = 1e-4  # mu of `Blur.completed`
-LEAST = 1e-6  # of a regularisation, which float32 resolves
-ITERATIONS = 60
+SMOOTH, LEAST = 1e-4, 1e-6  # mu of `Blur.completed`; of a regularisation, which float32 resolves
+ITERATIONS = 100
 
 
 @lru_cache(maxsize=64)

@@ -60,6 +60,10 @@ class SuperRes(Framed, SpectralOperator):
         return 0 if self.kernel == "mean" or self.border == "mirror" else 2 * self.factor
 
     @property
+    def framed(self) -> bool:
+        return True
+
+    @property
     def valid(self) -> bool:
         return self.kernel == "bicubic" and self.border == "valid"
 

@@ -196,7 +196,7 @@ class Run:
         """What is restored so far at the picture's own shape and size; None where that is what the prior takes."""
         if self.last is None or self.fitting is None or self.source is None:
             return None
-        if self.fitting.original == self.fitting.solved:
+        if self.fitting.original == self.prior.picture_shape[-2:] == self.fitting.solved:
             return None
         return full_size(self.fitting, self.source, self.last.estimate, self.problem.H)
 

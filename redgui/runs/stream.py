@@ -86,7 +86,7 @@ def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sample
     seen = seen_by(prior, H)
     sampler.check_fit(seen, SAMPLERS)
     of, y = sampler.posed(seen, y, sigma_y)
-    steps = sampler(with_room(prior, H, y), of, y, sigma_y, generator=generator)
+    steps = sampler(with_room(prior, of, y), of, y, sigma_y, generator=generator)
     return steps if seen is H else decoded(steps, prior)
 
 
