@@ -251,8 +251,7 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
     figures |= record.settings.figures()
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
-    seen = problem.visible
-    return Result(problem, picture, seen(last.estimate), seen(last.x0_hat), figures, [seen(x) for x in film], record)
+    return Result(problem, picture, last.estimate, last.x0_hat, figures, film, record)
 
 
 def opened(image: str | Path | Image.Image) -> Image.Image:

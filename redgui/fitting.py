@@ -7,8 +7,8 @@
              takes; for priors of any size
 
 All four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
-resizes that rectangle back into the box. Around an inpainted hole the picture's own pixels stay as they are, bit for bit: only
-the hole comes from the restoration, with no blend across its edge, which would let what is damaged shine through.
+resizes that rectangle back into the box. What an operator measured that is `framed` is not mirrored. Around an inpainted hole
+the picture's own pixels stay, bit for bit: no blend across its edge lets what is damaged shine through.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Fitting:
-    """How a picture becomes one of h x w, and back. One that shows a part of what is restored is not mirrored.
+    """How a picture becomes one of h x w, and back.
 
     Attributes:
         how: crop, pad, stretch or native.
@@ -56,8 +56,8 @@ class Fitting:
     @property
     def shown(self) -> tuple[int, int, int, int]:
         """left, top, right, bottom of the part of `solved` that shows the picture: it is not mirrored, nor left over."""
-        (h, w), k = self.size, self.times
-        left, top = ((n - k * m) // 2 for n, m in ((self.solved[1], w), (self.solved[0], h)))
+        k = self.times
+        top, left = ((n - k * m) // 2 for n, m in zip(self.solved, self.size, strict=True))
         return left + k * self.inner[0], top + k * self.inner[1], left + k * self.inner[2], top + k * self.inner[3]
 
     def pixels_kept(self, grid: int = 1) -> bool:
@@ -101,7 +101,7 @@ class Fitting:
         """The restoration (1, c, h', w') at the picture's own size; outside a crop, and outside a hole, the picture itself.
 
         Args:
-            restored: of the size `solved`; the result is `times` larger than the picture.
+            restored: of the size `solved`, or what of it is `shown`; the result is `times` larger than the picture.
             original: the picture that was fitted, RGB.
             hole: (h0, w0) or (h, w), what was to be filled in; None where all of the picture was degraded.
         """
@@ -112,7 +112,8 @@ class Fitting:
         left, top, right, bottom = (round(v) if abs(v - round(v)) < 1e-6 else int(v) + (k < 2) for k, v in enumerate(box))
         if right <= left or bottom <= top:  # of a picture one pixel high a crop may hold no whole pixel
             return whole
-        part = images.to_pil(restored).crop(self.shown)
+        part = images.to_pil(restored)
+        part = part.crop(self.shown) if restored.shape[-2:] == self.solved else part
         if part.size != (right - left, bottom - top):
             sx, sy = part.width / (box[2] - box[0]), part.height / (box[3] - box[1])
             source = ((left - box[0]) * sx, (top - box[1]) * sy, (right - box[0]) * sx, (bottom - box[1]) * sy)
@@ -166,8 +167,8 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
         how: one of the four, or `auto` (`way`).
         longest: longest side of `native`; None: 256.
-        H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, of `H.measured_size`,
-            with room around it for what the measurement depends on beyond its frame.
+        H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, and there is room
+            around it for what the measurement depends on beyond its frame.
         room: whether pictures may be larger than the prior's for that.
 
     Raises:

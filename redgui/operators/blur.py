@@ -168,9 +168,6 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
                 f"Use a size of at most {n - 1 + n % 2}."
             )
 
-    def picture(self, y: Tensor) -> Tensor:
-        return self.beyond.around(y)
-
     def __call__(self, x: Tensor) -> Tensor:
         return self.beyond.cut(_filtered(_transfer_like(self, x), x))
 

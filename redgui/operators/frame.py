@@ -88,7 +88,7 @@ class Framed(Operator):
         return (h - m.rows) // self.scale, (w - m.columns) // self.scale
 
     def visible(self, x: Tensor) -> Tensor:
-        return self.beyond.cut(x)
+        return self.beyond.cut(x).contiguous() if any(self.beyond) else x
 
     def size_of_x(self, y: Tensor) -> tuple[int, int] | None:
         m, (h, w) = self.beyond, y.shape[-2:]

@@ -97,9 +97,6 @@ class NonlinearBlur(Framed):
         except OperatorError as error:
             raise OperatorError(str(error).replace("blur:", f"{self.name}:", 1)) from None
 
-    def picture(self, y: Tensor) -> Tensor:
-        return self.beyond.around(y)
-
     def __call__(self, x: Tensor) -> Tensor:
         return self.unclipped(x).clamp(max=1)
 

@@ -96,12 +96,6 @@ class SuperRes(Framed, SpectralOperator):
                 f"Crop to {h - rows % k}x{w - columns % k}, or choose another factor."
             )
 
-    def picture(self, y: Tensor) -> Tensor:
-        """y, or where there is a margin y within it, repeated to the size of x."""
-        if max(self.beyond) < self.factor:
-            return y
-        return self.beyond.around(F.interpolate(y, scale_factor=self.factor, mode="nearest"))
-
     def __call__(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
         self.check_size(h, w)

@@ -61,7 +61,7 @@ class Problem:
 
     def start(self) -> Tensor:
         """The pseudo-inverse of the measurement (or its stand-in), what the sampler is to improve on."""
-        return self.H.start(self.y)
+        return self.visible(self.H.start(self.y))
 
     def visible(self, x: Tensor) -> Tensor:
         """x as it is shown beside a measurement that was made elsewhere: without what lies beyond its frame."""
