@@ -11,6 +11,7 @@ resizes that rectangle back into the box. What an operator measured that is `fra
 the picture's own pixels stay, bit for bit: no blend across its edge lets what is damaged shine through.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -57,7 +58,7 @@ class Fitting:
     def shown(self) -> tuple[int, int, int, int]:
         """left, top, right, bottom of the part of `solved` that shows the picture: it is not mirrored, nor left over."""
         k = self.times
-        top, left = ((n - k * m) // 2 for n, m in zip(self.solved, self.size, strict=True))
+        top, left = ((n - k * m) // 2 // k * k for n, m in zip(self.solved, self.size, strict=True))
         return left + k * self.inner[0], top + k * self.inner[1], left + k * self.inner[2], top + k * self.inner[3]
 
     def pixels_kept(self, grid: int = 1) -> bool:
@@ -112,8 +113,7 @@ class Fitting:
         left, top, right, bottom = (round(v) if abs(v - round(v)) < 1e-6 else int(v) + (k < 2) for k, v in enumerate(box))
         if right <= left or bottom <= top:  # of a picture one pixel high a crop may hold no whole pixel
             return whole
-        part = images.to_pil(restored)
-        part = part.crop(self.shown) if restored.shape[-2:] == self.solved else part
+        part = images.to_pil(restored).crop(self.shown if restored.shape[-2:] == self.solved else None)
         if part.size != (right - left, bottom - top):
             sx, sy = part.width / (box[2] - box[0]), part.height / (box[3] - box[1])
             source = ((left - box[0]) * sx, (top - box[1]) * sy, (right - box[0]) * sx, (bottom - box[1]) * sy)
@@ -180,7 +180,7 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
     if how == "native":
         return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
     scale, beyond, framed = (H.scale, H.overlap, H.framed) if H is not None and given else (1, 0, False)
-    around, step = 2 * beyond, max(1, multiple)
+    around, step = 2 * beyond, math.lcm(max(1, multiple), scale)
     h, w = ((n if room else n - around) // scale for n in prior)
     solved = (-(-(h * scale + around) // step) * step, -(-(w * scale + around) // step) * step) if around and room else prior
     h0, w0 = original
@@ -206,9 +206,8 @@ def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operato
         raise ImageError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
     # A measurement is smaller than the picture that is restored, by its scale and by what lies beyond its frame.
     scale, beyond, grid, framed = (H.scale, H.overlap, H.grid, H.framed) if H is not None and given else (1, 0, 1, False)
-    h0, w0 = (n * scale for n in original)
-    k = min(1.0, longest / max(h0, w0))
-    inner = (max(1, round(h0 * k / scale)), max(1, round(w0 * k / scale)))
+    k = min(1.0, longest / (scale * max(original)))
+    inner = (max(1, round(original[0] * k)), max(1, round(original[1] * k)))
 
     def sides(step: int) -> Size:
         least = SMALLEST if multiple > 1 else 1

@@ -316,3 +316,50 @@ def test_a_file_that_was_blurred_is_said_by_a_page_as_by_python():
     fitted = fitting.plan((48, 48), (64, 64), "native", multiple=8, H=build("blur:size=5"), given=True)
     assert fitted.apply(opened).size == (48, 48)
     assert fitted.solved == (64, 64)
+
+
+# ---- compositions ----
+
+CHAINS = [
+    "blur(size=5)>superres(factor=2)",
+    "blur(size=5;kind=disc)>superres(factor=2;kernel=bicubic)",
+    "superres(factor=3)>blur(size=3;kind=disc)",
+    "blur(size=5;kind=disc)>colorize",
+    "denoise>blur(size=7)>hdr",
+    "blur(size=5)>blur(size=3;kind=disc)>superres(factor=3)",
+]
+
+
+@pytest.mark.parametrize("of", CHAINS)
+def test_a_chain_measures_a_frame_as_its_parts_do(of):
+    H = build(f"compose:of={of}")
+    k, o = H.scale, H.overlap
+    assert o % k == 0
+    h, w = 2 * o + 11 * k, 2 * o + 14 * k
+    placed = H.placed(h, w, (o, o + k, o + 12 * k, o + 11 * k))  # a margin of more than there has to be
+    x = noise(1, 3, h, w)
+    y = placed(x)
+    assert y.shape[-2:] == (10, 12)
+    assert placed.size_of_x(y) == (h, w)
+    assert placed.unplaced.placed(h, w, (o, o + k, o + 12 * k, o + 11 * k)) == placed
+    # Nothing that lies beyond the reach is measured, and y is that of the same scene with another surrounding.
+    other = x.clone()
+    other[..., :k, :] += 1
+    torch.testing.assert_close(placed(other), y)
+    if isinstance(placed, LinearOperator):
+        u = noise(*y.shape, seed=1)
+        torch.testing.assert_close((y * u).sum(), (x * placed.adjoint(u)).sum(), rtol=1e-10, atol=1e-10)
+        assert float((placed(placed.pinv(y)) - y).norm() / y.norm()) < 0.5
+    if isinstance(placed, LinearOperator) and placed.completes:
+        near, whole = placed.completed(y)
+        assert near(x).shape == whole.shape
+        rows, columns = (np.flatnonzero(np.isin(whole[0, 0].numpy(), y[0, 0].numpy()).sum(axis) > 5) for axis in (1, 0))
+        assert (len(rows), len(columns)) == (10, 12)
+
+
+def test_a_chain_with_a_hole_is_taken_to_repeat_as_before():
+    H = build("compose:of=inpaint(kind=half)>blur(size=5)")
+    assert H.overlap == 0
+    assert H.placed(20, 24, (0, 0, 24, 20)) == H
+    simulated = build("compose:of=blur(size=5)>superres(factor=3)").placed(20, 24)  # what the factor does not divide is left out
+    assert simulated(noise(1, 3, 20, 24)).shape[-2:] == (6, 8)

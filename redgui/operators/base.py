@@ -49,6 +49,7 @@ class Operator(abc.ABC):
     pictorial: y is itself a picture (b, 1 or 3, h', w'), so that another degradation can follow it in a composition.
     ambiguous: quite different pictures have the same measurement. A mean over particles is then nobody's picture: the
         particle of the least residual is reported, and figures are those of its `aligned` form.
+    pointwise: each pixel of y is made of the pixel of x at its place.
     own_scale: of a picture that was measured elsewhere only its own pixels will do; made larger or smaller it is none.
     """
 
@@ -57,6 +58,7 @@ class Operator(abc.ABC):
     about: ClassVar[str]
     pictorial: ClassVar[bool] = True
     ambiguous: ClassVar[bool] = False
+    pointwise: ClassVar[bool] = False
     own_scale: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ class Colorize(SpectralOperator):
     name = "colorize"
     label = "Colorisation"
     about = "Only the brightness is measured; the colours are to be found."
+    pointwise = True
 
     weights: Literal["auto", "mean", "luma"] = knob(
         "auto",
