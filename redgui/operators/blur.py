@@ -176,13 +176,27 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
         return _filtered(_transfer_like(self, whole).conj(), whole)
 
     def solve(self, b: Tensor, reg: float) -> Tensor:
-        lam = _transfer_like(self, b).abs().square()
-        reg = max(reg, LEAST)
+        return self._solved(b, torch.full_like(b[0, 0, :1, :1], max(reg, LEAST)), ITERATIONS)
 
-        def near(v: Tensor) -> Tensor:
-            return _filtered(1 / (lam + reg), v)
+    def _solved(self, b: Tensor, rough: Tensor, limit: int) -> Tensor:
+        """(H^T H + F^-1 rough F)^-1 b by conjugate gradients on the spectrum of the solution, two transforms an iteration."""
+        size, m = b.shape[-2:], self.beyond
+        K = _transfer_like(self, b)
+        # Half a spectrum stands for all of it: with these weights its norm is that of the picture.
+        weight = torch.full((size[1] // 2 + 1,), 2**0.5).to(b)
+        weight[[0] if size[1] % 2 else [0, -1]] = 1.0
+        into, out = K / weight, K.conj() * weight
+        inverse = (1 / (K.abs().square() + rough))[..., None]
 
-        return conjugate_gradients(lambda v: self.gram(v) + reg * v, b, limit=ITERATIONS, near=near)
+        def normal(v: Tensor) -> Tensor:
+            half = torch.view_as_complex(v)
+            seen = m.around(m.cut(torch.fft.irfft2(into * half, s=size)))
+            return torch.view_as_real(out * torch.fft.rfft2(seen) + rough * half)
+
+        found = conjugate_gradients(
+            normal, torch.view_as_real(weight * torch.fft.rfft2(b)), limit=limit, near=lambda v: inverse * v
+        )
+        return torch.fft.irfft2(torch.view_as_complex(found) / weight, s=size)
 
     def pinv(self, y: Tensor) -> Tensor:
         """(H^T H + cutoff^2 I)^-1 H^T y: without the eigenvectors no singular value can be cut off, but it can be damped."""
@@ -195,19 +209,10 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
         frame's edge and leads across the borders of x from one side of the frame to the other, as an edge taper does.
         """
         whole = self.beyond.around(y)
-        K = _transfer_like(self, whole)
-        rough = _laplacian(*whole.shape[-2:], whole.dtype, whole.device)
-        lam = K.abs().square()
-
-        def normal(v: Tensor) -> Tensor:
-            return self.gram(v) + SMOOTH * _filtered(rough, v)
-
-        def near(v: Tensor) -> Tensor:
-            return _filtered(1 / (lam + SMOOTH * rough + LEAST), v)
-
-        x = conjugate_gradients(normal, self.adjoint(y), tol=1e-5, limit=2 * ITERATIONS, near=near)
+        rough = SMOOTH * torch.from_numpy(kernels.roughness(*whole.shape[-2:])).to(whole) + LEAST
+        x = self._solved(self.adjoint(y), rough, 2 * ITERATIONS)
         frame = self.beyond.around(torch.ones_like(y[:1, :1]))
-        return replace(self, border="wrap", margin=""), whole + (1 - frame) * _filtered(K, x)  # type: ignore[return-value]
+        return replace(self, border="wrap", margin=""), whole + (1 - frame) * _filtered(_transfer_like(self, whole), x)  # type: ignore[return-value]
 
 
 @final
@@ -249,7 +254,7 @@ class SeparableBlur(SpectralOperator, Blur):
 
 
 SMOOTH, LEAST = 1e-4, 1e-6  # mu of `Blur.completed`; of a regularisation, which float32 resolves
-ITERATIONS = 100
+ITERATIONS = 60
 
 
 @lru_cache(maxsize=64)
@@ -268,14 +273,6 @@ def _axis(u: tuple[float, ...], n: int, before: int, after: int, dtype: torch.dt
     for i in range(len(A)):
         A[i, before + i - reach : before + i + reach + 1] = u[::-1]
     return Axis.of(A, dtype, device)
-
-
-@lru_cache(maxsize=32)
-def _laplacian(h: int, w: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The spectrum of |grad|^2 on a torus, (h, w // 2 + 1)."""
-    rows, columns = (4 * torch.sin(torch.pi * frequencies(n, dtype=torch.float64)) ** 2
-                     for frequencies, n in ((torch.fft.fftfreq, h), (torch.fft.rfftfreq, w)))  # fmt: skip
-    return (rows[:, None] + columns).to(dtype).to(device)
 
 
 def _filtered(gain: Tensor, x: Tensor) -> Tensor:

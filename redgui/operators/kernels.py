@@ -128,6 +128,12 @@ def decode(text: str) -> np.ndarray:
     return whole(np.frombuffer(data, "<f4").reshape(h, w))
 
 
+def roughness(h: int, w: int) -> np.ndarray:
+    """The spectrum of |grad|^2 on a torus of h x w, for real transforms: (h, w // 2 + 1)."""
+    rows, columns = 4 * np.sin(np.pi * np.fft.fftfreq(h)) ** 2, 4 * np.sin(np.pi * np.fft.rfftfreq(w)) ** 2
+    return rows[:, None] + columns
+
+
 def _splat(size: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """Equal points, each shared between its four nearest pixels so that the centre of mass is exact."""
     kernel = np.zeros((size + 1, size + 1))  # one more row and column, for shares of zero beyond the last pixel

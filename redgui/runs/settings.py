@@ -8,6 +8,7 @@ snippet, an entry of a record and what a call may send.
 """
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Mapping
@@ -151,6 +152,8 @@ def checked(k: Knob, value: Any) -> Any:
     try:
         return knobs.coerce(k, value)
     except KnobError:
+        with contextlib.suppress(ValueError, TypeError):
+            value = float(value) if k.kind is float and isinstance(value, str) else value
         number = type(value) is int or (type(value) is float and k.kind is float)
         if not number or k.lo is None or k.hi is None or k.lo <= value <= k.hi:
             raise

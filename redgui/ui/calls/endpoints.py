@@ -80,7 +80,7 @@ def add_endpoints(host: Host) -> None:
         """
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, seed=seed, particles=particles, given=given, fit=fit,
                     size=size)  # fmt: skip
-        settings, source, drawn = asked(host, picture, mask, kernel, host.prior_named(prior), said)
+        settings, source, drawn = asked(host, picture, mask, host.prior_named(prior), said, kernel)
         device, precision = zero_gpu.device_there(settings.device, settings.precision)
         job = Restoration(replace(settings, device=device, precision=precision), source, drawn, limits)
         for png, figures, record in zero_gpu.stream(job):
@@ -116,7 +116,7 @@ def add_endpoints(host: Host) -> None:
         """
         said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
         loaded = host.prior_named(prior)
-        settings, source, _ = asked(host, picture, mask, kernel, loaded, said)
+        settings, source, _ = asked(host, picture, mask, loaded, said, kernel)
         settings, _, fitted = api.fitted_to(loaded, settings, source)
         problem = cores.apart(lambda: settings.problem(fitted))
         found, truth = images.encode(problem.H.picture(problem.y)), problem.x_true
@@ -173,7 +173,7 @@ def streaming(call: Callable[..., Iterator[Any]], once: Any, line: Line) -> Call
 # ---- arguments, which may be any JSON
 
 
-def asked(host: Host, picture: Any, mask: Any, kernel: Any, prior: Prior, said: dict[str, Any]) -> api.Asked:
+def asked(host: Host, picture: Any, mask: Any, prior: Prior, said: dict[str, Any], kernel: Any = None) -> api.Asked:
     """`redgui.api.settled` of a call, within the bounds of the page and of this host. Raises RedguiError."""
     for name, k in SETTING.items():
         if said.get(name) is not None:
