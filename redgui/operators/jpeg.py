@@ -138,8 +138,9 @@ class JPEG(Framed):
             raise OperatorError(f"jpeg needs pictures of 1 or 3 channels; got {x.shape[1]}. Leave it out.")
         self.check_size(*x.shape[-2:])
         levels = (x + 1) * 127.5 - 128
+        tables = [_table(name, self.quality, self.tables, x.dtype, x.device) for name in ("luma", "chroma")]
         if x.shape[1] == 1:  # a grey file is luma alone
-            return [(through(levels.round(), levels) if whole else levels, _table("luma", self.quality, x.dtype, x.device))]
+            return [(through(levels.round(), levels) if whole else levels, tables[0])]
         planes = torch.einsum("ij,bjhw->bihw", _matrix("ycbcr", x.dtype, x.device), levels)
         planes = through(planes.round(), planes) if whole else planes
         luma, colour = planes[:, :1], planes[:, 1:]
@@ -149,7 +150,6 @@ class JPEG(Framed):
             if self.subsampling == "420":
                 colour, bias = _resampling(x.shape[-2] // 2, chroma, x.dtype, x.device) @ colour, 0.25 + bias / 2
             colour = through((colour + bias).floor(), colour) if whole else colour
-        tables = [_table(name, self.quality, self.tables, x.dtype, x.device) for name in ("luma", "chroma")]
         return [(luma, tables[0]), (colour, tables[1])]
 
     def _widened(self, blocks: Tensor, size: torch.Size) -> Tensor:
