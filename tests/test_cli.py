@@ -214,7 +214,7 @@ def test_replay_says_when_the_pixels_are_others(run, photo):
         (("--operator", "inpant"), "did you mean 'inpaint'"),
         (("--operator", "blur:sise=3"), "did you mean 'size'"),
         (("--operator", "blur:size=4"), "odd"),
-        (("--operator", "blur:size=127"), "use a size of at most"),
+        (("--operator", "blur:size=127"), "Use a size of at most"),
         (("--operator", "inpaint:fraction"), "knob=value"),
         (("--operator", "inpaint:kind=mask"), "no mask is painted"),
         (("--operator", "given:of=nothing"), "no operator 'nothing'"),
