@@ -244,3 +244,30 @@ def test_the_command_line_takes_a_kernel_and_such_noise(tmp_path):
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["sigma_y"] == 0.1
     assert figures["operator"].startswith("blur:kind=file,taps=7x7:")
+
+
+def test_a_kernel_that_is_uploaded_on_the_page_becomes_text_and_its_file_goes(kept: Path, monkeypatch):
+    import gradio as gr
+
+    from redgui.operators import Blur
+    from redgui.ui.parts import controls
+    from redgui.ui.parts.controls import Controls
+    from redgui.ui.restore import own_kernel
+
+    with gr.Blocks() as demo:
+        parts = controls.draw(Blur, "blur", {})
+        parts |= own_kernel.draw(parts)
+    read = next(event.fn for event in demo.fns.values() if event.fn.__qualname__.startswith("draw"))
+    file = kept / "upload" / "k.npy"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.save(file, LOPSIDED)
+    updates = read({"path": str(file)})
+    assert not file.exists()
+    values = {part: getattr(part, "value", None) for part in parts.values()} | updates
+    H = Controls(Blur, parts).build(values)
+    np.testing.assert_allclose(H.kernel(), kernels.whole(LOPSIDED), atol=1e-7)
+    assert Controls(Blur, parts).show(H)[parts["taps"]] == H.taps
+    said = []
+    monkeypatch.setattr(gr, "Warning", lambda text, title: said.append(text))
+    assert parts["taps"] not in read({"path": "/etc/passwd"})  # no file of the server's own
+    assert "uploaded" in said[0]
