@@ -160,7 +160,7 @@ def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) ->
 def check_channels(unet_config: dict[str, Any], channels: tuple[int, ...], folder: Path) -> int:
     """The channels of a network's pictures. Raises PriorError where it has others than `channels`, or answers with others."""
     c = unet_config.get("in_channels", 3)
-    if c not in channels:
+    if type(c) is not int or c not in channels:
         told = " or ".join(map(str, channels))
         raise PriorError(f"the network in {folder} takes {str(c)[:40]} channels; redgui reads networks of {told} here.")
     if (out := unet_config.get("out_channels", 3)) not in (c, 2 * c):
