@@ -82,7 +82,7 @@ class DiffusersPrior(Prior):
             PriorError: it is not there, not whole, or of a kind that is not read.
         """
         unet_dir = network_folder(folder)
-        unet_config = read_json(unet_dir / "config.json")
+        unet_config = text.of_latents(read_json(unet_dir / "config.json"))
         scheduler_config = read_json(scheduler_folder(folder) / "scheduler_config.json")
         check_class(unet_config, folder)
         check_label(unet_config, label, folder)
@@ -136,10 +136,10 @@ class DiffusersPrior(Prior):
 def check_class(unet_config: dict[str, Any], where: object) -> None:
     """Raises PriorError where a configuration is not that of an unconditional or class-conditional UNet."""
     kind = unet_config.get("_class_name")
-    if kind == text.CLASS:
+    if kind in text.CLASSES:
         text.check(unet_config, where)
     elif kind not in (None, "UNet2DModel", *OWN):
-        raise PriorError(f"{where} holds a {kind}; redgui reads UNet2DModel and {text.CLASS}.")
+        raise PriorError(f"{where} holds a {kind}; redgui reads UNet2DModel and {', '.join(text.CLASSES)}.")
 
 
 def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) -> None:
@@ -211,10 +211,10 @@ def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Mo
     config = read_json(folder / "config.json") if config is None else config
     if (own := OWN.get(config.get("_class_name"))) is not None:
         return load_model(folder, lambda where, **_: own.load(where, config))
-    if config.get("_class_name") == text.CLASS:
-        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    if (kind := config.get("_class_name")) in text.CLASSES:
+        import diffusers
 
-        return load_model(folder, UNet2DConditionModel.from_pretrained)
+        return load_model(folder, getattr(diffusers, str(kind)).from_pretrained)
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     return load_model(folder, UNet2DModel.from_pretrained)
