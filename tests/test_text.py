@@ -161,8 +161,8 @@ def test_y_is_neared_and_a_record_replays(folder, tmp_path, capsys):
     prior = load(name)
     truth = prior.decode(0.2 * noise(1, 4, 8, 8)).clamp(-1, 1)
     problem = api.Problem.simulate(truth, api.operators.build("superres:factor=4"))
-    residuals = [float(s.scalars["residual"].mean()) for s in solve(problem, prior, RedDiff(steps=120, lr=0.05, lam=0.0))]
-    assert residuals[-1] < residuals[0] / 4
+    residuals = [float(s.scalars["residual"].mean()) for s in solve(problem, prior, RedDiff(steps=40, lr=0.05, lam=0.0))]
+    assert residuals[-1] < residuals[0] / 2
 
 
 def test_a_latent_consistency_model_is_told_its_guidance(tmp_path):
