@@ -339,6 +339,9 @@ def test_texts_of_other_kinds_of_models_and_damaged_files_are_one_line(tmp_path)
     tiny.save(tmp_path / "plain")
     with pytest.raises(PriorError, match="no text-to-image model"):
         load(f"{tmp_path / 'plain'}:prompt=a red cup")
+    tiny.save(tmp_path / "pixels", network(in_channels=3, out_channels=3))
+    with pytest.raises(PriorError, match="without vae/"):
+        load(tmp_path / "pixels")
     make(tmp_path / "model")
     (tmp_path / "model" / prompts.FILE).write_bytes(b"no tensors")
     with pytest.raises(PriorError, match="cannot be read"):

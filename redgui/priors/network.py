@@ -1,4 +1,4 @@
-"""A `diffusers` UNet2DModel with what its scheduler says of its training, as a denoiser D(x, sigma).
+"""A network of `diffusers` with what its scheduler says of its training, as a denoiser D(x, sigma).
 
 How D is made of the network's output is in `parametrisation`, which of its lines a folder has in `schedulers`. A network with a
 learned variance has twice the channels; the second half is not used.
@@ -29,7 +29,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @final
 class DiffusersPrior(Prior):
-    """D(x, sigma) of a UNet2DModel.
+    """D(x, sigma) of a UNet2DModel, or with texts (`prompted`) of a network of `text`.
 
     Args:
         net: called as `net(x, t)`, x as the parametrisation scales it, or returning an object with `.sample`; c or 2c channels.
