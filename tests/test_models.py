@@ -125,7 +125,7 @@ def test_the_page_takes_a_grey_prior(home: Served, tmp_path):
     frame = np.asarray(images.read(base64.b64decode(outputs["result"]["after"]["src"].partition(",")[2])))
     assert (frame == frame[..., :1]).all()
     answer = page.call("restore", data=[EXAMPLE, "blur", "reddiff:steps=2", 0.0, 0, 1, str(tmp_path / "grey"), None, False,
-                                        "crop", None, False])  # fmt: skip
+                                        "crop", None, False, False, False])  # fmt: skip
     assert answer.error is None
 
 

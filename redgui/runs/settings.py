@@ -10,6 +10,7 @@ snippet, an entry of a record and what a call may send.
 import base64
 import dataclasses
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from redgui import bundled, fitting, images, knobs, operators, presets
@@ -163,8 +165,8 @@ def parse_operator(spec: str, painted: np.ndarray | None = None) -> tuple[Operat
 
 def decoded(png: bytes) -> Tensor:
     """The picture (1, c, h, w) in a record's file: of one channel where the file is grey."""
-    image = images.opened(png)
-    return images.to_tensor(images.rgb(image), 1 if image.mode == "L" else 3)
+    picture = images.read(png)
+    return images.to_tensor(picture, 1 if Image.open(io.BytesIO(png)).mode == "L" else 3)
 
 
 @lru_cache(maxsize=4)  # a link, a command and a snippet of one record ask; each key holds a picture

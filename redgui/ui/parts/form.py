@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import fitting, images, knobs, presets, priors
+from redgui.asked import undamaged
 from redgui.operators import Inpaint, Operator, masks
 from redgui.runs import cores
 from redgui.runs.problem import Problem
@@ -129,7 +130,9 @@ class Form:
         setting = knobs.values(self.build_setting(values))
         # The measurement depends on no sampler: its knobs may be half typed.
         settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
-        picture = images.to_tensor(fitted.apply(self.source(session)), self.picture_shape(values)[0])
+        source = self.source(session)
+        seen = undamaged(source, fitted, H) if settings.given else source
+        picture = images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0])
         return Posed(picture, cores.apart(lambda: settings.problem(picture)), fitted)
 
     # ---- the other way round
