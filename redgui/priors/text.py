@@ -80,8 +80,8 @@ def _sd3(net: nn.Module, x: Tensor, t: Tensor, given: dict[str, Any]) -> Tensor:
 def _flux(net: nn.Module, x: Tensor, t: Tensor, given: dict[str, Any]) -> Tensor:
     blocks = nn.functional.pixel_unshuffle(x, 2)
     h, w = blocks.shape[-2:]
-    rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    places = torch.stack([torch.zeros_like(rows), rows, columns], -1).reshape(-1, 3).to(x)
+    rows, columns = torch.meshgrid(*(torch.arange(n, device=x.device, dtype=x.dtype) for n in (h, w)), indexing="ij")
+    places = torch.stack([torch.zeros_like(rows), rows, columns], -1).reshape(-1, 3)
     texts = x.new_zeros(given["encoder_hidden_states"].shape[1], 3)
     pooled = given.pop("text_embeds")
     out = net(blocks.flatten(2).mT, timestep=t / 1000, pooled_projections=pooled, img_ids=places, txt_ids=texts, **given,
