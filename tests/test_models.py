@@ -144,6 +144,15 @@ def test_other_channels_are_refused_in_one_line(tmp_path, options, told):
     assert "\n" not in str(error.value)
 
 
+def test_a_grey_network_is_not_trained_further(tmp_path, capsys):
+    tiny.save(tmp_path / "grey", tiny.unet(1))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    words = ["train", str(tmp_path), "--init", str(tmp_path / "grey"), "--steps", "1", "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has 1 channel" in line
+
+
 def latents(folder: Path, pictures: int = 3, of: int = 4, **told: object) -> AutoencoderKL:
     """A latent model of 32x32 pictures, its weights random."""
     tiny.save(folder, tiny.unet(of))
