@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from browser.pages import App, AppPage
-from redgui import api, finishing, snippets
+from redgui import api, finishing, images, snippets
 from redgui.operators import masks
 from redgui.runs.record import Change, pixels_sha256
 from redgui.runs.settings import picture_number
@@ -237,7 +237,7 @@ def test_the_link_of_an_own_picture(mine, browser, app):
     expect(other.toasts).to_contain_text("give the picture")
     expect(other.page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
     session = other.session
-    assert session.source == Image.open(app.host.examples[0]).convert("RGB")
+    assert session.source == images.read(app.host.examples[0])
     other.page.locator("#run").click()
     other.ended()
     assert (session.state(Restoring).played.problem.H.hole(16, 16) == masks.decode(record.settings.H.painted)).all()
