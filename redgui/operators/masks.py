@@ -12,7 +12,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -213,7 +213,8 @@ def filled(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return pixels
     from scipy.ndimage import distance_transform_edt  # a requirement of scikit-image
 
-    return pixels[tuple(distance_transform_edt(mask, return_distances=False, return_indices=True))]
+    nearest: Any = distance_transform_edt(mask, return_distances=False, return_indices=True)
+    return pixels[tuple(nearest)]
 
 
 def encode(mask: np.ndarray) -> str:
