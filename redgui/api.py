@@ -48,11 +48,11 @@ class Result:
     """A finished run.
 
     Attributes:
-        raw: (1, 3, h, w): the sampler's estimate, the mean over particles when there are several (or the best:
+        raw: (1, c, h, w): the sampler's estimate, the mean over particles when there are several (or the best:
             `Measured.estimate`).
         restored: the same as it is given back (`redgui.finishing`): with the kept pixels of an inpainting without noise exactly
             as they were measured, and grey where the picture is.
-        particles: (n, 3, h, w).
+        particles: (n, c, h, w).
         figures: psnr, ssim, psnr_measurement, residual, nfe, backward, seconds, steps and what was run. They are of `raw`;
             psnr_restored is that of `restored`.
         film: a few iterates from first to last.
@@ -157,11 +157,11 @@ def prior_of(prior: Any, device: str = "auto", precision: str = "auto") -> Prior
 
 
 def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fitting.Fitting, Tensor]:
-    """How a picture is fitted, and the fitted picture (1, 3, h, w). Raises ImageError, or OperatorError for its size."""
+    """How a picture is fitted, and the fitted picture (1, c, h, w), c the prior's. Raises ImageError, or OperatorError."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
     settings.H.check_size(*fitted.solved)
     seen = undamaged(source, fitted, settings.H) if settings.given else source
-    return fitted, images.to_tensor(fitted.apply(seen))
+    return fitted, images.to_tensor(fitted.apply(seen), prior.picture_shape[0])
 
 
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:

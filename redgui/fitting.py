@@ -284,11 +284,13 @@ def full_size(
         restored: (1, c, h, w).
         hole: (h0, w0) where an inpainting's mask was drawn on the picture itself; None: that of H, enlarged.
     """
+    channels = restored.shape[1]
+    original = original.convert("L").convert("RGB") if channels == 1 else original  # grey all over, as what is restored
     if not isinstance(H, Inpaint):
         return fitting.undo(restored, original)
     h, w = fitting.size
     low = H.hole(h, w)
     # Beside the hole the measured pixels lead into it, not the sampler's estimate of them: the edge shows less.
-    measured = images.to_tensor(fitting.apply(original)).to(restored)
+    measured = images.to_tensor(fitting.apply(original), channels).to(restored)
     blended = torch.where(torch.from_numpy(low.copy()).to(restored.device), restored, measured)
     return fitting.undo(blended, original, low if hole is None else hole)

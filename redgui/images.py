@@ -31,15 +31,16 @@ def fit(image: Image.Image, h: int, w: int, how: Fit = "crop") -> Image.Image:
     return ImageOps.fit(image, (w, h), Image.Resampling.LANCZOS)
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """(1, 3, h, w) in [-1, 1]."""
-    pixels = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.uint8))
+def to_tensor(image: Image.Image, channels: int = 3) -> Tensor:
+    """(1, channels, h, w) in [-1, 1]: RGB, or with one channel the luma of ITU-R BT.601."""
+    pixels = torch.from_numpy(np.array(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8))
+    pixels = pixels[..., None] if channels == 1 else pixels
     return (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).contiguous()
 
 
-def load(source: Source, h: int, w: int, how: Fit = "crop") -> Tensor:
+def load(source: Source, h: int, w: int, how: Fit = "crop", channels: int = 3) -> Tensor:
     """`read`, `fit` and `to_tensor` in one."""
-    return to_tensor(fit(read(source), h, w, how))
+    return to_tensor(fit(read(source), h, w, how), channels)
 
 
 def folder(path: str | Path) -> list[Path]:
