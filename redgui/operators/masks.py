@@ -9,7 +9,7 @@ As text, in knobs and records, a mask is `WxH:` and the base64 of its deflated b
 
 import math
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -211,7 +211,8 @@ def filled(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return pixels
     from scipy.ndimage import distance_transform_edt  # a requirement of scikit-image
 
-    return pixels[tuple(distance_transform_edt(mask, return_distances=False, return_indices=True))]
+    nearest: Any = distance_transform_edt(mask, return_distances=False, return_indices=True)
+    return pixels[tuple(nearest)]
 
 
 def encode(mask: np.ndarray) -> str:

@@ -189,9 +189,8 @@ def asked(
     for name, k in SETTING.items():
         if said.get(name) is not None:
             knobs.coerce(k, said[name], Settings.name)
-    for name, value in (("given", said["given"]), ("mask_keep", mask_keep)):
-        if not isinstance(value, bool):
-            raise CallError(f"{name} is true or false; got {str(value)[:40]!r}.")
+    if not isinstance(said["given"], bool):
+        raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")
     if type(said["size"]) is int:
         host.limits.size(said["size"])
     source = read(picture, host.limits, images.read)
