@@ -126,7 +126,7 @@ def test_every_sampler_runs(run, photo, cls):
 def test_particles_add_their_pictures(run, photo):
     _, figures, _ = run("restore", photo, *FAST, "--particles", 3)
     assert figures["particles"] == 3
-    assert {p.name for p in Path("out").iterdir()} == FILES | {"particles.png", "std.png"}
+    assert {p.name for p in Path("out").iterdir()} == FILES | {"restored-raw.png", "particles.png", "std.png"}
 
 
 def test_white_in_the_mask_is_what_is_filled_in(run, photo):
@@ -214,7 +214,7 @@ def test_replay_says_when_the_pixels_are_others(run, photo):
         (("--operator", "inpant"), "did you mean 'inpaint'"),
         (("--operator", "blur:sise=3"), "did you mean 'size'"),
         (("--operator", "blur:size=4"), "odd"),
-        (("--operator", "superres:factor=5"), "divisible"),
+        (("--operator", "blur:size=127"), "Use a size of at most"),
         (("--operator", "inpaint:fraction"), "knob=value"),
         (("--operator", "inpaint:kind=mask"), "no mask is painted"),
         (("--operator", "given:of=nothing"), "no operator 'nothing'"),
@@ -225,7 +225,7 @@ def test_replay_says_when_the_pixels_are_others(run, photo):
         (("--prior", "gaussian:size=a"), "number"),
         (("--sigma-y", "-1"), "sigma_y lies in 0 to 2"),
         (("--sigma-y", "nan"), "sigma_y lies in 0 to 2"),
-        (("--sigma-y", "much"), "--sigma-y"),
+        (("--sigma-y", "much"), "sigma_y is a number, or a part such as 12.75/255"),
         (("--seed", "-1"), "the seed lies in"),
         (("--particles", "0"), "particles lie in 1 to 64"),
         (("--mask", "nothing.png"), "nothing.png"),

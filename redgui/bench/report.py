@@ -169,7 +169,8 @@ def sheet(done: Sequence[Row], members: Sequence[Row], shown: Sequence[bench.Pic
     found = {(row["sampler"], row["index"]): row for row in done if row["seed"] < 100_000}
     sigma_y, model = members[0]["sigma_y"], noise.build(members[0]["noise"])
     problems = [Problem.simulate(picture.x, H, sigma_y, k, model) for k, picture in enumerate(shown)]
-    lines = [("truth", [images.to_pil(p.x) for p in shown]), ("measurement", [images.to_pil(H.picture(p.y)) for p in problems])]
+    measured = [images.to_pil(p.H.picture(p.y)) for p in problems]
+    lines = [("truth", [images.to_pil(p.x) for p in shown]), ("measurement", measured)]
     for row in members:
         tiles = []
         for k in range(len(shown)):

@@ -74,17 +74,17 @@ class Likelihood(Operator):
     def measurement_of(self, picture: Tensor) -> Tensor:
         return self.H.measurement_of(picture)
 
-    def measured_size(self, h: int, w: int) -> tuple[int, int]:
-        return self.H.measured_size(h, w)
+    def size_of_x(self, y: Tensor) -> tuple[int, int] | None:
+        return self.H.size_of_x(y)
 
     def picture(self, y: Tensor) -> Tensor:
         return self.H.picture(y)
 
+    def visible(self, x: Tensor) -> Tensor:
+        return self.H.visible(x)
+
     def aligned(self, x: Tensor, x_true: Tensor) -> Tensor:
         return self.H.aligned(x, x_true)
-
-    def check_size(self, h: int, w: int) -> None:
-        self.H.check_size(h, w)
 
 
 def without_outliers(y: Tensor, H: Operator) -> Tensor:

@@ -25,9 +25,9 @@ from redgui.operators.denoise import Denoise
 from redgui.operators.inpaint import Inpaint
 
 
-def pointwise(H: Operator) -> bool:
+def selects(H: Operator) -> bool:
     """Whether each value of the measurement is a value of the picture."""
-    return all(pointwise(part) for part in H.parts) if isinstance(H, Compose) else isinstance(H, (Denoise, Inpaint))
+    return all(selects(part) for part in H.parts) if isinstance(H, Compose) else isinstance(H, (Denoise, Inpaint))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Stabilised:
     @classmethod
     def of(cls, H: Operator, noise: Noise, sigma_y: float) -> Self | None:
         """That of a problem; None where the transform does not fit its operator or its noise."""
-        if not isinstance(noise, Poisson) or not pointwise(H):
+        if not isinstance(noise, Poisson) or not selects(H):
             return None
         return cls(H, noise.photons, noise.photons * sigma_y / 2)
 

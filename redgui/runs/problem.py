@@ -51,7 +51,7 @@ class Problem:
         cls, x_true: Tensor, H: Operator, sigma_y: float = 0.0, seed: int = 0, noise: Noise = Gaussian()  # noqa: B008  frozen
     ) -> "Problem":  # fmt: skip
         """Degrades x_true (1, c, h, w): y = H(x_true) and noise from the seed, none where nothing is measured."""
-        H.check_size(*x_true.shape[-2:])
+        H = H.placed(*x_true.shape[-2:])
         y = H(x_true)
         if sigma_y > 0 or not isinstance(noise, Gaussian):
             y = y + H.on_support(noise.drawn(y, sigma_y, Generators.of_run(seed, len(y), MEASUREMENT)))
@@ -61,7 +61,7 @@ class Problem:
     def given(
         cls, picture: Tensor, H: Operator, sigma_y: float = 0.0, seed: int = 0, noise: Noise = Gaussian()  # noqa: B008  frozen
     ) -> "Problem":  # fmt: skip
-        """A picture (1, 3, h', w') that is itself the measurement; there is no ground truth."""
+        """A picture (1, c, h', w') that is itself the measurement; there is no ground truth."""
         return cls(H.measurement_of(picture), H, sigma_y, seed, None, noise)
 
     @cached_property
@@ -86,7 +86,11 @@ class Problem:
 
     def start(self) -> Tensor:
         """The pseudo-inverse of the measurement (or its stand-in), what the sampler is to improve on."""
-        return self.H.start(self.y)
+        return self.visible(self.H.start(self.y))
+
+    def visible(self, x: Tensor) -> Tensor:
+        """x as it is shown beside a measurement that was made elsewhere: without what lies beyond its frame."""
+        return self.H.visible(x) if self.x_true is None else x
 
     def aligned(self, x: Tensor) -> Tensor:
         """x as it is compared with the truth: of what H cannot tell from x the nearest, where the operator is ambiguous."""

@@ -100,8 +100,14 @@ class Sampler(abc.ABC):
 
     @classmethod
     def accepts(cls, H: Operator) -> bool:
-        """Whether this method can work with the operator, or with what stands for it (`Operator.stabilised`)."""
-        return isinstance(H, cls.needs) or (H.stabilised is not None and isinstance(H.stabilised.H, cls.needs))
+        """Whether this method can work with the operator, with a spectral one near it, or with what stands for it
+        (`Operator.stabilised`)."""
+        completed = cls.needs is SpectralOperator and isinstance(H, LinearOperator) and H.completes
+        return isinstance(H, cls.needs) or completed or (H.stabilised is not None and isinstance(H.stabilised.H, cls.needs))
+
+    def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
+        """The operator that this method works with, and its measurement: H and y, or those near them that have a spectrum."""
+        return (H, y) if isinstance(H, self.needs) or not isinstance(H, LinearOperator) else H.completed(y)
 
     def check_fit(self, H: Operator, samplers: tuple[type[Self], ...] = ()) -> None:
         """Raises SamplerError when the operator is not what the method needs, naming what fits instead."""

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import fitting, images, knobs, presets, priors
+from redgui.asked import undamaged
 from redgui.errors import RedguiError
 from redgui.noise import Noise
 from redgui.operators import Inpaint, Operator, masks
@@ -25,7 +26,7 @@ from redgui.ui.parts.wiring import Updates, Values
 
 
 class Posed(NamedTuple):
-    """A picture (1, 3, h, w) in [-1, 1] as it was fitted, and its measurement."""
+    """A picture (1, c, h, w) in [-1, 1] as it was fitted, and its measurement."""
 
     picture: Tensor
     problem: Problem
@@ -77,9 +78,13 @@ class Form:
         """The prior that is chosen, loaded once for everybody."""
         return self.host.prior_named(values[self.prior])
 
+    def picture_shape(self, values: Values) -> tuple[int, int, int]:
+        """(c, h, w) of the prior's own pictures, without loading the network where its config tells."""
+        return priors.shape_of(self.prior_name(values)) or self.load_prior(values).picture_shape
+
     def size(self, values: Values) -> tuple[int, int]:
-        """Height and width of the prior's own pictures, without loading the network where its config tells."""
-        return priors.size_of(self.prior_name(values)) or self.load_prior(values).picture_shape[-2:]
+        """Height and width of the prior's own pictures."""
+        return self.picture_shape(values)[1:]
 
     def multiple(self, values: Values) -> int:
         """`Prior.multiple`, without loading the network where its config tells."""
@@ -103,8 +108,10 @@ class Form:
     def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
         """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
         source, how = self.source(session), values[self.fit] or "crop"
-        multiple, given = self.multiple(values) if how == "native" else 0, bool(values[self.given])
-        return fitting.plan((source.height, source.width), self.size(values), how, multiple=multiple, H=H, given=given)
+        multiple, given = self.multiple(values), bool(values[self.given])
+        room = self.prior_name(values) in priors.bundled() or (prior := self.load_prior(values)).shape == prior.picture_shape
+        size = source.height, source.width
+        return fitting.plan(size, self.size(values), how, multiple=multiple, H=H, given=given, room=room)
 
     # ---- what the values stand for
 
@@ -145,10 +152,11 @@ class Form:
         """What decides about the measurement. It depends on no sampler: its knobs may be half typed."""
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
-        H.check_size(*fitted.solved)
         setting = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
-        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
-        return settings, images.to_tensor(fitted.apply(self.source(session))), fitted
+        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting).fitted(fitted)
+        source = self.source(session)
+        seen = undamaged(source, fitted, H) if settings.given else source
+        return settings, images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0]), fitted
 
     # ---- the other way round
 
