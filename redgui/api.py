@@ -135,9 +135,8 @@ def restore(
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged. Of a JPEG the file
             tells quality and subsampling where they are not said.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
-        sigma_y: noise added to (or present in) the measurement, the picture spanning -1 to 1; a text "a/b" where it spans 0
-            to b: "12.75/255" and "0.05/1" are 0.1; "auto": measured in a picture that is given. None: 0, and "auto" where a
-            picture is given to be denoised.
+        sigma_y: noise in the measurement, the picture spanning -1 to 1; "a/b" where it spans 0 to b: "12.75/255" is 0.1;
+            "auto": measured in a picture that is given. None: 0, but "auto" where that is to be denoised.
         noise: its model, `NAME:knob=value,...` (see `redgui.noise`): gaussian, poisson, speckle, outliers.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         threads: of the CPU; None: as many as torch has. With another number the last bits are others.
@@ -285,7 +284,7 @@ def std_picture(particles: Tensor) -> Tensor:
 
 
 def listing() -> dict[str, Any]:
-    """All samplers, operators, models of noise, priors and examples with their knobs, JSON-ready."""
+    """All samplers, operators, noises, priors and examples with their knobs, JSON-ready."""
 
     def card(cls: Any) -> dict[str, Any]:
         fields = ("name", "kind", "default", "lo", "hi", "choices", "help", "live")

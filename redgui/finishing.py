@@ -35,7 +35,7 @@ def finished(raw: Tensor, picture: Tensor, problem: Problem) -> Tensor:
     if raw.shape[1] == 3 and is_grey(picture) and not _looks_for_colour(problem):
         weights = torch.tensor(LUMA, dtype=raw.dtype, device=raw.device)[:, None, None]
         restored = (weights * raw).sum(1, keepdim=True).expand_as(raw)
-    if isinstance(problem.H, Inpaint) and problem.sigma_y == 0:
+    if isinstance(problem.H, Inpaint) and problem.noiseless:
         keep = problem.H.keep(*raw.shape[-2:]).to(raw.device)
         restored = torch.where(keep, problem.y.to(raw), restored)
     return restored

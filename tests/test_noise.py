@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from redgui import api, bench, bundled, images, metrics, noise, presets, priors, snippets
+from redgui import api, bench, bundled, finishing, images, metrics, noise, presets, priors, snippets
 from redgui.knobs import KnobError
 from redgui.noise import NOISES, Likelihood
 from redgui.noise.models import HUBER, LEAST, LEAST_HUBER
@@ -288,6 +288,14 @@ def test_two_in_a_hundred_outliers_cost_red_diff_less_than_a_decibel(faces):
     dirty = Problem.simulate(face(), H, 0.0, 0, noise.build("outliers:share=0.02"))
     assert restored(dirty, faces) > clean - 1
     assert restored(Problem(dirty.y, H, 0.0, 0, face()), faces) < clean - 1  # least squares lose more
+
+
+def test_values_that_may_be_wrong_are_not_put_back_into_the_result():
+    H, x = build("inpaint:kind=box"), picture(size=16)
+    for spec, kept in (("gaussian", True), ("outliers", False), ("poisson", False)):
+        problem = Problem.simulate(x, H, 0.0, 0, noise.build(spec))
+        found = finishing.finished(torch.zeros_like(x), x, problem)
+        assert torch.equal(found, problem.y if kept else torch.zeros_like(x))
 
 
 # ---- in records, links, commands and benchmarks

@@ -122,7 +122,8 @@ def test_a_picture_without_noise_is_not_denoised_for_nothing(tmp_path):
     Image.new("RGB", (64, 64), (90, 120, 200)).save(path)
     with pytest.raises(KnobError, match="it would come back as it is"):
         api.restore(str(path), operator="given:of=denoise", **COMMON)
-    assert api.restore(str(path), operator="given:of=inpaint,kind=box", **COMMON).problem.sigma_y == 0  # there is a hole to fill
+    filled = api.restore(str(path), operator="given:of=inpaint,kind=box", **COMMON)  # there is a hole to fill
+    assert filled.problem.sigma_y == 0
 
 
 def test_the_command_line_measures_and_prints_what_it_found(noisy, tmp_path, capsys):

@@ -75,6 +75,11 @@ class Problem:
         return self.noise.level(self.sigma_y)
 
     @property
+    def noiseless(self) -> bool:
+        """Whether y is exactly H of the picture."""
+        return self.sigma_y == 0 and isinstance(self.noise, Gaussian)
+
+    @property
     def noise_text(self) -> str:
         """The noise as captions have it: `σ_y 0.1`, or with its model."""
         return f"σ_y {self.sigma_y:g}" + ("" if isinstance(self.noise, Gaussian) else f", {knobs.spec(self.noise)}")
