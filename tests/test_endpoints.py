@@ -141,7 +141,7 @@ def test_a_cancelled_call_ends_and_frees_its_place(served: Client):
 def test_errors_come_in_the_words_of_the_command_line(served: Client):
     assert "did you mean 'superres'" in wrong(served, operator="superress")
     assert "steps lies in 1 to 5000; got 0" in wrong(served, sampler="reddiff:steps=0")
-    assert "sigma_y is a number; got 'much'" in wrong(served, sigma_y="much")
+    assert "sigma_y is a number, or a part such as 12.75/255; got 'much'" in wrong(served, sigma_y="much")
     assert "particles lies in 1 to 16" in wrong(served, particles=17)
     assert "ΠGDM needs a" in wrong(served, sampler="pigdm", operator="hdr")
     assert "operator is a text" in wrong(served, operator=3)
