@@ -26,6 +26,7 @@ from redgui.operators import Operator
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior, PriorError
 from redgui.reading import Source
+from redgui.runs.blind import found_kernel, kernel_picture
 from redgui.runs.cores import limited
 from redgui.runs.divergence import Diverged
 from redgui.runs.problem import Problem
@@ -62,6 +63,7 @@ class Result:
             which has only what the prior saw.
         image: `restored` as a picture, with transparency and profile as the picture has them.
         notes: what a person should know about how picture and mask were read.
+        kernel: (size, size), that a blind run has found; its `figures` say how many pixels across it is.
     """
 
     problem: Problem
@@ -75,6 +77,7 @@ class Result:
     image: Image.Image
     full: Image.Image | None = None
     notes: tuple[str, ...] = ()
+    kernel: np.ndarray | None = None
 
     @property
     def differs(self) -> bool:
@@ -82,7 +85,7 @@ class Result:
         return not np.array_equal(images.to_uint8(self.raw), images.to_uint8(self.restored))
 
     def save(self, folder: str | Path) -> Path:
-        """Writes input, measurement, restored, filmstrip.png and record.json (restored-raw, -full, particles, std.png)."""
+        """Writes input, measurement, restored, filmstrip.png and record.json (restored-raw, -full, particles, std, kernel)."""
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         images.to_pil(self.picture).save(out / "input.png")
@@ -92,11 +95,13 @@ class Result:
             (out / "restored-raw.png").write_bytes(images.encode(self.raw))
         images.row(self.film).save(out / "filmstrip.png")
         (out / "record.json").write_text(self.record.to_json())
+        if self.kernel is not None:
+            (out / "kernel.png").write_bytes(images.encode(kernel_picture(self.kernel)))
         if self.full is not None:
             (out / "restored-full.png").write_bytes(images.encode(self.full))
         if len(self.particles) > 1:
             images.row(list(self.particles.split(1)), per_row=8).save(out / "particles.png")
-            images.to_pil(std_picture(self.particles)).save(out / "std.png")
+            images.to_pil(images.std_picture(self.particles)).save(out / "std.png")
         return out
 
 
@@ -272,15 +277,11 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
     restored = finishing.finished(last.estimate, picture, problem)
     given_back = None if problem.x_true is None else float(metrics.psnr(problem.aligned(restored), problem.x_true.to(restored)))
     image = finishing.fitted(restored, None, None, problem.H)
-    result = Result(problem, picture, restored, last.x0_hat, figures, film, record, last.estimate, image)
+    result = Result(
+        problem, picture, restored, last.x0_hat, figures, film, record, last.estimate, image, kernel=found_kernel(last)
+    )
     figures |= {"psnr_of": "restored-raw.png" if result.differs else "restored.png", "psnr_restored": given_back}
     return result
-
-
-def std_picture(particles: Tensor) -> Tensor:
-    """Pixel-wise standard deviation over particles, mean over channels, (1, 1, h, w) in [-1, 1]: black 0, white 0.5 or more."""
-    std = particles.std(0, keepdim=True).mean(1, keepdim=True)
-    return (std / 0.5).clamp(0, 1) * 2 - 1
 
 
 def listing() -> dict[str, Any]:

@@ -84,6 +84,12 @@ def file_url(data: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
+def std_picture(particles: Tensor) -> Tensor:
+    """Pixel-wise standard deviation over particles, mean over channels, (1, 1, h, w) in [-1, 1]: black 0, white 0.5 or more."""
+    std = particles.std(0, keepdim=True).mean(1, keepdim=True)
+    return (std / 0.5).clamp(0, 1) * 2 - 1
+
+
 def row(pictures: Sequence[Tensor], gap: int = 2, per_row: int | None = None) -> Image.Image:
     """First images of several tensors side by side (or in rows of `per_row`) on white; smaller ones are enlarged."""
     tiles = [to_pil(x) for x in pictures]

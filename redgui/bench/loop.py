@@ -67,8 +67,9 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
             rows.append((row | {"error": failed[k] or "the sampler made no step"}, problem.aligned(shown)))
             continue
         last = Measured(
-            step.i, step.n, step.sigma, x0_hat, seconds=seconds, nfe=counted.forwards, backward=counted.backwards, best=best
-        )
+            step.i, step.n, step.sigma, x0_hat, found=step.found, before=step.before,
+            seconds=seconds, nfe=counted.forwards, backward=counted.backwards, best=best,
+        )  # fmt: skip
         record = json.loads(Record.made(job.picture.x, problem, job.settings.by(prior), last).to_json())
         del record["image"]  # `record_of` puts it back
         rows.append((row | summary(last, problem) | {"record": record}, problem.aligned(last.estimate)))

@@ -14,6 +14,7 @@ from torch import Tensor
 from redgui import bundled, images, knobs, operators, presets
 from redgui.errors import RedguiError
 from redgui.noise import build as build_noise
+from redgui.operators.blind import BlindBlur
 from redgui.priors import Prior
 from redgui.runs.settings import Settings
 from redgui.samplers import SAMPLERS, Sampler
@@ -133,7 +134,8 @@ def jobs(
 
 
 def batches(wanted: Mapping[str, Job], size: int) -> list[list[str]]:
-    """The keys of the jobs in batches of one setting: of `size`, or one at a time where the sampler couples its batch.
+    """The keys of the jobs in batches of one setting: of `size`, or one at a time where the sampler couples its batch or a run
+    finds the operator.
 
     They follow from what is asked for alone, not from what is done or by how many: a batched convolution rounds differently
     in another batch, so the same batches are what makes the same rows.
@@ -143,6 +145,6 @@ def batches(wanted: Mapping[str, Job], size: int) -> list[list[str]]:
         alike.setdefault(replace(job.settings, seed=0), []).append(key)
     found = []
     for settings, keys in alike.items():
-        step = 1 if settings.sampler.coupled else size
+        step = 1 if settings.sampler.coupled or isinstance(settings.H, BlindBlur) else size
         found += [keys[k : k + step] for k in range(0, len(keys), step)]
     return found

@@ -10,7 +10,7 @@ valid   y is a frame within x, and what lies around it is to be found as well: H
         rows and columns apart and is spectral (`redgui.operators.separable`). Of any other kernel the systems are solved by
         conjugate gradients, with the circular (|K|^2 + reg)^-1 near them.
 
-DPS and DAPS reflect at the border instead, which is as untrue of a photograph as repeating it. DDRM, DDNM and RED-diff lose the
+DPS and DAPS reflect at the border, which is no truer of a photograph than repeating it. DDRM, DDNM and RED-diff lose the
 kernel's last tap (gain 0.64, half a pixel of shift); here none is lost.
 """
 
@@ -30,14 +30,14 @@ from redgui.operators.frame import Framed, Margin
 from redgui.operators.krylov import conjugate_gradients
 from redgui.operators.separable import Axis
 
-FEWEST = 8  # pixels a side that a frame has
+FEWEST, BLINDLY = 8, 31  # pixels a side: that a frame has at least, and a kernel that nobody knows at most
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blur(Framed, LinearOperator, metaclass=ByLevel):
     """y = k * x: of the size of x, or with the border valid smaller by the kernel's reach on all sides.
 
-    An instance is a `CircularBlur`, a `SeparableBlur`, or, of border valid and a kernel that is no outer product, a Blur.
+    An instance is a `BlindBlur`, a `CircularBlur`, a `SeparableBlur`, or, border valid and the kernel no outer product, a Blur.
     """
 
     name = "blur"
@@ -48,17 +48,17 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
     cutoff: ClassVar[float] = 3e-2
     completes = True
 
-    kind: Literal["gaussian", "uniform", "anisotropic", "motion", "disc", "file"] = knob(
+    kind: Literal["gaussian", "uniform", "anisotropic", "motion", "disc", "file", "blind"] = knob(
         "gaussian",
-        help="a soft Gaussian, a square, a Gaussian longer than wide, a moving camera, a lens out of focus, or one's own file",
+        help="soft, a square, soft and longer than wide, a moving camera, out of focus, one's own file, or blind: to be found",
     )
     size: int = knob(
         9,
         3,
         127,
         step=2,
-        help="pixels across the kernel, an odd number; DPS has 61 for pictures of 256",
-        only_with=("kind", ("gaussian", "uniform", "anisotropic", "motion", "disc")),
+        help="pixels across the kernel, an odd number; DPS has 61 for pictures of 256; of a blind one the most, 31 at most",
+        only_with=("kind", ("gaussian", "uniform", "anisotropic", "motion", "disc", "blind")),
     )
     width: float = knob(
         2.0,
@@ -77,14 +77,14 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
         180.0,
         step=1,
         help="direction in degrees, counter-clockwise from the horizontal; of a motion, when its seed is 0",
-        only_with=("kind", ("anisotropic", "motion")),
+        only_with=("kind", ("anisotropic", "motion", "blind")),
     )
     seed: int = knob(
         0,
         0,
         2**31 - 1,
         help="0: straight motion; any other number: a shaking hand, each its own",
-        only_with=("kind", ("motion",)),
+        only_with=("kind", ("motion", "blind")),
     )
 
     border: Literal["auto", "wrap", "valid"] = knob(
@@ -108,9 +108,15 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
                 f"blur: size must be odd, so that the kernel has a middle; got {self.size}. "
                 f"Use {self.size - 1} or {self.size + 1}."
             )
+        elif self.kind == "blind" and self.size > BLINDLY:
+            raise OperatorError(f"blur: a kernel that is to be found has at most {BLINDLY} pixels a side; got {self.size}.")
 
     def level(self) -> "type[Blur]":
         """The class of an operator with these knobs."""
+        if self.kind == "blind":
+            from redgui.operators.blind import BlindBlur
+
+            return BlindBlur
         if not self.valid:
             return CircularBlur
         return Blur if factors(self) is None else SeparableBlur
@@ -124,7 +130,7 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
                 return kernels.uniform(self.size)
             case "anisotropic":
                 return kernels.anisotropic(self.size, self.width, self.across, self.angle)
-            case "motion":
+            case "motion" | "blind":  # what simulates the measurement
                 return kernels.shake(self.size, self.seed) if self.seed else kernels.line(self.size, self.angle)
             case "disc":
                 return kernels.disc(self.size)

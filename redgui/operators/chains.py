@@ -15,6 +15,7 @@ from torch import Tensor
 from redgui import knobs, operators
 from redgui.knobs import knob
 from redgui.operators.base import Operator, OperatorError
+from redgui.operators.blind import BlindBlur
 from redgui.operators.blur import CircularBlur
 from redgui.operators.colorize import Colorize
 from redgui.operators.denoise import Denoise
@@ -163,6 +164,8 @@ def _check(parts: tuple[Operator, ...]) -> None:
     for part in parts[:-1]:
         if not part.pictorial:
             raise OperatorError(f"{part.name} measures no picture, so nothing can follow it in a composition. Put it last.")
+    if any(isinstance(part, BlindBlur) for part in parts):
+        raise OperatorError("a blur that nobody knows (kind=blind) is found alone, not in a composition. Choose another kind.")
     grey = [k for k, part in enumerate(parts) if isinstance(part, Colorize)]
     for part in parts[grey[0] + 1 :] if grey else ():
         if part.name in ("colorize", "jpeg"):

@@ -132,6 +132,11 @@ def decode(text: str) -> np.ndarray:
     return whole(np.frombuffer(data, "<f4").reshape(h, w))
 
 
+def extent(kernel: np.ndarray) -> int:
+    """Pixels across the smallest square that has all of a kernel's weights."""
+    return max(int(np.ptp(np.flatnonzero(kernel.any(axis)))) + 1 for axis in (0, 1))
+
+
 def roughness(h: int, w: int) -> np.ndarray:
     """The spectrum of |grad|^2 on a torus of h x w, for real transforms: (h, w // 2 + 1)."""
     rows, columns = 4 * np.sin(np.pi * np.fft.fftfreq(h)) ** 2, 4 * np.sin(np.pi * np.fft.rfftfreq(w)) ** 2

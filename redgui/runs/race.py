@@ -50,7 +50,8 @@ class Contestant(Member):
         return f"budget reached at step {step.i + 1} of {step.n}"
 
     def _planned(self, step: Measured) -> bool:
-        return self.plan[step.i : step.i + 1] == (cost(step),)
+        own = step.i - step.before
+        return own < 0 or self.plan[own : own + 1] == (cost(step),)  # what finds the operator asks no network
 
     def _keep_to_budget(self, step: Measured) -> None:
         """What a step costs can depend on the picture: a run that has left its plan gets as many steps as can still be paid."""
@@ -60,7 +61,7 @@ class Contestant(Member):
         recent = self.costs[-4:]  # later levels are cheaper or dearer than the first
         affordable = int((self.budget - cost(step)) / max(sum(recent) / len(recent), 1))
         if affordable and step.i + 1 + affordable != step.n and hasattr(self.run.now, "steps"):
-            self.run.tune(with_steps(self.run.now, step.i + 1 + affordable))
+            self.run.tune(with_steps(self.run.now, step.i + 1 - step.before + affordable))
 
 
 class Race(Group[Contestant]):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -175,7 +176,7 @@ class Run:
         knob = next((k for k in knobs.knobs(type(self.now)) if k.name == "steps"), None)
         if self.finished and self.last and knob is not None:
             with self._lock:
-                more = self.last.n + steps if knob.hi is None else min(self.last.n + steps, int(knob.hi))
+                more = min(self.last.n - self.last.before + steps, int(knob.hi or sys.maxsize))
                 self._wanted = knobs.build(type(self.now), {**knobs.values(self._wanted or self.now), "steps": more})
 
     def film(self) -> list[Frame]:

@@ -8,18 +8,20 @@
 
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from torch import Tensor
 
 from redgui import metrics
 from redgui.errors import out_of_memory
+from redgui.operators import kernels
 from redgui.operators.base import Operator
 from redgui.priors.base import Counted, Prior
 from redgui.priors.bordered import Bordered
 from redgui.randomness import Generators
 from redgui.runs import cores
+from redgui.runs.blind import FLOOR, blindly, found_kernel, unknown
 from redgui.runs.divergence import Diverged, explained, sound
 from redgui.runs.latent import Decoded
 from redgui.runs.mapped import decoded, unstabilised
@@ -94,6 +96,9 @@ def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sample
     """`solve` for any batch of measurements y with a generator each; H and sigma_y are `Problem.likelihood` and `.level`."""
     seen = seen_by(prior, H)
     sampler.check_fit(seen, SAMPLERS)
+    if unknown(H) is not None:
+        level = max(sigma_y, FLOOR)
+        return blindly(H, y, sampler, lambda found, sampler: stream(prior, found, y, level, sampler, generator))
     if (other := seen.stabilised) is not None and not isinstance(seen, sampler.needs):
         steps = sampler(prior, other.H, other.measurement(y), other.level, generator=generator)
         return unstabilised(steps, other, sigma_y)
@@ -142,14 +147,16 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             if not bool(sound(step, counted).all()):
                 raise Diverged(explained(step, counted), last)
             y = problem.y.to(step.x0_hat.device)
-            best = int(metrics.residual(step.x0_hat, y, problem.likelihood).argmin()) if problem.H.ambiguous else None
+            H = step.found or problem.likelihood
+            best = int(metrics.residual(step.x0_hat, y, H).argmin()) if problem.H.ambiguous else None
             x0_hat = problem.visible(step.x0_hat)
             whole = None if x0_hat is step.x0_hat else step.x0_hat
-            seen = Measured(step.i, step.n, step.sigma, x0_hat, step.scalars, best=best, whole=whole)
+            own = {field.name: getattr(step, field.name) for field in fields(Step)} | {"x0_hat": x0_hat}
+            seen = Measured(**own, best=best, whole=whole)
             psnr = None if x_true is None else float(metrics.psnr(problem.aligned(seen.estimate), x_true.to(y.device)))
             residual = _mean(step.scalars.get("residual"))
             if residual is None:
-                residual = float(metrics.residual(step.x0_hat, y, problem.likelihood).mean())
+                residual = float(metrics.residual(step.x0_hat, y, H).mean())
             if not math.isfinite(residual):
                 raise Diverged(explained(step, counted), last)
             spent += seconds() - began
@@ -203,6 +210,7 @@ def summary(step: Measured, problem: Problem) -> dict[str, Any]:
     problem = problem.to(step.x0_hat.device)
     estimate, start = problem.aligned(step.estimate), problem.aligned(problem.start())
     x_true = problem.x_true
+    kernel = found_kernel(step)
     shown = step.state if step.best is None else step.state[step.best : step.best + 1]
     return {
         "psnr": None if x_true is None else float(metrics.psnr(estimate, x_true)),
@@ -210,11 +218,12 @@ def summary(step: Measured, problem: Problem) -> dict[str, Any]:
         "psnr_measurement": None if x_true is None else float(metrics.psnr(start, x_true)),
         "ssim_measurement": None if x_true is None else float(metrics.ssim(start, x_true)),
         "aligned": problem.H.ambiguous,
-        "residual": float(metrics.residual(shown, problem.y, problem.likelihood).mean()),
+        "residual": float(metrics.residual(shown, problem.y, step.found or problem.likelihood).mean()),
         "nfe": step.nfe,
         "backward": step.backward,
         "seconds": round(step.seconds, 4),
         "steps": step.i + 1,
+        **({} if kernel is None else {"kernel": kernels.extent(kernel)}),
     }
 
 

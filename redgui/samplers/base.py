@@ -40,6 +40,8 @@ class Step:
         sigma: its noise level.
         x0_hat: the estimate, (b, c, h, w), detached and the receiver's own.
         scalars: loss terms and weights by name, numbers or tensors of shape (b,).
+        found: the operator so far, where a run has to find it first; of this H are residuals then.
+        before: how many of the iterations find it, before the sampler's own begin.
     """
 
     i: int
@@ -47,6 +49,8 @@ class Step:
     sigma: float
     x0_hat: Tensor
     scalars: Mapping[str, float | Tensor] = field(default_factory=dict)
+    found: Operator | None = None
+    before: int = 0
 
 
 Steps = Generator[Step, Any, None]  # what is sent: None, or the same sampler with other knobs

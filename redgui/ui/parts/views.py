@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redgui import api, finishing, images, knobs, metrics
+from redgui import finishing, images, knobs, metrics
 from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
+from redgui.operators.blind import BlindBlur
+from redgui.runs.blind import found_kernel, kernel_picture
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change
 from redgui.runs.run import Run
-from redgui.runs.stream import summary
+from redgui.runs.stream import Measured, summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
 from redgui.ui.parts.board import download
 from redgui.ui.parts.components import series_text
@@ -35,8 +37,14 @@ def live(run: Run, number: int, status: str, message: str = "", rate: float | No
         "run": number, "status": status, "message": message, "frame": images.data_url(frame, "jpeg", quality=90),
         "w": frame.width, "h": frame.height, "i": step.i + 1, "n": step.n, "sigma": step.sigma, "left": left, "rate": rate,
         "series": series_text(run.series), "sigma_y": sigma_y,
-        "marks": _marks(run),
+        "marks": _marks(run), "pictures": _pictures(step),
     }  # fmt: skip
+
+
+def _pictures(step: Measured) -> list[dict[str, Any]]:
+    """What is found beside the restoration, as small pictures with their names."""
+    kernel = found_kernel(step)
+    return [] if kernel is None else [{"name": "kernel", "src": images.data_url(kernel_picture(kernel)), "w": len(kernel)}]
 
 
 def blank(number: int, status: str, message: str = "", picture: Tensor | None = None) -> dict[str, Any]:
@@ -67,7 +75,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     gallery = []
     if len(particles) > 1:
         reported = "mean" if run.last.best is None else "least residual"
-        spread = images.data_url(api.std_picture(particles))
+        spread = images.data_url(images.std_picture(particles))
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
     downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
@@ -75,6 +83,8 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         downloads.append(download("restored-raw.png", "As the sampler left it (PNG)", images.encode(raw)))
     if (full := run.full()) is not None:
         downloads.append(download("restored-full.png", "Full-size picture (PNG)", full))
+    for found in _pictures(run.last):
+        downloads.append({"name": f"{found['name']}.png", "text": f"The {found['name']} (PNG)", "href": found["src"]})
     downloads.append(download("record.json", "record.json", record.to_json()))
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
@@ -109,6 +119,8 @@ def figures(row: dict[str, Any], problem: Problem, raw: bool = False) -> list[di
     gaussian = isinstance(problem.noise, Gaussian)
     against = f"noise {'σ_y ' if gaussian else ''}{problem.level:.3g}" if problem.level > 0 else "no noise"
     cards.append({"name": "residual", "text": f"{row['residual']:.4f}", "note": against})
+    if "kernel" in row:
+        cards.append({"name": "kernel", "text": f"{row['kernel']} px", "note": "across, found"})
     cards.append({"name": "network calls", "text": str(row["nfe"]), "note": f"{row['backward']} backward"})
     rate = row["steps"] / max(row["seconds"], 1e-9)
     cards.append({"name": "seconds", "text": f"{row['seconds']:.1f}", "note": f"{rate:.0f} steps/s"})
@@ -143,8 +155,9 @@ def shared(problem: Problem, version: int, prior: str) -> dict[str, Any]:
 
 
 def start_name(problem: Problem) -> str:
-    """What the picture to start from is called: only a linear operator has a pseudo-inverse."""
-    return "pseudo-inverse" if isinstance(problem.H, LinearOperator) else "starting picture"
+    """What the picture to start from is called: only a linear operator that is known has a pseudo-inverse."""
+    inverted = isinstance(problem.H, LinearOperator) and not isinstance(problem.H, BlindBlur)
+    return "pseudo-inverse" if inverted else "starting picture"
 
 
 def weights(chosen: RedDiff, sigmas: Tensor, now: float | None = None) -> dict[str, Any]:

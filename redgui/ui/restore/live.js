@@ -21,10 +21,12 @@ const progress = el(
   bar,
 );
 
+const beside = el("div", { class: "rg-beside", hidden: true }); // small pictures that form with the restoration, as a kernel does
+
 const plots = el("div", { class: "rg-plots" });
 const more = el("div", { class: "rg-plots rg-plots-more" }); // below all that is there from the start, which must not jump
 root.replaceChildren(
-  el("div", { class: "rg-live-main" }, stage, el("div", { class: "rg-live-line" }, chip, left), progress, facts, message, spoken),
+  el("div", { class: "rg-live-main" }, stage, el("div", { class: "rg-live-line" }, chip, left), progress, facts, beside, message, spoken),
   plots,
   more,
 );
@@ -52,7 +54,7 @@ function timeLeft(seconds) {
 function factsOf(value) {
   if (!value.n) return [];
   const rate = Number.isFinite(value.rate) ? (value.rate >= 1 ? `${shortNumber(value.rate)} it/s` : `${shortNumber(1 / value.rate)} s/it`) : null;
-  return [`step ${value.i}/${value.n}`, Number.isFinite(value.sigma) ? `σ ${shortNumber(value.sigma)}` : null, rate].filter(Boolean);
+  return [`step ${value.i}/${value.n}`, value.sigma > 0 ? `σ ${shortNumber(value.sigma)}` : null, rate].filter(Boolean);
 }
 
 /** A screen reader hears of a change of status at once and of progress every few seconds. */
@@ -95,6 +97,18 @@ function showLine(value) {
   if (value.status === "waiting" && (!shown || value.inLine)) message.textContent = ""; // on the stage already, or beside the chip
 }
 
+function showBeside(value) {
+  const pictures = Array.from(value.pictures || []).filter(({ src }) => isPicture(src));
+  while (beside.children.length > pictures.length) beside.lastChild.remove();
+  pictures.forEach(({ name, src }, k) => {
+    if (!beside.children[k]) beside.append(el("figure", {}, el("img", { draggable: "false" }), el("figcaption")));
+    const [img, caption] = beside.children[k].children;
+    Object.assign(img, { src, alt: `The ${name} so far` });
+    caption.textContent = name;
+  });
+  beside.hidden = pictures.length === 0;
+}
+
 /** Where the picture forms is below what was touched last on a small screen: the page goes there when a run begins or fails. */
 function goThere() {
   const area = stage.getBoundingClientRect();
@@ -132,6 +146,7 @@ function draw(value, { status, changed, another, place }) {
   if (another) frames = 0;
   showStage(now);
   showLine(now);
+  showBeside(now);
   // Curves are drawn less often than the picture: they change slowly and cost the most.
   const due = performance.now() - plottedAt > PLOT_EVERY;
   if (due || changed || status !== "running") {

@@ -98,7 +98,7 @@ class RestoreTab(RunningTab[Restoring, RestoreLayout]):
         except RedguiError as error:
             gr.Warning(str(error))
         try:
-            run.extend(self.page.host.limits.more(run.last.n, values[self.layout.more] or 50, run.finished))
+            run.extend(self.page.host.limits.more(run.last.n - run.last.before, values[self.layout.more] or 50, run.finished))
         except RedguiError as error:
             yield self.ended(state, board, "", str(error))
             return
