@@ -11,9 +11,12 @@ At every scale, from a kernel of 3 pixels up by factors of sqrt(2), and some tim
          (L. Xu, S. Zheng, J. Jia, Unnatural L0 sparse representation for natural image deblurring, CVPR 2013, with the
          gradient term alone of J. Pan, Z. Hu, Z. Su, M.-H. Yang, Deblurring text images via L0-regularized intensity and
          gradient prior, CVPR 2014). It is no restoration: it keeps the strong edges, which tell the kernel, and nothing else.
-    k    argmin sum over x and y of |k * grad S - grad y|^2 + gamma |k|^2 on the strongest gradients alone, in closed form as
-         well (S. Cho, S. Lee, Fast motion deblurring, SIGGRAPH Asia 2009), and then on the simplex: small and stray weights are
-         cut, the rest sums to 1, its centre of mass in the middle.
+    k    argmin |k * grad S - grad y|^2 + gamma |k|^2 over the simplex (k >= 0, sum 1), with grad S of the strongest gradients
+         alone (S. Cho, S. Lee, Fast motion deblurring, SIGGRAPH Asia 2009). Two correlations say all of the data, both from
+         the Fourier domain: of grad S with itself, and with grad y. Their least squares over kernels of the size that is asked
+         for are solved by accelerated projected gradients (A. Beck, M. Teboulle, A fast iterative shrinkage-thresholding
+         algorithm, 2009), where the closed form of a torus would first have to be cut out. Small and stray weights are cut,
+         and the centre of mass is brought to the middle.
 
 A picture and its kernel may be shifted against each other by any vector: the centred kernel is one choice of it.
 All is in float64 and of NumPy's own transforms, so that the same picture gives the same kernel, to the bit, on any device.
@@ -25,11 +28,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-FIRST, LAST = 4e-3, 1e-4  # lam at the beginning of a scale, and the least
-EASE = 1.1  # by which it falls from turn to turn
+FIRST, LAST = 4e-3, 1e-4  # lam at the beginning, and the least
+EASE = 1.06  # by which it falls from turn to turn
 STEEPEST = 1e5  # the last beta
-TURNS = 5  # at each scale
-GAMMA = 2.0
+TURNS = 8  # at each scale
+GAMMA = 1e-3  # of the energy of the gradients
+DESCENTS = 100  # steps of a least-squares fit
 CUT, STRAY = 0.05, 0.1  # of the largest weight; of the sum, for what is apart from the rest
 
 
@@ -69,14 +73,13 @@ def search(y: np.ndarray, size: int, periodic: bool = False) -> Iterator[Found]:
         size: pixels across the kernel at most, odd.
         periodic: y repeats beyond its border; otherwise its scene goes on there.
     """
-    total, done = turns(size), 0
+    total, done, lam = turns(size), 0, FIRST
     kernel = np.zeros((3, 3))
     kernel[1] = kernel[:, 1] = 1 / 5
     for across in scales(size):
         small = y if across == size else resized(y, *(max(8, round(n * across / size)) for n in y.shape))
         kernel = simplex(resized(kernel, across, across))
         scale = _Scale(small, across, periodic)
-        lam = FIRST
         for _ in range(TURNS):
             sharp = scale.sharp(kernel, lam)
             kernel = simplex(scale.kernel(sharp))
@@ -120,6 +123,44 @@ def _connected(k: np.ndarray) -> np.ndarray:
     return k / k.sum()
 
 
+def least_squares(A: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """k on the simplex that minimises |k * g - grad y|^2 + GAMMA |k|^2, by accelerated projected gradients.
+
+    Args:
+        A: the autocorrelation of g, (2 size - 1, 2 size - 1), its middle at shift 0.
+        b: its correlation with grad y, (size, size).
+    """
+    size = len(b)
+    n = 3 * size - 2  # room for the convolution of k with A
+    FA = np.fft.rfft2(A, s=(n, n))
+
+    middle, reg = slice(size - 1, 2 * size - 1), GAMMA * A[size - 1, size - 1]
+
+    def normal(k: np.ndarray) -> np.ndarray:
+        return np.fft.irfft2(FA * np.fft.rfft2(k, s=(n, n)), s=(n, n))[middle, middle] + reg * k
+
+    step = 1 / (np.abs(FA).max() + reg)
+    k = v = np.full((size, size), 1 / size**2)
+    t = 1.0
+    for _ in range(DESCENTS):
+        before, k = k, onto_simplex(v - step * (normal(v) - b))
+        t, last = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
+        v = k + (last - 1) / t * (k - before)
+    return k
+
+
+def onto_simplex(v: np.ndarray) -> np.ndarray:
+    """The nearest non-negative weights that sum to 1."""
+    falling = np.sort(v, axis=None)[::-1]
+    excess = (falling.cumsum() - 1) / np.arange(1, v.size + 1)
+    return np.maximum(v - excess[np.flatnonzero(falling > excess)[-1]], 0)
+
+
+def _around(v: np.ndarray, reach: int) -> np.ndarray:
+    """The values of v within `reach` of its first, on a torus, with that one in the middle."""
+    return np.roll(v, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+
+
 class _Scale:
     """A picture at one scale on a torus, with what the closed forms need of it."""
 
@@ -156,10 +197,10 @@ class _Scale:
         weak = self._weak(gx, gy)
         gx[weak] = gy[weak] = 0
         X = [self._seen(g) for g in (gx, gy)]
-        over = sum(x.conj() * b for x, b in zip(X, self.Gy, strict=True))
-        k = np.fft.irfft2(over / (sum(np.abs(x) ** 2 for x in X) + GAMMA), s=self.y.shape)
+        seen, match = sum(np.abs(x) ** 2 for x in X), sum(x.conj() * b for x, b in zip(X, self.Gy, strict=True))
         reach = self.size // 2
-        return np.roll(k, (reach, reach), (0, 1))[: self.size, : self.size]
+        b = _around(np.fft.irfft2(match, s=self.y.shape), reach)
+        return least_squares(_around(np.fft.irfft2(seen, s=self.y.shape), 2 * reach), b)
 
     def _weak(self, gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
         """Where gradients are too small to say anything of the kernel: all but the strongest of each of four directions."""
@@ -167,7 +208,7 @@ class _Scale:
         size = np.hypot(gx, gy)
         inside = np.zeros(size.shape, bool)
         inside[: h - 1, : w - 1] = True
-        most = max(2 * self.size * round((h * w) ** 0.5 / 2), 1)
+        most = max(round(self.size * (h * w) ** 0.5), 1)
         angle = (np.arctan2(gy, gx) % np.pi * 4 / np.pi).astype(int) % 4
         strong = np.zeros(size.shape, bool)
         for k in range(4):
