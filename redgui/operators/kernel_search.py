@@ -3,7 +3,7 @@
     for found in search(y, size=21):
         ...                                     # found.kernel and found.sharp as they form
 
-At every scale, from a kernel of 3 pixels up by factors of sqrt(2), and some times there:
+At every scale, from a kernel of 3 pixels up by factors of sqrt(2), and at each of them several times:
 
     S    argmin |k * S - y|^2 + lam |grad S|_0, by half-quadratic splitting: for growing beta, g is grad S where
          |grad S|^2 > lam / beta and 0 elsewhere, and S has a closed form in the Fourier domain,
@@ -129,8 +129,12 @@ def least_squares(A: np.ndarray, b: np.ndarray) -> np.ndarray:
     Args:
         A: the autocorrelation of g, (2 size - 1, 2 size - 1), its middle at shift 0.
         b: its correlation with grad y, (size, size).
+
+    Returns zeros where there is no gradient.
     """
     size = len(b)
+    if A[size - 1, size - 1] <= 0:
+        return np.zeros((size, size))
     n = 3 * size - 2  # room for the convolution of k with A
     FA = np.fft.rfft2(A, s=(n, n))
 
