@@ -1,0 +1,47 @@
+"""Blind deblurring as a person sees it: the kernel forms beside the picture, and is there to take away at the end."""
+
+import functools
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from browser.pages import PICTURE
+from browser.test_restore import Restore
+from redgui.operators import kernel_search, kernels
+
+PRIOR = "gaussian"
+SECONDS_PER_CALL = 0.05
+
+
+@pytest.fixture
+def open_tab(app, open_page, slowly):
+    return functools.partial(Restore, app, open_page)
+
+
+def test_the_kernel_is_seen_as_it_forms_and_taken_away(open_tab, tmp_path):
+    tab = open_tab()
+    tab.choose("operator", "Blur")
+    tab.choose("blur-kind", "blind")
+    tab.type("blur-size", 7)
+    tab.changes_the_preview(lambda: tab.type("blur-angle", 40))  # of the motion that makes the measurement
+    tab.type("reddiff-steps", 20)
+    beside = tab.live.locator(".rg-beside")
+    expect(beside).to_be_hidden()
+    tab.part("run").click()
+    kernel = beside.locator("img")
+    expect(kernel).to_have_attribute("src", PICTURE)
+    expect(beside).to_have_text("kernel")
+    first = kernel.get_attribute("src")
+    expect(tab.live).to_have_attribute("data-status", "done")
+    assert int(tab.live.get_attribute("data-n")) == kernel_search.turns(7) + 20
+    assert kernel.get_attribute("src") != first  # it went on forming
+    found = tab.restoring.played.last.found.kernel()
+    saved = kernels.read(tab.download("kernel.png", tmp_path))
+    assert saved.shape == found.shape
+    assert np.abs(saved - found).max() < 0.01
+    assert tab.figure("kernel") == f"{kernels.extent(found)} px"
+
+    tab.choose("blur-kind", "gaussian")
+    tab.run()
+    expect(beside).to_be_hidden()
