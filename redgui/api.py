@@ -57,9 +57,8 @@ class Result:
             psnr_restored is that of `restored`.
         film: a few iterates from first to last.
         record: reproduces the run.
-        full: the restoration at the picture's own shape and size, with the picture itself outside a crop and outside an
-            inpainted hole, and with its transparency and grey; None where the picture is of the prior's size, and of a replay,
-            which has only what the prior saw.
+        full: the restoration at the picture's own size, with the picture itself outside a crop and outside an inpainted hole;
+            None where the picture is of the prior's size, and of a replay, which has only what the prior saw.
         image: `restored` as a picture, with transparency and profile as the picture has them.
         notes: what a person should know about how picture and mask were read.
     """
