@@ -22,6 +22,7 @@ from redgui.asked import fitted_to as fitted_to
 from redgui.asked import opened as opened
 from redgui.asked import resolve as resolve
 from redgui.asked import settled as settled
+from redgui.metrics import perceptual
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior, PriorError
@@ -265,6 +266,7 @@ def watched(stream: Iterator[Measured], watch: Watcher | None) -> tuple[Measured
 def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, film: list[Tensor]) -> Result:
     """The Result of a run whose last Step is `last`."""
     figures = {key: value for key, value in record.result.items() if key not in ("planned", "pixels_sha256")}
+    figures["lpips"] = perceptual.lpips_of(problem.aligned(last.estimate), problem.x_true)
     figures |= record.settings.figures()
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
