@@ -59,13 +59,15 @@ class Wire:
         return self.served.http.post("/gradio_api/upload", files={"files": (name, content)})
 
     def call(self, name: str, *, shows: str = "", event: Any = None, data: list[Any] | None = None, **changed: Any) -> Outcome:
-        """An event, with components at other values (`learn__sigma` is the elem_id learn-sigma), or with `data` as it is."""
+        """An event, with components at other values (`learn__sigma` is the elem_id learn-sigma), or with `data` as it is and the
+        last ones, where it has none for them, as they are."""
         number = self.served.event(name, shows)
         about = self.served.events[number]
         values = self.values | {key.replace("__", "-"): value for key, value in changed.items()}
+        props = [self.served.components[i] for i in about["inputs"]]
         if data is None:
-            props = [self.served.components[i] for i in about["inputs"]]
             data = [values.get(str(p.get("elem_id")), p.get("value")) for p in props]
+        data = data + [p.get("value") for p in props[len(data) :]]
         return self.numbered(number, data, event)
 
     def numbered(self, number: int, data: list[Any], event: Any = None) -> Outcome:
