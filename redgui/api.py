@@ -127,6 +127,7 @@ def settled(image: str | Path | Image.Image, mask: str | Path | bytes | None, pr
     Raises:
         RedguiError: wrong words, which are told before a picture is looked for; a picture or a mask that cannot be read.
     """
+    said = {**said, "prior": prior.name}  # the presets are those of the prior
     if mask is not None and isinstance(said.get("operator"), Operator):
         raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
     settings = Settings.read(said if mask is None else {**said, "operator": "inpaint"})

@@ -81,6 +81,7 @@ def jobs(
     sigmas_y: Sequence[float] = (0.0,),
     seeds: int = 1,
     particles: int | None = None,
+    prior: str = presets.USUAL,
 ) -> Iterator[Job]:
     """All that fit together, a setting at a time. `all` is every sampler; knobs that a text does not name are the presets'.
 
@@ -97,9 +98,9 @@ def jobs(
         H = operators.build(operator_spec)
         H.check_size(h, w)
         for sigma_y in sigmas_y:
-            made = (spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, sigma_y) for spec in specs)
+            made = (spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, sigma_y, prior) for spec in specs)
             for sampler in dict.fromkeys(made):
-                if not sampler.accepts(H):
+                if not sampler.fits(H):
                     continue
                 many = presets.particles(sampler, H) if particles is None else particles
                 settings = Settings(H=H, sampler=sampler, sigma_y=sigma_y, particles=many)

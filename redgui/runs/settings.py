@@ -55,7 +55,7 @@ class Settings:
     seed: int = knob(0, 0, 2**63 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
     particles: int = knob(1, 1, 64, help="independent runs in one batch: their mean and spread")
     given: bool = knob(False, help="the picture is itself the measurement; there is no original")
-    prior: str = knob("faces-64", hi=5000, help="the name of the diffusion model")
+    prior: str = knob(presets.USUAL, hi=5000, help="the name of the diffusion model")
     fit: Way = knob("crop", help="how a picture of another shape is brought to what the prior takes")
     size: int | None = knob(None, SMALLEST, LARGEST, shown=False, help="longest side of the fit native")
     device: Literal["auto", "cpu", "cuda"] = knob("auto", shown=False, compare=False, help="where the network runs")
@@ -91,7 +91,8 @@ class Settings:
             if not isinstance(value, (str, made)):
                 raise KnobError(f"{name} is a text; got {knobs.shown(value)}.")
         H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
-        sampler = presets.sampler_for(spec, H, found.get("sigma_y", 0.0)) if isinstance(spec, str) else spec
+        of = found.get("prior", presets.USUAL)
+        sampler = presets.sampler_for(spec, H, found.get("sigma_y", 0.0), of) if isinstance(spec, str) else spec
         found["given"] = found.get("given", False) or given
         return cls(H=H, sampler=sampler, **{"particles": presets.particles(sampler, H), **found})
 
@@ -118,7 +119,8 @@ class Settings:
         Args:
             page: without what is not `shown`.
         """
-        said: dict[str, Any] = {"operator": knobs.spec(self.H), "sampler": presets.text(self.sampler, self.H, self.sigma_y)}
+        shortest = presets.text(self.sampler, self.H, self.sigma_y, self.prior)
+        said: dict[str, Any] = {"operator": knobs.spec(self.H), "sampler": shortest}
         usual = {"particles": presets.particles(self.sampler, self.H), "prior": None}  # a host may have another prior
         for k in knobs.knobs(type(self)):
             if (k.shown or not page) and getattr(self, k.name) != usual.get(k.name, k.default):

@@ -117,11 +117,11 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         comparison.extras = [(key, sampler) for key, sampler in comparison.extras if key != removed]
         return self._listed(comparison, values, measured(self.page, session, values)[1])
 
-    def entries(self, comparison: Comparison, H: Operator | None, sigma_y: float) -> list[Entry]:
+    def entries(self, comparison: Comparison, H: Operator | None, sigma_y: float, prior: str) -> list[Entry]:
         """All that could take part: every sampler's presets first, then what was added."""
         entries: list[Entry] = []
         for cls in SAMPLERS:
-            tuned = presets.sampler_for(cls.name, H, sigma_y) if H is not None else cls()  # type: ignore[call-arg]
+            tuned = presets.sampler_for(cls.name, H, sigma_y, prior) if H is not None else cls()  # type: ignore[call-arg]
             entries.append((cls.name, cls.label, tuned))
             entries += [(key, f"{cls.label} {key.rsplit('-', 1)[1]}", s) for key, s in comparison.extras if type(s) is cls]
         return entries
@@ -179,8 +179,8 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[Entry]:
         """Those that are ticked and fit. Raises RedguiError where there is none."""
         ticked = _ticked(values[self.layout.chosen])
-        entries = self.entries(comparison, problem.H, problem.sigma_y)
-        fielded = [entry for entry in entries if entry[0] in ticked and entry[2].accepts(problem.H)]
+        entries = self.entries(comparison, problem.H, problem.sigma_y, str(values[self.form.prior]))
+        fielded = [entry for entry in entries if entry[0] in ticked and entry[2].fits(problem.H)]
         if not fielded:
             raise RedguiError("The samplers to compare: tick at least one that fits.")
         return fielded
@@ -195,7 +195,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         """The list: every entry with its settings, and why it cannot take part."""
         H, sigma_y = (problem.H, problem.sigma_y) if problem is not None else (None, 0.0)
         extras, rows = {key for key, _ in comparison.extras}, []
-        for key, label, sampler in self.entries(comparison, H, sigma_y):
+        for key, label, sampler in self.entries(comparison, H, sigma_y, str(values[self.form.prior])):
             reason = "the degradation has to be mended first" if H is None else _unfit(sampler, H)
             rows.append({
                 "key": key, "label": label, "spec": knobs.spec(sampler), "reason": reason,

@@ -17,7 +17,7 @@ from redgui.ui.parts import components, controls, views
 from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, WITH_TOASTS, Updates, Values
-from redgui.ui.restore.layout import RestoreLayout
+from redgui.ui.restore.layout import BEGINNING, RestoreLayout
 from redgui.ui.restore.state import Restoring
 
 
@@ -70,7 +70,9 @@ class Editing:
             gr.Warning(str(error), title="This prior cannot be used")
             return {self.form.prior: self.form.host.prior_name}
         values = {**values, self.form.fit: fitting.usual(self.form.multiple(values))}
-        return self.refitted(self._session(request), values) | self._weights(values)
+        session = self._session(request)
+        retuned = self.retuned(session, values)
+        return self.refitted(session, values) | retuned | self._weights({**values, **retuned})
 
     def choose_operator(self, values: Values, request: gr.Request) -> Updates:
         """Another degradation: its knobs, its measurement, and the presets where a person has not chosen otherwise."""
@@ -158,12 +160,13 @@ class Editing:
         """The samplers' knobs at their presets, where a person has not chosen otherwise."""
         operator, state = values[self.form.operator], session.state(Restoring)
         kind = self.form.operators[operator].parts.get("kind")
+        before = state.tuned_for or (*BEGINNING, self.form.host.prior_name)
         try:
             sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.form.setting.parts["sigma_y"]], Setting.name)
         except RedguiError:
-            sigma_y = state.tuned_for[2]  # a number that is being typed
-        old = self.form.tuned(*state.tuned_for)
-        state.tuned_for = (operator, values[kind] if kind else None, sigma_y)
+            sigma_y = before[2]  # a number that is being typed
+        old = self.form.tuned(*before)
+        state.tuned_for = (operator, values[kind] if kind else None, sigma_y, str(values[self.form.prior]))
         new = self.form.tuned(*state.tuned_for)
         changed = {part: new[part] for part in new if old[part] != new[part] and values[part] == old[part]}
         state.retuned |= changed
@@ -239,7 +242,7 @@ class Editing:
         gr.on([part.change for part in simulated], self.preview, problem, layout.measurement, **LATEST)
         form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
         form.given.change(self.refit, problem, refitted, **SILENT)
-        outputs = [form.prior, *refitted, layout.weights]
+        outputs = [form.prior, *refitted, layout.weights, *layout.tuned]
         loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
         form.prior.change(self.choose_prior, inputs, outputs, **loading)
 

@@ -16,6 +16,8 @@ from redgui.ui.parts.controls import SETTING, Control, Controls, Named, Setting
 from redgui.ui.parts.form import Form
 from redgui.ui.parts.running_tab import RunningLayout
 
+BEGINNING = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of a new page
+
 
 @dataclass(frozen=True, eq=False)
 class RestoreLayout(RunningLayout):
@@ -69,7 +71,7 @@ def lay_out(host: Host) -> RestoreLayout:
                 visible=len(SAMPLERS) > 1 or "hidden", filterable=False,
             )  # fmt: skip
             weights = components.weights_plot("weights")
-            samplers, sampler_groups = _samplers()
+            samplers, sampler_groups = _samplers(host.prior_name)
             with gr.Group():
                 seed = controls.seed_box(SETTING["seed"], "seed", 0)
                 particles = controls.one(SETTING["particles"], "particles", 1)
@@ -133,12 +135,12 @@ def _buttons() -> tuple[gr.Button, gr.Button, gr.Button, gr.Dropdown]:
     return run, stop, resume, more
 
 
-def _samplers() -> tuple[Named, dict[str, gr.Group]]:
+def _samplers(prior: str) -> tuple[Named, dict[str, gr.Group]]:
     """The knobs of all samplers, each in a group of its own, at their presets for what the page begins with."""
     samplers, groups = Named("sampler"), {}
     for cls in SAMPLERS:
         with controls.group(cls.name, cls is RedDiff) as groups[cls.name]:
-            tuned = presets.preset(cls.name, "inpaint", "box")
+            tuned = presets.preset(cls.name, *BEGINNING, prior)
             parts = controls.draw(cls, cls.name, tuned, advanced=False)
             if any(k.advanced for k in knobs.knobs(cls)):
                 with gr.Accordion("Advanced", open=False, elem_id=f"advanced-{cls.name}"):

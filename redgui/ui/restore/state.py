@@ -13,12 +13,12 @@ class Restoring(Playing[Run]):
 
     Attributes:
         task: whose finished result has taken the place of a run.
-        tuned_for: operator, its kind and sigma_y of the presets that the controls were given.
+        tuned_for: operator, its kind, sigma_y and prior of the presets that the controls were given; None: those of a new page.
         retuned: the controls that the page itself has set since the run began, with their values.
         particles_given: what the page itself chose, so that a person's own choice is left alone.
     """
 
     task: str | None = None
-    tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)
+    tuned_for: tuple[str, str | None, float, str] | None = None
     retuned: Updates = field(default_factory=dict)
     particles_given: int = 1
