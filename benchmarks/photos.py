@@ -1,12 +1,12 @@
 """Real damage on photographs at their own scale: samplers beside the classics, PSNR in dB; the last line is one JSON object.
 
     python benchmarks/photos.py portraits.zip [--tasks text hole ...] [--samplers reddiff classic reddiff:steps=50,lr=0.02 ...]
-    python benchmarks/photos.py portraits.zip --tune --side 128 --tasks text --samplers reddiff:sigma_start={0.3,0.6},lr={0.01,0.03}
+    python benchmarks/photos.py portraits.zip --tune --side 128 --tasks text --samplers reddiff:sigma_start={0.3,0.6},lr=0.1
 
-The pictures are crops of scikit-image's photographs (at their own scale, and halved) and portraits of a zip, halved: 20 of them,
-and with `--tune` six others, for finding presets. They are damaged by numpy and Pillow, as a file would be, and rounded to 8 bits;
-redgui is given the damaged picture. Of inpainting the PSNR is that inside the hole, else of the whole picture. {a,b} in a sampler
-stands for each of its values. "as it is" is the damaged picture itself (an enlargement: Pillow's bicubic).
+The pictures are crops of scikit-image's photographs (at their own scale, and halved) and portraits of a zip, halved: twenty,
+and with `--tune` six others, for finding presets. They are damaged by numpy and Pillow, as a file would be, in 8 bits, and
+redgui is given the damaged picture. Of inpainting the PSNR is that inside the hole, else of the whole picture. {a,b} in a
+sampler stands for each of its values. "as it is" is the damaged picture itself (an enlargement: Pillow's bicubic).
 """
 
 import argparse
@@ -43,11 +43,11 @@ OTHERS = (("astronaut", 1, 0.5, 0.1), ("coffee", 1, 0.6, 0.0), ("motorcycle_left
 
 def photographs(portraits: str, side: int, tune: bool) -> list[np.ndarray]:
     """(side, side, 3) in 8 bits: twenty, or six others."""
-    from skimage import data, io as files
+    from skimage import data
 
     found = []
     for name, smaller, down, right in OTHERS if tune else CROPS:
-        photo = Image.fromarray(getattr(data, name)() if hasattr(data, name) else files.imread(_path(name))[..., :3])
+        photo = Image.fromarray(np.asarray(getattr(data, name)() if hasattr(data, name) else Image.open(_path(name))))
         photo = photo.resize([round(n / smaller) for n in photo.size], Image.Resampling.LANCZOS)
         x, y = round(right * (photo.width - side)), round(down * (photo.height - side))
         found.append(np.asarray(photo.crop((x, y, x + side, y + side)).convert("RGB")))
@@ -189,7 +189,7 @@ def main() -> None:
             if seen.shape != photo.shape:
                 seen = np.asarray(Image.fromarray(seen).resize(photo.shape[1::-1], Image.Resampling.BICUBIC))
             scores["as it is"].psnr.append(psnr(seen, photo, damage[3]))
-        for spec in (one for spec in chosen.samplers for one in every(spec)):
+        for spec in itertools.chain(*map(every, chosen.samplers)):
             sampler = presets.sampler_for(spec, H, sigma_y, chosen.prior)
             if not sampler.fits(H):
                 continue

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import bundled, fitting, images, knobs, operators, priors
+from redgui.advice import advice
 from redgui.knobs import KnobError
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
@@ -244,6 +245,7 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
     """The Result of a run whose last Step is `last`."""
     figures = {key: value for key, value in record.result.items() if key not in ("planned", "pixels_sha256")}
     figures |= record.settings.figures()
+    figures["advice"] = advice(record.settings.prior, problem.H, *picture.shape[-2:]).warning or None
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
     return Result(problem, picture, last.estimate, last.x0_hat, figures, film, record)

@@ -4,8 +4,8 @@
     restored(Denoise(), y, 0.2, "tv")
     methods(Blur(), 0.0)                                      ("wiener", "richardson-lucy"), the most suitable first
 
-They are scikit-image's where it has them. What goes back through a degradation (Wiener's filter, Richardson-Lucy) does so by the
-operator itself, so that its kernel, its border and its masks are those of the measurement.
+They are scikit-image's where it has them. What goes back through a degradation (Wiener's filter, Richardson-Lucy) does so by
+the operator itself, so that its kernel, its border and its masks are those of the measurement.
 """
 
 from collections.abc import Callable
@@ -49,13 +49,13 @@ def chosen(H: Operator, y: Tensor, sigma_y: float, method: str = "auto") -> str:
     """The method itself, and for `auto` the one that suits the operator, its noise and the width of its hole."""
     if method != "auto":
         return method
-    wide = isinstance(H, Inpaint) and sigma_y == 0 and hole_width(H, y) > WIDE
-    return "patches" if wide else methods(H, sigma_y)[0]
+    wide = hole_width(H, *y.shape[-2:]) if sigma_y == 0 and isinstance(H, Inpaint) else None
+    return methods(H, sigma_y)[0] if wide is None or wide <= WIDE else "patches"
 
 
-def hole_width(H: Operator, y: Tensor) -> float | None:
-    """How wide an inpainting's hole is at its widest, in pixels (`filling.width`); None for another operator."""
-    return filling.width(H.hole(*y.shape[-2:])) if isinstance(H, Inpaint) else None
+def hole_width(H: Operator, h: int, w: int) -> float | None:
+    """How wide an inpainting's hole is at its widest, in pixels of h x w (`filling.width`); None for another operator."""
+    return filling.width(H.hole(h, w)) if isinstance(H, Inpaint) else None
 
 
 @torch.no_grad()
@@ -128,7 +128,7 @@ def _tv(sigma: float, picture: np.ndarray) -> np.ndarray:
 
 
 def wiener(H: LinearOperator, y: Tensor, sigma_y: float) -> Tensor:
-    """(H^T H + r I)^-1 H^T y: the linear estimate under white pixels of variance 1/4, about that of pictures, r = 4 sigma_y^2."""
+    """(H^T H + r I)^-1 H^T y with r = 4 sigma_y^2: the linear estimate under white pixels of variance 1/4, as pictures have."""
     return H.solve(H.adjoint(y), max(4 * sigma_y**2, UNNOISED))
 
 

@@ -1,7 +1,7 @@
 """Holes filled without a network: smoothly (biharmonic) or with patches of the picture itself.
 
-Pictures are float arrays (h, w, c), holes boolean arrays (h, w), True = to be filled in. Time and memory grow with the area, not
-with the square of it: the inside of a wide hole comes from the picture at half its size, and the rest is solved in tiles.
+Pictures are float arrays (h, w, c), holes boolean arrays (h, w), True = to be filled in. Time and memory grow with the
+area and no faster: the inside of a wide hole comes from the picture at half its size, and the rest is solved in tiles.
 """
 
 import itertools
@@ -38,8 +38,9 @@ def width(hole: np.ndarray) -> float:
 def biharmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """The biharmonic continuation into the hole: the one whose Laplacian has the least squares (arXiv 1707.06567).
 
-    Values stay in the span that the kept pixels of each channel have. A hole of up to TOGETHER pixels is one system. Of a larger
-    one the pixels farther than RING from its rim are those of the picture at half its size, and the others are solved in tiles.
+    Values stay in the span that the kept pixels of each channel have. A hole of up to TOGETHER pixels is one system. Of a
+    larger one the pixels farther than RING from its rim are those of the picture at half its size, the others are solved in
+    tiles.
     """
     if not hole.any() or hole.all():
         return picture.copy()

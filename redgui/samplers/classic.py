@@ -52,9 +52,10 @@ class Classic(Sampler):
         found = classics.methods(H, 0.0)
         if not found:
             others = ", ".join(s.label for s in samplers if s.accepts(H))
-            raise SamplerError(f"there is no classic for {H.label}. Choose{f' one of: {others}' if others else ' another'}.")
+            remedy = f"another degradation{f', or one of: {others}' if others else ''}"
+            raise SamplerError(f"Classic has no method for {H.label}. Choose {remedy}.")
         if not self.fits(H):
-            raise SamplerError(f"{self.method} is no method for {H.label}. Choose auto, {', '.join(found)}.")
+            raise SamplerError(f"Classic: {self.method} is no method for {H.label}. Choose one of: auto, {', '.join(found)}.")
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:

@@ -201,7 +201,7 @@ class RedDiff(Sampler):
         """
         if self.sigma_start > 0:
             return self
-        wide = classics.hole_width(H, y)
+        wide = classics.hole_width(H, *y.shape[-2:])
         return replace(self, sigma_start=5.0 if wide is None else min(max(PER_PIXEL * wide, LEAST_START), MOST_START))
 
     def counts(self, H: Operator, mu: Tensor, y: Tensor) -> tuple[int, int]:

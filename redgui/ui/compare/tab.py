@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from redgui import knobs, presets
+from redgui import classics, knobs, presets
 from redgui.errors import RedguiError
 from redgui.knobs import knob
 from redgui.operators import Operator
@@ -13,8 +13,8 @@ from redgui.runs.budget import within
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
-from redgui.samplers import SAMPLERS, Sampler
-from redgui.ui.compare.board import Scoreboard, blank
+from redgui.samplers import SAMPLERS, Classic, Sampler
+from redgui.ui.compare.board import Scoreboard, blank, verdict
 from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components
 from redgui.ui.parts.controls import Controls
@@ -158,7 +158,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def outcome(self, state: Comparison, played: Race) -> tuple[str, str]:
         statuses = [c.status for c in played.contestants]
         message = tally(statuses, {"error": "could not go on; the tiles say why", "stopped": "stopped before the end"})
-        message += "." if message else ""
+        message = " ".join(filter(None, (f"{message}." if message else "", verdict(played))))
         if "done" not in statuses and "stopped" not in statuses:
             return "error", message
         return ("stopped" if state.stop_wanted or "done" not in statuses else "done"), message
@@ -180,7 +180,10 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         """Those that are ticked and fit. Raises RedguiError where there is none."""
         ticked = _ticked(values[self.layout.chosen])
         entries = self.entries(comparison, problem.H, problem.sigma_y, str(values[self.form.prior]))
-        fielded = [entry for entry in entries if entry[0] in ticked and entry[2].fits(problem.H)]
+        fielded = [
+            (key, label + _method(sampler, problem), sampler) for key, label, sampler in entries
+            if key in ticked and sampler.fits(problem.H)
+        ]  # fmt: skip
         if not fielded:
             raise RedguiError("The samplers to compare: tick at least one that fits.")
         return fielded
@@ -216,6 +219,13 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         self.wire_run(inputs)
         layout.view.stop(self.halt_one, None, None, **SILENT)
         layout.view.select(self.open_in_restore, None, self.page.to_restore_outputs, **SILENT)
+
+
+def _method(sampler: Sampler, problem: Problem) -> str:
+    """Which classic a contestant is, in parentheses; nothing for one with a network."""
+    if not isinstance(sampler, Classic):
+        return ""
+    return f" ({classics.chosen(problem.H, problem.y, problem.sigma_y, sampler.method)})"
 
 
 def _unfit(sampler: Sampler, H: Operator) -> str:

@@ -8,6 +8,7 @@ import gradio as gr
 import numpy as np
 
 from redgui import fitting, images, knobs, presets, priors
+from redgui.advice import advice
 from redgui.errors import RedguiError
 from redgui.operators import Inpaint
 from redgui.samplers import RedDiff
@@ -17,7 +18,7 @@ from redgui.ui.parts import components, controls, views
 from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, WITH_TOASTS, Updates, Values
-from redgui.ui.restore.layout import BEGINNING, RestoreLayout
+from redgui.ui.restore.layout import BEGINNING, RestoreLayout, advice_text
 from redgui.ui.restore.state import Restoring
 
 
@@ -106,6 +107,15 @@ class Editing:
     def preview(self, values: Values, request: gr.Request) -> Updates:
         """The measurement with the knobs as they are."""
         return self._preview(self._session(request), values)
+
+    def advise(self, values: Values, request: gr.Request) -> Updates:
+        """What the prior is good for, and whether the hole is too wide for it."""
+        session, known = self._session(request), advice(str(values[self.form.prior]))
+        with suppress(RedguiError):  # what is wrong stands where the measurement does
+            fitted = self.form.fitted(session, values)
+            H = self.form.build_operator(values, *fitted.size)
+            known = advice(str(values[self.form.prior]), H, *self.form.fitted(session, values, H).solved)
+        return {self.layout.advice: advice_text(known)}
 
     # ---- the sampler
 
@@ -245,6 +255,10 @@ class Editing:
         outputs = [form.prior, *refitted, layout.weights, *layout.tuned]
         loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
         form.prior.change(self.choose_prior, inputs, outputs, **loading)
+        changed, by_hand = (form.prior, form.operator, form.given), (form.picture, form.fit, form.mask)
+        asked = [*(part.change for part in changed), *(part.input for part in by_hand)]
+        asked += [part.change for part in form.operators[Inpaint.name]]
+        gr.on(asked, self.advise, problem, layout.advice, **LATEST)
 
         # the sampler: its knobs act on the very next iteration of a run
         outputs = [*layout.sampler_groups.values(), layout.weights, form.setting.parts["particles"]]

@@ -1,5 +1,6 @@
 """The components of the Restore tab: a picture, a degradation, a sampler, and the picture forming live."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from redgui import fitting, knobs, presets, priors
+from redgui.advice import Advice, advice
 from redgui.operators import OPERATORS, Inpaint
 from redgui.runs import zero_gpu
 from redgui.samplers import SAMPLERS, RedDiff
@@ -31,6 +33,7 @@ class RestoreLayout(RunningLayout):
     more: gr.Dropdown
     weights: gr.HTML
     sampler_groups: Mapping[str, gr.Group]
+    advice: gr.HTML
     result: gr.HTML
     film: gr.HTML
 
@@ -66,6 +69,7 @@ def lay_out(host: Host) -> RestoreLayout:
         with gr.Column(scale=8, min_width=260, elem_classes="rg-middle"):
             run, stop, resume, more = _buttons()
             zero_gpu.note()
+            advised = gr.HTML(advice_text(advice(host.prior_name)), padding=False, elem_id="advice")
             sampler = gr.Dropdown(
                 [(s.label, s.name) for s in SAMPLERS], value="reddiff", label="Sampler", elem_id="sampler",
                 visible=len(SAMPLERS) > 1 or "hidden", filterable=False,
@@ -92,8 +96,14 @@ def lay_out(host: Host) -> RestoreLayout:
     )  # fmt: skip
     return RestoreLayout(
         run, stop, view, form=form, examples=examples, operator_groups=operator_groups, measurement=measurement,
-        resume=resume, more=more, weights=weights, sampler_groups=sampler_groups, result=result, film=film,
+        resume=resume, more=more, weights=weights, sampler_groups=sampler_groups, advice=advised, result=result, film=film,
     )  # fmt: skip
+
+
+def advice_text(known: Advice) -> str:
+    """What is to be known before Run, as a note on the page; empty where there is nothing."""
+    warning = f' <b class="rg-warning">{html.escape(known.warning)}</b>' if known.warning else ""
+    return f'<p class="rg-note">Good for {html.escape(known.good_for)}{warning}</p>' if known.good_for else ""
 
 
 def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.Radio]:
