@@ -88,7 +88,7 @@ SEVERAL = 4
 
 def particles(sampler: type[Sampler] | Sampler, H: type[Operator] | Operator) -> int:
     """Runs in a batch where a person has not said: several where the best of them is reported, or where they see each other."""
-    return SEVERAL if sampler.draws and (H.ambiguous or sampler.coupled) else 1
+    return SEVERAL if sampler.learned and (H.ambiguous or sampler.coupled) else 1
 
 
 # (sampler, knob, value) -> knobs. The value asks for a method as it was published: it then has these knobs, the defaults and no

@@ -7,6 +7,8 @@ import pytest
 from redgui import knobs, presets
 from redgui.operators import OPERATORS, Operator, build
 from redgui.presets import PRESETS, PUBLISHED, sampler_for
+from redgui.priors import PRIORS
+from redgui.runs.budget import with_steps
 from redgui.samplers import SAMPLERS, PiGDM, RedDiff
 
 KINDS = [f"inpaint:kind={kind}" for kind in ("half", "outpaint", "random")]
@@ -16,8 +18,9 @@ every_problem = pytest.mark.parametrize("sigma_y", [0.0, 0.1])
 
 def test_every_preset_is_of_a_sampler_and_a_degradation_that_there_are():
     names = {H.name for H in HS}
-    for sampler, operator in PRESETS:
-        knobs.build(knobs.find(SAMPLERS, sampler, "sampler"), PRESETS[sampler, operator])
+    for prior, sampler, operator in PRESETS:
+        assert prior in {"*", *(card.name for card in PRIORS)}
+        knobs.build(knobs.find(SAMPLERS, sampler, "sampler"), PRESETS[prior, sampler, operator])
         assert operator.partition("@")[0].partition(":")[0] in {*names, "*"}, operator
 
 
@@ -44,7 +47,7 @@ def test_the_shortest_text_reads_back_as_the_sampler(cls, sigma_y):
     for H in HS:
         usual = sampler_for(cls.name, H, sigma_y)
         assert presets.text(usual, H, sigma_y) == cls.name
-        forms = [cls(), usual, dataclasses.replace(usual, steps=7)]
+        forms = [cls(), usual, with_steps(usual, 7)]
         forms += [dataclasses.replace(s, **{knob: value}) for s in forms for name, knob, value in PUBLISHED if name == cls.name]
         for sampler in forms:
             assert sampler_for(presets.text(sampler, H, sigma_y), H, sigma_y) == sampler

@@ -62,7 +62,7 @@ class Sampler(abc.ABC):
     `seeks_mode` (True: it ends at one likely picture; False: it draws from the posterior; None: it does not say),
     `gradient` (True: it goes back through the network; False: it never does; None: it does not say; `needs_gradient` is that of
     an instance), `grid` (the live knobs that decide which noise levels are visited, see `schedule.Path`),
-    `draws` (False: no random number has a part in it, so that all seeds and particles are one).
+    `learned` (False: neither a network nor a random number has a part in it, so that all seeds and particles are one).
     """
 
     name: ClassVar[str]
@@ -75,7 +75,7 @@ class Sampler(abc.ABC):
     grid: ClassVar[tuple[str, ...]] = ("steps",)
     seeks_mode: ClassVar[bool | None] = None
     gradient: ClassVar[bool | None] = None
-    draws: ClassVar[bool] = True
+    learned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         knobs.check(self)

@@ -37,7 +37,7 @@ class Classic(Sampler):
     grid = ()
     seeks_mode = True
     gradient = False
-    draws = False
+    learned = False
 
     method: classics.Method = knob("auto", live=False, help="auto: what suits the degradation, its noise and its hole")
 

@@ -12,7 +12,6 @@ from redgui import images, knobs, metrics
 from redgui.metrics import perceptual
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
-from redgui.samplers import Classic
 from redgui.sheets import Sheet
 from redgui.ui.parts import board
 from redgui.ui.parts.board import Figure, csv_text, download, known
@@ -67,11 +66,11 @@ def verdict(race: Race) -> str:
         return ""
     ranked = sorted(((c.run.last.psnr or 0.0, c) for c in ended if c.run.last), key=lambda entry: -entry[0])
     (most, first), rest = ranked[0], ranked[1:]
-    classic = isinstance(first.run.sampler, Classic)
+    classic = not first.run.sampler.learned
     # A classic that wins is told against the best network, a network against the best classic, and among alike the second.
-    others = [(psnr, c) for psnr, c in rest if isinstance(c.run.sampler, Classic) != classic] or rest
+    others = [(psnr, c) for psnr, c in rest if c.run.sampler.learned == classic] or rest
     psnr, second = others[0]
-    camp = "the best with a network" if classic and not isinstance(second.run.sampler, Classic) else ""
+    camp = "the best with a network" if classic and second.run.sampler.learned else ""
     return f"{first.label} won with {most:.2f} dB, {most - psnr:.2f} dB above {second.label}{f', {camp}' if camp else ''}."
 
 
