@@ -142,7 +142,7 @@ def _completed(picture: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, Tenso
         return start, None
     everywhere = matches is None
     x = torch.from_numpy(np.ascontiguousarray(start.astype(np.float32))).permute(2, 0, 1)
-    missing = torch.from_numpy(hole)
+    missing = whole[0, 0] == 0
     field = own = _grid(known.shape)
     if matches is not None:
         at = [(torch.arange(n) // 2).clamp(max=m - 1) for n, m in zip(known.shape, matches.shape[1:], strict=True)]
