@@ -68,6 +68,11 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("*", "rsd", "compressed-sensing"): dict(steps=50, lr=0.2, lam=0.25, spacing="karras", sigma_start=5.0),
     ("*", "rsd", "compressed-sensing@noisy"): dict(steps=50, lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
     ("*", "rsd", "phase"): dict(steps=100, lr=0.3, lam=0.25, spacing="karras", sigma_start=5.0),
+    # ---- photographs at their own scale: low noise, from a classic start
+    ("photos", "reddiff", "*"): dict(steps=50, lr=0.02, lam=0.1, spacing="karras", sigma_start=1.0, init="classic"),
+    ("photos", "reddiff", "inpaint"): dict(
+        steps=50, lr=0.01, spacing="karras", sigma_start=0.0, sigma_end=0.02, init="classic"
+    ),
 }
 
 USUAL = "faces-64"  # the prior where none is named

@@ -92,7 +92,17 @@ def test_patches_continue_a_texture_where_a_smooth_surface_does_not():
     np.testing.assert_array_equal(filling.patches(damaged, hole)[~hole], picture[~hole])
 
 
-@pytest.mark.parametrize("fill", [filling.biharmonic, filling.patches])
+def test_the_flattest_filling_is_harmonic_and_within_the_values_at_its_rim():
+    hole, picture = masks.box(40, 40, 0.6), photo(40, 40)
+    filled = filling.harmonic(np.where(hole[..., None], 9, picture), hole)
+    assert abs(laplacian(filled)[hole]).max() < 1e-9
+    around = hole.copy()
+    around[7:33, 7:33] = True  # the box and its rim
+    assert filled[hole].max() <= picture[around & ~hole].max()
+    assert filled[hole].min() >= picture[around & ~hole].min()
+
+
+@pytest.mark.parametrize("fill", [filling.biharmonic, filling.harmonic, filling.patches])
 @pytest.mark.parametrize("shape", [(3, 40), (9, 9), (33, 70)])
 def test_any_hole_in_any_picture_is_filled_with_numbers(fill, shape):
     for hole in (np.zeros(shape, bool), ~np.eye(*shape, dtype=bool), masks.half(*shape), masks.scattered(*shape)):
@@ -184,10 +194,10 @@ def test_equal_pictures_of_a_batch_are_restored_once(monkeypatch):
     assert torch.equal(particles, classics.restored(H, y, 0.0).repeat(9, 1, 1, 1))
 
 
-def test_a_wide_hole_is_filled_with_patches_a_narrow_or_a_noisy_one_is_not():
+def test_a_wide_hole_is_filled_with_texture_too_a_narrow_or_a_noisy_one_is_not():
     y = torch.zeros(1, 3, 128, 128)
     assert classics.chosen(build("inpaint:kind=text"), y, 0.0) == "biharmonic"
-    assert classics.chosen(build("inpaint:kind=box"), y, 0.0) == "patches"
+    assert classics.chosen(build("inpaint:kind=box"), y, 0.0) == "mixed"
     assert classics.chosen(build("inpaint:kind=box"), y, 0.1) == "nlm"
     assert classics.chosen(build("inpaint:kind=box"), y, 0.0, "tv") == "tv"
 

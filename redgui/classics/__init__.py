@@ -22,18 +22,19 @@ from redgui.operators import JPEG, Blur, Denoise, Inpaint, Quantize, SuperRes
 from redgui.operators.base import LinearOperator, Operator
 from redgui.operators.jpeg import LUMA, table
 
-Method = Literal["auto", "biharmonic", "patches", "nlm", "tv", "wiener", "richardson-lucy", "bicubic"]
+Method = Literal["auto", "biharmonic", "harmonic", "patches", "mixed", "nlm", "tv", "wiener", "richardson-lucy", "bicubic"]
 
-WIDE = 24.0  # pixels: a wider hole has texture inside, which no smooth surface continues
+WIDE = 14.0  # pixels: in a wider hole a surface that bends least overshoots, and texture is missed
+FILLS = {"harmonic": filling.harmonic, "patches": filling.patches, "mixed": filling.mixed}
 UNNOISED = 1e-4  # of Wiener's filter where there is no noise: the variance of the rounding of pixels, and some more
 
 
 def methods(H: Operator, sigma_y: float) -> tuple[str, ...]:
     """The methods that can work with an operator, the one that `auto` takes first (of a wide hole, see `chosen`); or none."""
-    smoothing = ("nlm", "tv")
+    smoothing, filled = ("nlm", "tv"), ("biharmonic", *FILLS)
     match H:
         case Inpaint():
-            return (*smoothing, "biharmonic", "patches") if sigma_y > 0 else ("biharmonic", "patches", *smoothing)
+            return (*smoothing, *filled) if sigma_y > 0 else (*filled, *smoothing)
         case Denoise():
             return (*smoothing, "wiener")
         case JPEG() | Quantize():
@@ -50,7 +51,7 @@ def chosen(H: Operator, y: Tensor, sigma_y: float, method: str = "auto") -> str:
     if method != "auto":
         return method
     wide = hole_width(H, *y.shape[-2:]) if sigma_y == 0 and isinstance(H, Inpaint) else None
-    return methods(H, sigma_y)[0] if wide is None or wide <= WIDE else "patches"
+    return methods(H, sigma_y)[0] if wide is None or wide <= WIDE else "mixed"
 
 
 def hole_width(H: Operator, h: int, w: int) -> float | None:
@@ -78,7 +79,7 @@ def restored(H: Operator, y: Tensor, sigma_y: float, method: str = "auto") -> Te
         case "bicubic" if isinstance(H, SuperRes):
             return F.interpolate(y, scale_factor=float(H.factor), mode="bicubic", antialias=True).clamp(-1, 1)
     if isinstance(H, Inpaint):
-        y = by_picture(partial(_filled, H, filling.patches if how == "patches" else filling.biharmonic), y)
+        y = by_picture(partial(_filled, H, FILLS.get(how, filling.biharmonic)), y)
     sigma = noise_in(H, sigma_y)
     smooth = {"nlm": _nlm, "tv": _tv}.get(how)
     return y if smooth is None or sigma == 0 else by_picture(partial(smooth, sigma), y)

@@ -1,4 +1,4 @@
-"""Holes filled without a network: smoothly (biharmonic) or with patches of the picture itself.
+"""Holes filled without a network: smoothly (biharmonic, harmonic), or with patches of the picture itself.
 
 Pictures are float arrays (h, w, c), holes boolean arrays (h, w), True = to be filled in. Time and memory grow with the
 area and no faster: the inside of a wide hole comes from the picture at half its size, and the rest is solved in tiles.
@@ -36,7 +36,25 @@ def width(hole: np.ndarray) -> float:
 
 
 def biharmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The biharmonic continuation into the hole: the one whose Laplacian has the least squares (arXiv 1707.06567).
+    """The continuation into the hole that bends least: its Laplacian has the least squares (arXiv 1707.06567)."""
+    return smooth(picture, hole, bent=True)
+
+
+def harmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The continuation into the hole that is flattest: its gradient has the least squares. It goes beyond no value at the rim.
+
+    A wide hole is filled better so: what bends least overshoots inside.
+    """
+    return smooth(picture, hole, bent=False)
+
+
+def mixed(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The mean of `harmonic`, which is nearest to what was there, and `patches`, which looks like it."""
+    return (harmonic(picture, hole) + patches(picture, hole)) / 2
+
+
+def smooth(picture: np.ndarray, hole: np.ndarray, bent: bool) -> np.ndarray:
+    """`biharmonic` (bent), or `harmonic`, of any size.
 
     Values stay in the span that the kept pixels of each channel have. A hole of up to TOGETHER pixels is one system. Of a
     larger one the pixels farther than RING from its rim are those of the picture at half its size, the others are solved in
@@ -47,7 +65,7 @@ def biharmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     kept, total = picture[~hole], hole.sum()
     inside = depth(hole) > RING
     if total > TOGETHER and inside.any():
-        coarse = doubled(biharmonic(*halved(picture, hole)), hole.shape)
+        coarse = doubled(smooth(*halved(picture, hole), bent), hole.shape)
         picture, hole = np.where(inside[..., None], coarse, picture), hole & ~inside
     side = TILE if total > TOGETHER else max(hole.shape)
     filled = picture.copy()
@@ -56,7 +74,7 @@ def biharmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
         tile[top : top + side, left : left + side] = hole[top : top + side, left : left + side]
         if tile.any():
             window = around(tile, 2 if side > TILE else MARGIN)  # beyond it nothing, or hardly anything, bends what is here
-            filled[tile] = _bent(picture[window], hole[window])[tile[window]]
+            filled[tile] = _solved(picture[window], hole[window], bent)[tile[window]]
     return filled.clip(kept.min(0), kept.max(0))
 
 
@@ -67,10 +85,11 @@ def around(hole: np.ndarray, margin: int) -> tuple[slice, slice]:
     return rows, cols
 
 
-def _bent(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The picture with the u in the hole that has the least |L u|^2, L the Laplacian of a picture mirrored at its border.
+def _solved(picture: np.ndarray, hole: np.ndarray, bent: bool) -> np.ndarray:
+    """The picture with the u in the hole that has the least |G u|^2, G its gradient, or (bent) the least |L u|^2, L = G^T G.
 
-    scikit-image's `inpaint_biharmonic` solves the same away from the border; at the border its 0.26 reads memory that was never
+    L is the Laplacian of a picture mirrored at its border. scikit-image's `inpaint_biharmonic` solves the same away from the
+    border; at the border its 0.26 reads memory that was never
     written (it counts more entries of the matrix than it fills), so that a hole there ends in any numbers or an error.
     """
     from scipy import sparse
@@ -82,11 +101,11 @@ def _bent(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     gradient = sparse.csr_array(
         (np.concatenate([ones, -ones]), (np.concatenate([edges, edges]), np.concatenate(ends))), (len(edges), hole.size)
     )
-    laplacian = (gradient.T @ gradient).tocsc()
+    rows = ((gradient.T @ gradient) if bent else gradient).tocsc()
     missing = hole.ravel()
     flat = picture.reshape(hole.size, -1).astype(float)
-    of_hole = laplacian[:, np.flatnonzero(missing)]
-    wanted = -(laplacian[:, np.flatnonzero(~missing)] @ flat[~missing])
+    of_hole = rows[:, np.flatnonzero(missing)]
+    wanted = -(rows[:, np.flatnonzero(~missing)] @ flat[~missing])
     flat[missing] = splu((of_hole.T @ of_hole).tocsc()).solve(of_hole.T @ wanted)
     return flat.reshape(picture.shape)
 
@@ -117,7 +136,7 @@ def patches(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     Wexler, Shechtman, Irani, "Space-time completion of video", PAMI 2007, from coarse to fine: every patch finds its nearest,
     every missing pixel becomes the mean of what the patches over it propose. At small sizes all patches are compared; at larger
     ones those around the matches of the smaller picture, with the matches of the neighbours (PatchMatch, Barnes et al. 2009).
-    Where there is no whole patch, and for its first guess, it is `biharmonic`.
+    Where there is no whole patch, and for its first guess, it is `harmonic`.
     """
     guess, _ = _completed(picture.astype(np.float32), hole)
     return np.where(hole[..., None], guess, picture)
@@ -127,7 +146,7 @@ def _completed(picture: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, Tenso
     """The filled picture, and for every place of a patch its match (2, h - PATCH + 1, w - PATCH + 1), row and column."""
     h, w = hole.shape
     if not hole.any() or min(h, w) < PATCH:
-        return biharmonic(picture, hole), None
+        return harmonic(picture, hole), None
     whole = torch.from_numpy(~hole).float()[None, None]
     known = -F.max_pool2d(-whole, PATCH, 1)[0, 0] == 1  # patches by their upper left pixel
     sources, targets = known.nonzero(), (~known).nonzero()
@@ -137,7 +156,7 @@ def _completed(picture: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, Tenso
         small, matches = _completed(*halved(picture, hole))
         start = np.where(hole[..., None], doubled(small, (h, w)), picture)
     else:
-        start = biharmonic(picture, hole)
+        start = harmonic(picture, hole)
     if len(sources) == 0 or (matches is None and len(sources) * len(targets) > PAIRS):
         return start, None
     everywhere = matches is None

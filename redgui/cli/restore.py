@@ -62,6 +62,8 @@ def run_restore(chosen: argparse.Namespace) -> None:
     whole = "" if result.full is None else ", restored-full.png"
     of = "" if broken is None else f" of step {result.figures['steps']}, the last sound one"
     print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}")
+    if result.figures["advice"]:
+        print(f"note: {result.figures['advice']}", file=sys.stderr)
     print(figures_json(result.figures))
     if broken is not None:
         sys.stdout.flush()

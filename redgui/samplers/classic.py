@@ -1,7 +1,9 @@
 """Classic: what restores without a network, as a contestant beside those that have one (`redgui.classics`).
 
     biharmonic        Hoang, Damelin, "On surface completion and image inpainting by biharmonic functions", arXiv 1707.06567
+    harmonic          the membrane through the rim: Laplace's equation
     patches           Wexler, Shechtman, Irani, "Space-time completion of video", PAMI 2007
+    mixed             the mean of the two
     nlm               Buades, Coll, Morel, "A non-local algorithm for image denoising", CVPR 2005
     tv                Rudin, Osher, Fatemi, "Nonlinear total variation based noise removal algorithms", Physica D 1992
     wiener            the linear estimate under white pixels (Wiener 1949)
