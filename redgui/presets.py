@@ -10,6 +10,10 @@ from redgui import knobs
 from redgui.operators.base import Operator
 from redgui.samplers import SAMPLERS, Sampler
 
+# Photographs: from the measurement itself, at the noise levels of what is wrong with it; and those of which most is missing.
+GENTLE = dict(steps=20, lr=0.3, lam=0.5, optimizer="sgd", spacing="karras", sigma_start=0.2, sigma_end=0.05)
+CAREFUL = dict(steps=40, lr=0.02, lam=0.1, spacing="karras", sigma_start=0.0, sigma_end=0.02, init="classic")
+
 # (prior, sampler, operator) -> knobs. A prior without a line of its own for a sampler has those of "*", which were found with
 # faces-64. The operator is "name:kind" where one kind is another problem than the rest, "name", or "*" for those without a line
 # of their own, and "@noisy" after any of them is for measurements with noise; the first that is found is taken, in the order
@@ -69,10 +73,19 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("*", "rsd", "compressed-sensing@noisy"): dict(steps=50, lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
     ("*", "rsd", "phase"): dict(steps=100, lr=0.3, lam=0.25, spacing="karras", sigma_start=5.0),
     # ---- photographs at their own scale: low noise, from a classic start
-    ("photos", "reddiff", "*"): dict(steps=50, lr=0.02, lam=0.1, spacing="karras", sigma_start=1.0, init="classic"),
     ("photos", "reddiff", "inpaint"): dict(
-        steps=50, lr=0.01, spacing="karras", sigma_start=0.0, sigma_end=0.02, init="classic"
+        steps=40, lr=0.5, lam=0.4, optimizer="sgd", spacing="karras", sigma_start=0.0, sigma_end=0.02, init="classic"
     ),
+    ("photos", "reddiff", "superres"): dict(
+        steps=30, lr=1.0, lam=0.3, optimizer="sgd", spacing="karras", sigma_start=0.5, sigma_end=0.03, init="classic"
+    ),
+    ("photos", "reddiff", "blur"): dict(
+        steps=30, lr=1.0, lam=0.2, optimizer="sgd", spacing="karras", sigma_start=0.2, sigma_end=0.03, init="classic"
+    ),
+    ("photos", "reddiff", "denoise"): GENTLE,
+    ("photos", "reddiff", "jpeg"): GENTLE,
+    # Plain steps are stable up to three quarters of missing pixels.
+    **{("photos", "reddiff", f"inpaint:{kind}"): CAREFUL for kind in ("random", "half", "outpaint")},
 }
 
 USUAL = "faces-64"  # the prior where none is named

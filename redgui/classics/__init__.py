@@ -38,7 +38,7 @@ def methods(H: Operator, sigma_y: float) -> tuple[str, ...]:
         case Denoise():
             return (*smoothing, "wiener")
         case JPEG() | Quantize():
-            return ("tv", "nlm")
+            return smoothing
         case SuperRes():
             return ("bicubic", "wiener")
         case Blur():

@@ -49,8 +49,8 @@ def harmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def mixed(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The mean of `harmonic`, which is nearest to what was there, and `patches`, which looks like it."""
-    return (harmonic(picture, hole) + patches(picture, hole)) / 2
+    """The mean of `biharmonic`, `harmonic` and `patches`: of a wide hole each is wrong in its own way."""
+    return (biharmonic(picture, hole) + harmonic(picture, hole) + patches(picture, hole)) / 3
 
 
 def smooth(picture: np.ndarray, hole: np.ndarray, bent: bool) -> np.ndarray:

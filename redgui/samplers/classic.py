@@ -3,7 +3,7 @@
     biharmonic        Hoang, Damelin, "On surface completion and image inpainting by biharmonic functions", arXiv 1707.06567
     harmonic          the membrane through the rim: Laplace's equation
     patches           Wexler, Shechtman, Irani, "Space-time completion of video", PAMI 2007
-    mixed             the mean of the two
+    mixed             the mean of the three
     nlm               Buades, Coll, Morel, "A non-local algorithm for image denoising", CVPR 2005
     tv                Rudin, Osher, Fatemi, "Nonlinear total variation based noise removal algorithms", Physica D 1992
     wiener            the linear estimate under white pixels (Wiener 1949)

@@ -68,7 +68,7 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
 }
 
 # `sigma_start` by the width of the hole in pixels, and its bounds: docs/presets.md has the sweep.
-PER_PIXEL, LEAST_START, MOST_START = 0.05, 0.3, 40.0
+PER_PIXEL, LEAST_START, MOST_START = 0.04, 0.4, 40.0
 
 
 @final
