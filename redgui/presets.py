@@ -10,8 +10,8 @@ from redgui import knobs
 from redgui.operators.base import Operator
 from redgui.samplers import SAMPLERS, Sampler
 
-# Photographs: from the measurement itself, at the noise levels of what is wrong with it; and those of which most is missing.
-GENTLE = dict(steps=20, lr=0.3, lam=0.5, optimizer="sgd", spacing="karras", sigma_start=0.2, sigma_end=0.05)
+# Photographs: from the measurement itself, at the levels of what is wrong with it; and those of which most is missing.
+GENTLE = dict(steps=20, lr=0.3, lam=0.5, optimizer="sgd", spacing="karras")
 CAREFUL = dict(steps=40, lr=0.02, lam=0.1, spacing="karras", sigma_start=0.0, sigma_end=0.02, init="classic")
 
 # (prior, sampler, operator) -> knobs. A prior without a line of its own for a sampler has those of "*", which were found with
@@ -82,8 +82,8 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("photos", "reddiff", "blur"): dict(
         steps=30, lr=1.0, lam=0.2, optimizer="sgd", spacing="karras", sigma_start=0.2, sigma_end=0.03, init="classic"
     ),
-    ("photos", "reddiff", "denoise"): GENTLE,
-    ("photos", "reddiff", "jpeg"): GENTLE,
+    ("photos", "reddiff", "denoise"): dict(GENTLE, sigma_start=0.0, sigma_end=0.0),
+    ("photos", "reddiff", "jpeg"): dict(GENTLE, sigma_start=0.2, sigma_end=0.05),
     # Plain steps are stable up to three quarters of missing pixels.
     **{("photos", "reddiff", f"inpaint:{kind}"): CAREFUL for kind in ("random", "half", "outpaint")},
 }

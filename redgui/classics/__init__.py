@@ -115,14 +115,14 @@ def _nlm(sigma: float, picture: np.ndarray) -> np.ndarray:
     from skimage.restoration import denoise_nl_means
 
     how: dict[str, Any] = dict(patch_size=5, patch_distance=6, fast_mode=True)
-    return denoise_nl_means(picture, h=0.8 * sigma, sigma=sigma, channel_axis=-1, **how)
+    return denoise_nl_means(picture, h=0.6 * sigma, sigma=sigma, channel_axis=-1, **how)
 
 
 def _tv(sigma: float, picture: np.ndarray) -> np.ndarray:
     """Total variation (Rudin, Osher, Fatemi 1992; Chambolle's algorithm) for a noise of standard deviation sigma."""
     from skimage.restoration import denoise_tv_chambolle
 
-    return denoise_tv_chambolle(picture, weight=sigma, channel_axis=-1)
+    return denoise_tv_chambolle(picture, weight=0.8 * sigma, channel_axis=-1)
 
 
 # ---- back through the operator

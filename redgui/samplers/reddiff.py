@@ -67,8 +67,8 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
     "sgd": lambda p, lr: torch.optim.SGD(p, lr),
 }
 
-# `sigma_start` by the width of the hole in pixels, and its bounds: docs/presets.md has the sweep.
-PER_PIXEL, LEAST_START, MOST_START = 0.04, 0.4, 40.0
+# `sigma_start` by the width of the hole in pixels, and its bounds, and the least by the noise: docs/presets.md has the sweep.
+PER_PIXEL, LEAST_START, MOST_START, LEAST_NOISE = 0.04, 0.4, 40.0, 0.01
 
 
 @final
@@ -110,10 +110,10 @@ class RedDiff(Sampler):
         label="first σ",
         log=True,
         advanced=True,
-        help="highest noise level that is visited; 0: as high as the width of the hole asks for (where there is none, 5)",
+        help="highest noise level that is visited; 0: by the width of the hole, where there is none by the noise",
     )
     sigma_end: float = knob(
-        0.005, 0.001, 10.0, label="last σ", log=True, advanced=True, help="lowest noise level that is visited"
+        0.005, 0.0, 10.0, label="last σ", log=True, advanced=True, help="lowest noise level; 0: a quarter of the first"
     )
     sigma0: float = knob(0.0, 0.0, 1.0, label="σ₀", advanced=True, help="spread of the approximate posterior around its mean")
     init: Literal["pinv", "wiener", "classic", "denoised", "noise", "zero"] = knob(
@@ -137,7 +137,7 @@ class RedDiff(Sampler):
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
 
         def plan(tuned: RedDiff, n: int, start: Sigma) -> list[tuple[Sigma, Sigma]]:
-            return schedule.pairs(tuned.begun(H, y).levels(prior.sigmas, n, generator, start))
+            return schedule.pairs(tuned.begun(H, y, sigma_y).levels(prior.sigmas, n, generator, start))
 
         path = schedule.Path(self, prior.sigmas, plan=plan)
         mu = self.first(prior, H, y, sigma_y, generator)
@@ -194,15 +194,17 @@ class RedDiff(Sampler):
             return prior.denoise(mu + sigma * generator.randn_like(mu), sigma)
         return mu
 
-    def begun(self, H: Operator, y: Tensor) -> "RedDiff":
-        """The sampler with a `sigma_start` that is a noise level: 0 becomes what the hole of an inpainting asks for.
+    def begun(self, H: Operator, y: Tensor, sigma_y: float) -> "RedDiff":
+        """The sampler with a `sigma_start` and a `sigma_end` that are noise levels, where 0 lets the problem say them.
 
-        What is filled in smoothly is wrong by the more the farther it is from what is kept. Noise of that size covers it.
+        What is filled in without a network is wrong by the more the farther it is from what is kept, and what is noisy by the
+        noise: levels of that size cover it, and higher ones only cost what is right.
         """
-        if self.sigma_start > 0:
-            return self
-        wide = classics.hole_width(H, *y.shape[-2:])
-        return replace(self, sigma_start=5.0 if wide is None else min(max(PER_PIXEL * wide, LEAST_START), MOST_START))
+        first, last = self.sigma_start, self.sigma_end
+        if not first:
+            wide = classics.hole_width(H, *y.shape[-2:])
+            first = max(sigma_y, LEAST_NOISE) if wide is None else min(max(PER_PIXEL * wide, LEAST_START), MOST_START)
+        return replace(self, sigma_start=first, sigma_end=last or first / 4)
 
     def counts(self, H: Operator, mu: Tensor, y: Tensor) -> tuple[int, int]:
         """m and n, the numbers of entries of y and of mu per picture."""
