@@ -12,6 +12,7 @@ from redgui.samplers import SAMPLERS, Sampler
 
 # Photographs: from the measurement itself, at the levels of what is wrong with it; and those of which most is missing.
 GENTLE = dict(steps=20, lr=0.3, lam=0.5, optimizer="sgd", spacing="karras")
+NOISY_HOLES = dict(GENTLE, steps=30, lr=0.1, sigma_start=0.0, sigma_end=0.0, init="classic")
 CAREFUL = dict(steps=40, lr=0.02, lam=0.1, spacing="karras", sigma_start=0.0, sigma_end=0.02, init="classic")
 
 # (prior, sampler, operator) -> knobs. A prior without a line of its own for a sampler has those of "*", which were found with
@@ -84,8 +85,9 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ),
     ("photos", "reddiff", "denoise"): dict(GENTLE, sigma_start=0.0, sigma_end=0.0),
     ("photos", "reddiff", "jpeg"): dict(GENTLE, sigma_start=0.2, sigma_end=0.05),
-    # Plain steps are stable up to three quarters of missing pixels.
+    # Plain steps are stable up to three quarters of missing pixels, shorter ones beyond.
     **{("photos", "reddiff", f"inpaint:{kind}"): CAREFUL for kind in ("random", "half", "outpaint")},
+    **{("photos", "reddiff", f"inpaint{kind}@noisy"): NOISY_HOLES for kind in ("", ":random", ":half", ":outpaint")},
 }
 
 USUAL = "faces-64"  # the prior where none is named

@@ -203,7 +203,8 @@ class RedDiff(Sampler):
         first, last = self.sigma_start, self.sigma_end
         if not first:
             wide = classics.hole_width(H, *y.shape[-2:])
-            first = max(sigma_y, LEAST_NOISE) if wide is None else min(max(PER_PIXEL * wide, LEAST_START), MOST_START)
+            least = sigma_y or (LEAST_NOISE if wide is None else LEAST_START)
+            first = max(least, min(PER_PIXEL * (wide or 0), MOST_START))
         return replace(self, sigma_start=first, sigma_end=last or first / 4)
 
     def counts(self, H: Operator, mu: Tensor, y: Tensor) -> tuple[int, int]:
