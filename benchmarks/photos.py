@@ -14,6 +14,7 @@ import io
 import itertools
 import json
 import re
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -198,6 +199,7 @@ def main() -> None:
             seconds = time.perf_counter() - began
             each = [psnr(r, photo, d[3]) for r, photo, d in zip(results, photos, damages, strict=True)]
             scores[spec] = Score(each, seconds)
+            print(f"{task}: {np.mean(each):.2f} dB of {len(each)}, {spec}", file=sys.stderr, flush=True)
         print(f"\n{task}, {len(photos)} pictures of {chosen.side}x{chosen.side}")
         for spec, score in sorted(scores.items(), key=lambda entry: -np.mean(entry[1].psnr)):
             print(f"  {np.mean(score.psnr):6.2f}  {score.seconds / len(photos):6.2f} s  {spec}", flush=True)
