@@ -173,13 +173,15 @@ def main() -> None:
     parser.add_argument("--prior", default="photos")
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--limit", type=int, help="so many of them, evenly")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--samplers", nargs="+", default=["classic", "reddiff"])
     chosen = parser.parse_args()
     torch.set_grad_enabled(False)
     prior = priors.load(chosen.prior)
-    photos = photographs(chosen.portraits, chosen.side, chosen.tune)[: chosen.limit]
+    photos = photographs(chosen.portraits, chosen.side, chosen.tune)
+    if chosen.limit is not None:
+        photos = photos[:: max(1, len(photos) // chosen.limit)][: chosen.limit]
     found: dict[str, dict[str, float]] = {}
     for task in chosen.tasks:
         damages = [TASKS[task](photo, np.random.default_rng(k)) for k, photo in enumerate(photos)]

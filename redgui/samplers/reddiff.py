@@ -205,7 +205,7 @@ class RedDiff(Sampler):
             wide = classics.hole_width(H, *y.shape[-2:])
             least = sigma_y or (LEAST_NOISE if wide is None else LEAST_START)
             first = max(least, min(PER_PIXEL * (wide or 0), MOST_START))
-        return replace(self, sigma_start=first, sigma_end=last or first / 4)
+        return replace(self, sigma_start=first, sigma_end=last or min(first / 4, 10.0))
 
     def counts(self, H: Operator, mu: Tensor, y: Tensor) -> tuple[int, int]:
         """m and n, the numbers of entries of y and of mu per picture."""
