@@ -184,6 +184,15 @@ def test_richardson_lucy_keeps_the_light_and_nears_the_measurement():
     assert float((many - 0.9 * PICTURE).norm()) < float((y - 0.9 * PICTURE).norm())
 
 
+@pytest.mark.parametrize("spec", ["blur:size=5,border=valid", "superres:factor=2,kernel=bicubic,border=valid"])
+def test_what_lies_beyond_the_frame_is_restored_too(spec):
+    H, picture = build(spec), torch.from_numpy(photo(48, 48)).permute(2, 0, 1)[None].float()
+    for method in classics.methods(H, 0.0):
+        x = classics.restored(H, H(picture), 0.0, method)
+        assert x.shape == picture.shape, method
+        assert float((H.visible(x) - H.visible(picture)).square().mean().sqrt()) < 0.25 * float(picture.std()), method
+
+
 def test_equal_pictures_of_a_batch_are_restored_once(monkeypatch):
     calls, fill = [], filling.biharmonic
     monkeypatch.setattr(filling, "biharmonic", lambda *given: calls.append(1) or fill(*given))

@@ -74,10 +74,11 @@ def restored(H: Operator, y: Tensor, sigma_y: float, method: str = "auto") -> Te
     match how:
         case "wiener" if isinstance(H, LinearOperator):
             return wiener(H, y, sigma_y)
-        case "richardson-lucy" if isinstance(H, LinearOperator):
+        case "richardson-lucy" if isinstance(H, Blur):
             return richardson_lucy(H, y, 30 if sigma_y == 0 else 8)
         case "bicubic" if isinstance(H, SuperRes):
-            return F.interpolate(y, scale_factor=float(H.factor), mode="bicubic", antialias=True).clamp(-1, 1)
+            larger = F.interpolate(y, scale_factor=float(H.factor), mode="bicubic", antialias=True)
+            return H.beyond.extended(larger.clamp(-1, 1))
     if isinstance(H, Inpaint):
         y = by_picture(partial(_filled, H, FILLS.get(how, filling.biharmonic)), y)
     sigma = noise_in(H, sigma_y)
@@ -133,13 +134,13 @@ def wiener(H: LinearOperator, y: Tensor, sigma_y: float) -> Tensor:
     return H.solve(H.adjoint(y), max(4 * sigma_y**2, UNNOISED))
 
 
-def richardson_lucy(H: LinearOperator, y: Tensor, iterations: int) -> Tensor:
+def richardson_lucy(H: Blur, y: Tensor, iterations: int) -> Tensor:
     """x <- x H^T(y / H x) / H^T 1, the likeliest picture under Poisson noise, stopped early (Richardson 1972, Lucy 1974).
 
     Light is in [0, 1] here: (y + 1) / 2, for an H that keeps a constant picture.
     """
     light = ((y + 1) / 2).clamp(min=1e-4)
-    x, ones = light.clone(), H.adjoint(torch.ones_like(y)).clamp(min=1e-4)
+    x, ones = H.beyond.extended(light).clone(), H.adjoint(torch.ones_like(y)).clamp(min=1e-4)
     for _ in range(iterations):
         x = x * H.adjoint(light / H(x).clamp(min=1e-4)) / ones
     return (2 * x - 1).clamp(-1, 1)
