@@ -24,7 +24,7 @@ def depth(hole: np.ndarray) -> np.ndarray:
     """The distance of each missing pixel to the nearest that is kept, in pixels, 0 where it is kept itself."""
     from scipy.ndimage import distance_transform_edt  # with scikit-image
 
-    return distance_transform_edt(hole)
+    return np.asarray(distance_transform_edt(hole))
 
 
 def width(hole: np.ndarray) -> float:

@@ -68,7 +68,7 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
 }
 
 # `sigma_start` by the width of the hole in pixels, and its bounds, and the least by the noise: docs/presets.md has the sweep.
-PER_PIXEL, LEAST_START, MOST_START, LEAST_NOISE = 0.04, 0.4, 40.0, 0.01
+PER_PIXEL, LEAST_START, MOST_START, LEAST_NOISE = 0.02, 0.4, 40.0, 0.01
 
 
 @final
