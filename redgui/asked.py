@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import bundled, fitting, images, knobs, reading
+from redgui.advice import advice
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint, Operator, masks
 from redgui.priors import Prior
@@ -34,6 +35,7 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
     Raises:
         RedguiError: wrong words, which are told before a picture is looked for; a picture or a mask that cannot be read.
     """
+    said = {**said, "prior": prior.name}  # the presets are those of the prior
     operator = said.get("operator")
     if mask is not None and isinstance(operator, Operator):
         raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
@@ -63,6 +65,10 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
             drawn = masks.grown(drawn, settings.H.grow * fitted.scale)
         notes += (reading.share(painted),)
         log.log(logging.INFO if painted.any() else logging.WARNING, notes[-1])
+    solved = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given).solved
+    if warning := advice(prior.name, settings.H, *solved).warning:
+        notes += (warning,)
+        log.warning(warning)
     if to_measure(settings):
         placed, _, picture = fitted_to(prior, settings, source)
         settings = Settings.read({**said, "sigma_y": measured_noise(placed, picture)}, painted)

@@ -14,6 +14,7 @@ from redgui.fitting import plan
 from redgui.images import ImageError
 from redgui.operators import OPERATORS, OperatorError, build
 from redgui.priors import Counted, GaussianPrior
+from redgui.runs.budget import with_steps
 from redgui.samplers import SAMPLERS
 
 SHAPES = [(200, 300), (300, 200), (37, 211), (20, 31), (65, 64), (64, 64)]
@@ -167,14 +168,8 @@ def test_a_shape_that_an_operator_does_not_take_says_which_it_does():
 
 def test_every_sampler_takes_a_native_size():
     for sampler in SAMPLERS:
-        result = api.restore(smooth(70, 99), fit="native", **{**FAST, "sampler": f"{sampler.name}:{steps_of(sampler)}=2"})
+        result = api.restore(smooth(70, 99), fit="native", **{**FAST, "sampler": with_steps(sampler(), 2)})
         assert result.restored.shape[-2:] == (70, 99)
-
-
-def steps_of(sampler) -> str:
-    from redgui.knobs import knobs
-
-    return next(k.name for k in knobs(sampler) if k.name in ("steps", "levels"))
 
 
 # ---- priors of any size ----

@@ -65,11 +65,11 @@ def test_what_the_controls_cannot_show_says_so(form: Form):
 
 
 def test_the_presets_of_all_samplers_are_told_at_once(form: Form):
-    tuned = form.tuned("blur", None, 0.1)
+    tuned = form.tuned("blur", None, 0.1, "photos")
     assert set(tuned) == set(form.samplers.parts)
     for cls in SAMPLERS:
         sampler = form.samplers[cls.name].build(tuned)
-        assert sampler == dataclasses.replace(cls(), **presets.preset(cls.name, "blur", None, 0.1))
+        assert sampler == dataclasses.replace(cls(), **presets.preset(cls.name, "blur", None, 0.1, "photos"))
 
 
 def test_a_page_that_comes_back_in_time_is_what_it_was_and_nobody_else_gets_it(monkeypatch):

@@ -61,7 +61,7 @@ class Settings:
     noise: str = knob("gaussian", hi=100, help="the model of the noise, NAME:knob=value,...; sigma_y is its Gaussian part")
     particles: int = knob(1, 1, 64, help="independent runs in one batch: their mean and spread")
     given: bool = knob(False, help="the picture is itself the measurement; there is no original")
-    prior: str = knob("faces-64", hi=5000, help="the name of the diffusion model")
+    prior: str = knob(presets.USUAL, hi=5000, help="the name of the diffusion model")
     fit: Way = knob("crop", help="how a picture of another shape is brought to what the prior takes")
     size: int | None = knob(None, SMALLEST, LARGEST, shown=False, help="longest side of the fit native")
     device: Literal["auto", "cpu", "cuda"] = knob("auto", shown=False, compare=False, help="where the network runs")
@@ -115,7 +115,8 @@ class Settings:
                 raise KnobError(f"{name} is a text; got {knobs.shown(value)}.")
         H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
         if isinstance(spec, str):
-            spec = presets.sampler_for(spec, H, noise.build(found.get("noise", "gaussian")).level(found.get("sigma_y", 0.0)))
+            level = noise.build(found.get("noise", "gaussian")).level(found.get("sigma_y", 0.0))
+            spec = presets.sampler_for(spec, H, level, found.get("prior", presets.USUAL))
         found["given"] = found.get("given", False) or given
         return cls(H=H, sampler=spec, **{"particles": presets.particles(spec, H), **found})
 
@@ -154,7 +155,7 @@ class Settings:
         Args:
             page: without what is not `shown`.
         """
-        sampler = presets.text(self.sampler, self.H, self.level)
+        sampler = presets.text(self.sampler, self.H, self.level, self.prior)
         said: dict[str, Any] = {"operator": knobs.spec(self.H.unplaced), "sampler": sampler}
         usual = {"particles": presets.particles(self.sampler, self.H), "prior": None}  # a host may have another prior
         for k in knobs.knobs(type(self)):

@@ -513,7 +513,7 @@ def test_numbers_that_are_none(open_tab):
 
 
 def test_a_sampler_that_ends_says_so_and_noise_has_its_own_presets(open_tab, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, ("ddrm", "*@noisy"), {"steps": 7})
+    monkeypatch.setitem(presets.PRESETS, ("*", "ddrm", "*@noisy"), {"steps": 7})
     tab = open_tab()
     tab.choose("sampler", "DDRM")
     steps = tab.part("ddrm-steps").locator("input[type=number]")

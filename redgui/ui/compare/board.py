@@ -54,6 +54,24 @@ def best(rows: dict[str, dict[str, Any]], sigma_y: float, ended: set[str], all_e
     return winners | board.best({key: row for key, row in rows.items() if key in ended}, costs)
 
 
+def verdict(race: Race) -> str:
+    """Who won, by the PSNR of those that are done, and by how much over the best of the other camp: classics or networks.
+
+    Empty where there is no truth, or nobody to beat.
+    """
+    ended = [c for c in race.contestants if c.status == "done" and c.run.last is not None and c.run.last.psnr is not None]
+    if len(ended) < 2:
+        return ""
+    ranked = sorted(((c.run.last.psnr or 0.0, c) for c in ended if c.run.last), key=lambda entry: -entry[0])
+    (most, first), rest = ranked[0], ranked[1:]
+    classic = not first.run.sampler.learned
+    # A classic that wins is told against the best network, a network against the best classic, and among alike the second.
+    others = [(psnr, c) for psnr, c in rest if c.run.sampler.learned == classic] or rest
+    psnr, second = others[0]
+    camp = "the best with a network" if classic and second.run.sampler.learned else ""
+    return f"{first.label} won with {most:.2f} dB, {most - psnr:.2f} dB above {second.label}{f', {camp}' if camp else ''}."
+
+
 class Scoreboard:
     """The value of the comparison's component, encoded anew only where something has changed."""
 

@@ -150,7 +150,7 @@ HOME = Limits(
 
 # For two cores or a GPU that is lent. Every preset is within them, and so is a race of all samplers.
 PUBLIC = Limits(
-    pixels=16_000_000, side=512, steps=1000, cost=40, particles=8, cells=16, contestants=12, together=32,
+    pixels=16_000_000, side=512, steps=1000, cost=40, particles=8, cells=16, contestants=13, together=32,
     seconds=120.0, places=8, queue=16, pages=100, file_mb=12, body_mb=24, uploads_mb=2000,
 )  # fmt: skip
 

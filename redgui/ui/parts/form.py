@@ -178,11 +178,12 @@ class Form:
             **self.setting.show(setting, within=True),
         }  # fmt: skip
 
-    def tuned(self, operator: str, kind: str | None, sigma_y: float) -> Updates:
-        """The presets of all samplers for a degradation, its kind and the level of its noise."""
+    def tuned(self, operator: str, kind: str | None, sigma_y: float, prior: str) -> Updates:
+        """The presets of all samplers for a degradation, its kind, the level of its noise and a prior."""
         updates: Updates = {}
         for name, controls in self.samplers.items():
-            tuned = {k.name: k.default for k in knobs.knobs(controls.cls)} | presets.preset(name, operator, kind, sigma_y)
+            known = presets.preset(name, operator, kind, sigma_y, prior)
+            tuned = {k.name: k.default for k in knobs.knobs(controls.cls)} | known
             updates |= {part: tuned[knob] for knob, part in controls.parts.items()}
         return updates
 

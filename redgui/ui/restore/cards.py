@@ -50,7 +50,7 @@ def open_task(editing: Editing, task: Task | None, values: Values, request: gr.R
 
     H, sampler, particles = task.build_operator(), task.build_sampler(), task.particles()
     # The presets belong to these settings already: nothing is to be tuned again when the controls report their change.
-    state.tuned_for = (H.name, getattr(H, "kind", None), task.sigma_y)
+    state.tuned_for = (H.name, getattr(H, "kind", None), task.sigma_y, tasks.PRIOR)
     state.particles_given = particles
     settings = Settings(H=H, sampler=sampler, sigma_y=task.sigma_y, seed=task.seed, particles=particles, prior=tasks.PRIOR)
     updates = form.tuned(*state.tuned_for) | form.show(settings)

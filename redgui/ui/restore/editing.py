@@ -8,6 +8,7 @@ import gradio as gr
 import numpy as np
 
 from redgui import fitting, images, knobs, presets, priors
+from redgui.advice import advice
 from redgui.errors import RedguiError
 from redgui.operators import Inpaint
 from redgui.samplers import RedDiff
@@ -18,7 +19,7 @@ from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, WITH_TOASTS, Updates, Values
 from redgui.ui.restore import given_masks
-from redgui.ui.restore.layout import RestoreLayout
+from redgui.ui.restore.layout import BEGINNING, RestoreLayout, advice_text
 from redgui.ui.restore.noise import NoiseEditing
 from redgui.ui.restore.state import Restoring
 
@@ -73,7 +74,9 @@ class Editing:
             gr.Warning(str(error), title="This prior cannot be used")
             return {self.form.prior: self.form.host.prior_name}
         values = {**values, self.form.fit: fitting.usual(self.form.multiple(values))}
-        return self.refitted(self._session(request), values) | self._weights(values)
+        session = self._session(request)
+        retuned = self.retuned(session, values)
+        return self.refitted(session, values) | retuned | self._weights({**values, **retuned})
 
     def choose_operator(self, values: Values, request: gr.Request) -> Updates:
         """Another degradation: its knobs, its measurement, and the presets where a person has not chosen otherwise."""
@@ -107,6 +110,15 @@ class Editing:
     def preview(self, values: Values, request: gr.Request) -> Updates:
         """The measurement with the knobs as they are."""
         return self._preview(self._session(request), values)
+
+    def advise(self, values: Values, request: gr.Request) -> Updates:
+        """What the prior is good for, and whether the hole is too wide for it."""
+        session, known = self._session(request), advice(str(values[self.form.prior]))
+        with suppress(RedguiError):  # what is wrong stands where the measurement does
+            fitted = self.form.fitted(session, values)
+            H = self.form.build_operator(values, *fitted.size)
+            known = advice(str(values[self.form.prior]), H, *self.form.fitted(session, values, H).solved)
+        return {self.layout.advice: advice_text(known)}
 
     # ---- the sampler
 
@@ -162,13 +174,14 @@ class Editing:
         """The samplers' knobs at their presets, where a person has not chosen otherwise."""
         operator, state = values[self.form.operator], session.state(Restoring)
         kind = self.form.operators[operator].parts.get("kind")
+        before = state.tuned_for or (*BEGINNING, self.form.host.prior_name)
         try:
             sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.noise.sigma_y], Setting.name)
             level = self.form.build_noise(values).level(sigma_y)
         except RedguiError:
-            level = state.tuned_for[2]  # a number that is being typed
-        old = self.form.tuned(*state.tuned_for)
-        state.tuned_for = (operator, values[kind] if kind else None, level)
+            level = before[2]  # a number that is being typed
+        old = self.form.tuned(*before)
+        state.tuned_for = (operator, values[kind] if kind else None, level, str(values[self.form.prior]))
         new = self.form.tuned(*state.tuned_for)
         changed = {part: new[part] for part in new if old[part] != new[part] and values[part] == old[part]}
         state.retuned |= changed
@@ -247,9 +260,13 @@ class Editing:
         form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
         given_masks.wire(self)
         form.given.change(self.refit, problem, refitted, **SILENT)
-        outputs = [form.prior, *refitted, layout.weights]
+        outputs = [form.prior, *refitted, layout.weights, *layout.tuned]
         loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
         form.prior.change(self.choose_prior, inputs, outputs, **loading)
+        changed, by_hand = (form.prior, form.operator, form.given), (form.picture, form.fit, form.mask)
+        asked = [*(part.change for part in changed), *(part.input for part in by_hand)]
+        asked += [part.change for part in form.operators[Inpaint.name]]
+        gr.on(asked, self.advise, problem, layout.advice, **LATEST)
 
         # the sampler: its knobs act on the very next iteration of a run
         outputs = [*layout.sampler_groups.values(), layout.weights, form.setting.parts["particles"]]

@@ -1,5 +1,6 @@
 """The components of the Restore tab: a picture, a degradation, a sampler, and the picture forming live."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from redgui import fitting, knobs, presets, priors
+from redgui.advice import Advice, advice
 from redgui.noise import NOISES
 from redgui.operators import OPERATORS, Blur, Inpaint
 from redgui.runs import zero_gpu
@@ -17,6 +19,8 @@ from redgui.ui.parts.controls import SETTING, Control, Controls, Named, Setting
 from redgui.ui.parts.form import Form
 from redgui.ui.parts.running_tab import RunningLayout
 from redgui.ui.restore import own_kernel
+
+BEGINNING = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of a new page
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,7 @@ class RestoreLayout(RunningLayout):
     more: gr.Dropdown
     weights: gr.HTML
     sampler_groups: Mapping[str, gr.Group]
+    advice: gr.HTML
     result: gr.HTML
     film: gr.HTML
 
@@ -72,12 +77,13 @@ def lay_out(host: Host) -> RestoreLayout:
         with gr.Column(scale=8, min_width=260, elem_classes="rg-middle"):
             run, stop, resume, more = _buttons()
             zero_gpu.note()
+            advised = gr.HTML(advice_text(advice(host.prior_name)), padding=False, elem_id="advice")
             sampler = gr.Dropdown(
                 [(s.label, s.name) for s in SAMPLERS], value="reddiff", label="Sampler", elem_id="sampler",
                 visible=len(SAMPLERS) > 1 or "hidden", filterable=False,
             )  # fmt: skip
             weights = components.weights_plot("weights")
-            samplers, sampler_groups = _samplers()
+            samplers, sampler_groups = _samplers(host.prior_name)
             with gr.Group():
                 seed = controls.seed_box(SETTING["seed"], "seed", 0)
                 particles = controls.one(SETTING["particles"], "particles", 1)
@@ -98,9 +104,15 @@ def lay_out(host: Host) -> RestoreLayout:
     )  # fmt: skip
     return RestoreLayout(
         run, stop, view, form=form, examples=examples, operator_groups=operator_groups, noise_groups=noise_groups,
-        measurement=measurement, resume=resume, more=more, weights=weights, sampler_groups=sampler_groups, result=result,
-        film=film,
+        measurement=measurement, resume=resume, more=more, weights=weights, sampler_groups=sampler_groups, advice=advised,
+        result=result, film=film,
     )  # fmt: skip
+
+
+def advice_text(known: Advice) -> str:
+    """What is to be known before Run, as a note on the page; empty where there is nothing."""
+    warning = f' <b class="rg-warning">{html.escape(known.warning)}</b>' if known.warning else ""
+    return f'<p class="rg-note">Good for {html.escape(known.good_for)}{warning}</p>' if known.good_for else ""
 
 
 def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.Radio]:
@@ -152,12 +164,12 @@ def _buttons() -> tuple[gr.Button, gr.Button, gr.Button, gr.Dropdown]:
     return run, stop, resume, more
 
 
-def _samplers() -> tuple[Named, dict[str, gr.Group]]:
+def _samplers(prior: str) -> tuple[Named, dict[str, gr.Group]]:
     """The knobs of all samplers, each in a group of its own, at their presets for what the page begins with."""
     samplers, groups = Named("sampler"), {}
     for cls in SAMPLERS:
         with controls.group(cls.name, cls is RedDiff) as groups[cls.name]:
-            tuned = presets.preset(cls.name, "inpaint", "box")
+            tuned = presets.preset(cls.name, *BEGINNING, prior)
             parts = controls.draw(cls, cls.name, tuned, advanced=False)
             if any(k.advanced for k in knobs.knobs(cls)):
                 with gr.Accordion("Advanced", open=False, elem_id=f"advanced-{cls.name}"):
