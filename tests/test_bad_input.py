@@ -343,7 +343,7 @@ def test_messages_stay_short_whatever_was_sent():
         ({"operator": None}, "there is no degradation 'None'"),
         ({"seed": float("nan")}, "seed is a finite number"),
         ({"seed": -1}, "seed lies in"),
-        ({"sigma-y": "much"}, "sigma_y is a number; got 'much'"),
+        ({"sigma-y": "much"}, "sigma_y is a number, or a part such as 12.75/255; got 'much'"),
         ({"sigma-y": [1]}, "slider of the page"),
         ({"sigma-y": 1e9}, "sigma_y lies in 0 to 1"),
         ({"fit": "zoom"}, "a picture is fitted by"),
