@@ -19,6 +19,6 @@ def listing() -> dict[str, Any]:
         "operators": [card(o) for o in operators.OPERATORS]
         + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
         "noises": [card(n) for n in noise.NOISES],
-        "noises": [card(n) for n in noise.NOISES],
+        "priors": [vars(p) for p in priors.PRIORS],
         "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
     }
