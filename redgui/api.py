@@ -152,7 +152,7 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
         steps = measured(solve(problem, counted, settings.sampler, settings.particles), problem, counted)
 
         def made(last: Measured) -> Record:
-            sizes = prior.together(settings.particles) if isinstance(prior, Shared) else None
+            sizes = prior.together() if isinstance(prior, Shared) else None
             return Record.made(picture, problem, settings.by(prior), last, sizes=sizes)
 
         def finished(last: Measured, film: list[Tensor]) -> Result:

@@ -87,7 +87,7 @@ def test_all_samplers_together_are_each_as_alone_to_rounding(prior, problem):
 def test_one_at_a_time_each_is_a_plain_loop_to_the_bit(prior, problem):
     for p in all_together(problem, prior, together=1):
         assert torch.equal(p.steps[-1].x0_hat, p.alone(GaussianPrior(size=SIDE))[-1].x0_hat)
-        assert {size for size, _ in p.shared.sizes} == {p.particles}
+        assert p.shared.together() is None
 
 
 @pytest.fixture(scope="module")

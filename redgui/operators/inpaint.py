@@ -50,6 +50,9 @@ class Inpaint(SpectralOperator):
         only_with=("kind", ("box", "random", "freeform")),
     )
     painted: str = knob("", hi=200_000, help="a painted mask as text, WxH:... (kind=mask)", shown=False)
+    area: Literal["holes", "whole"] = knob(
+        "holes", help="what is solved: windows around the holes (without noise, by a prior of any size), or the whole picture"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,6 +91,11 @@ class Inpaint(SpectralOperator):
 
     def on_support(self, u: Tensor) -> Tensor:
         return self(u)
+
+
+def of_mask(hole: np.ndarray) -> Inpaint:
+    """The inpainting of a mask (h, w), True = to be filled in, and of pictures of its size."""
+    return Inpaint(kind="mask", painted=masks.encode(hole))
 
 
 @lru_cache(maxsize=32)

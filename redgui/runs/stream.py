@@ -23,6 +23,7 @@ from redgui.runs.divergence import Diverged, explained, sound
 from redgui.runs.latent import Decoded, decoded
 from redgui.runs.problem import Problem
 from redgui.runs.rounds import seconds
+from redgui.runs.windows import Windows
 from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step, Steps
 
 
@@ -84,6 +85,9 @@ def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sample
     """`solve` for any batch of measurements y with a generator each."""
     seen = seen_by(prior, H)
     sampler.check_fit(seen, SAMPLERS)
+    if (found := Windows.of(prior, seen, y, sigma_y)) is not None:
+        prior, H, y = found.on_canvas(prior)
+        return found.pictures(sampler(prior, H, y, sigma_y, generator=generator))
     steps = sampler(prior, seen, y, sigma_y, generator=generator)
     return steps if seen is H else decoded(steps, prior)
 
