@@ -69,7 +69,8 @@ class DiffusersPrior(Prior):
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         frozen: Any = net.eval().requires_grad_(False)
         self.net: torch.nn.Module = frozen.to(self.device, self.dtype, memory_format=torch.channels_last)
-        self.forward = Forward(self.net, self.device)
+        # A pyramid takes tiles by itself.
+        self.forward = Forward(self.net, self.device, 0 if isinstance(net, pyramid.PyramidDenoiser) else multiple)
         sigmas = sigma_of(alphas_cumprod.double().cpu())
         # A schedule with zero terminal SNR ends at sigma = inf, where x carries no signal: leave it out.
         self.sigmas = sigmas[torch.isfinite(sigmas)]

@@ -11,8 +11,9 @@ with ReLU, and back. Its first convolution has 13 further inputs here, u and how
 convolution of the last features below is added to its output. In a network that `ffdnet.begun` made of FFDNet's weights these
 further ones are zero, so for sigma up to the limit D is FFDNet's own, and above it a sound guess from which training goes on.
 
-There are no normalisations and no attention: a pixel depends on what lies within `reach` of it alone, so large pictures can be
-cut into overlapping tiles that begin at multiples of 2^levels, and nothing changes.
+There are no normalisations and no attention: a pixel depends on what lies within `reach` of it alone. Of a large picture each
+level goes in tiles, with as much around each as its own convolutions see, and nothing changes but the last bits; the coarser
+levels have a quarter of the pixels each.
 """
 
 import dataclasses
@@ -26,8 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from redgui.priors.tiled import tiled
+
 CLASS = "PyramidDenoiser"
 MULTIPLE = 8  # of the sides that are offered to people; the network itself takes any
+CELLS = 512 * 512  # blocks of 2x2 pixels that a level takes at once; what is larger goes through it in tiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,21 @@ class Level(nn.Module):
             sigma: (b, 1, 1, 1), at most the limit. above: (b, 1, 1, 1), log of the true sigma over the limit, at least 0.
             features: of the level below, (b, width, h/4, w/4), rounded up.
         """
+        h, w = x.shape[2] // 2, x.shape[3] // 2
+        if h * w <= CELLS:
+            return self.whole(x, sigma, above, u, features)
+
+        def tile(k: int, x: Tensor, u: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            return self.whole(x, sigma[k : k + 1], above[k : k + 1], u, features)
+
+        # A block of 2x2 pixels depends on as many blocks around it as there are convolutions: the tiles are exact.
+        given = [x, u] if self.below is None or features is None else [x, u, features]
+        halo = len(self.conv) + len(self.conv) % 2
+        answer, last = tiled(tile, given, (h, w), side=math.isqrt(CELLS), halo=halo, unit=2)
+        return answer, last
+
+    def whole(self, x: Tensor, sigma: Tensor, above: Tensor, u: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`forward` in one piece."""
         pixels, guess = F.pixel_unshuffle((x + 1) / 2, 2), F.pixel_unshuffle(u, 2)
         plane = pixels.new_ones(1, 1, *pixels.shape[2:])
         h = self.conv[0](torch.cat([pixels, sigma / 2 * plane, guess, above * plane], 1))
