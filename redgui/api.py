@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, operators, priors
+from redgui import bundled, fitting, images, knobs, operators, priors, windows
 from redgui.knobs import KnobError
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
@@ -103,7 +103,7 @@ def restore(
         mask: a picture whose white pixels are to be filled in; makes the operator an inpainting with it.
         fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`);
             auto: native where the prior takes any size, else crop.
-        size: longest side of the fit native; None: 256.
+        size: longest side of the fit native; None: the picture's own, up to 12 megapixels.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
         sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
@@ -147,7 +147,9 @@ def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fi
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:
     """`restore` of what is `settled`, with the prior loaded."""
     with limited(settings.threads):
-        fitted, picture = fitted_to(prior, settings, source)
+        fitted, _ = fitted_to(prior, settings, source)
+        fitted, H = windows.closer(fitted, settings.H, settings.sigma_y, prior.multiple)
+        settings, picture = replace(settings, H=H), images.to_tensor(fitted.apply(source))
         problem, counted = settings.problem(picture), Counted(prior)
         steps = measured(solve(problem, counted, settings.sampler, settings.particles), problem, counted)
 
@@ -157,6 +159,7 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
 
         def finished(last: Measured, film: list[Tensor]) -> Result:
             result = finish(picture, problem, made(last), last, film)
+            result.figures.update(size=fitted.working)
             if fitted.original == prior.picture_shape[-2:]:
                 return result
             return replace(result, full=fitting.full_size(fitted, source, result.restored, settings.H, drawn))
@@ -242,7 +245,7 @@ def watched(stream: Iterator[Measured], watch: Watcher | None) -> tuple[Measured
 def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, film: list[Tensor]) -> Result:
     """The Result of a run whose last Step is `last`."""
     figures = {key: value for key, value in record.result.items() if key not in ("planned", "pixels_sha256")}
-    figures |= record.settings.figures()
+    figures |= {**record.settings.figures(), "size": "{1}x{0}".format(*picture.shape[-2:])}
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
     return Result(problem, picture, last.estimate, last.x0_hat, figures, film, record)

@@ -3,8 +3,8 @@
     crop     the largest centred part of the prior's aspect, resized
     pad      the whole picture, resized until it fits, mirrored at its edges to fill the rest
     stretch  the whole picture, resized to the prior's size whatever its aspect
-    native   the whole picture at its own size, made smaller only beyond a longest side, mirrored to sides that the network
-             takes; for priors of any size
+    native   the whole picture at its own size, made smaller only beyond 12 megapixels or where a longest side is given,
+             mirrored to sides that the network takes; for priors of any size
 
 All four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
 resizes that rectangle back into the box. Around an inpainted hole the picture's own pixels stay as they are, bit for bit: only
@@ -23,11 +23,10 @@ from torch import Tensor
 from redgui import images, knobs
 from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
-from redgui.priors.base import LARGEST, SMALLEST, Prior
+from redgui.priors.base import LARGEST, MOST, SMALLEST, Prior
 
 Way = Literal["crop", "pad", "stretch", "native"]
 WAYS = get_args(Way)
-LONGEST = 256  # longest side of `native` unless told otherwise
 Size = tuple[int, int]
 
 
@@ -56,6 +55,15 @@ class Fitting:
         """Whether the picture is already as the prior takes it."""
         return self.original == self.size
 
+    @property
+    def working(self) -> str:
+        """The size of what is worked on, for people: `256x192`, and what became of the picture where that is not its own."""
+        (left, top, right, bottom), (h0, w0) = self.inner, self.original
+        own = f"{right - left}x{bottom - top}"
+        part = f"{round(self.box[2] - self.box[0])}x{round(self.box[3] - self.box[1])}"
+        of = f"{w0}x{h0}" if part == f"{w0}x{h0}" else f"{part} of {w0}x{h0}"
+        return own if own == of else f"{own}, a part of {w0}x{h0}" if own == part else f"{own}, resized from {of}"
+
     def apply(self, image: Image.Image) -> Image.Image:
         """The RGB picture at h x w."""
         if self.same:
@@ -63,7 +71,9 @@ class Fitting:
         if self.how == "crop":
             return images.fit(image, *self.size)
         left, top, right, bottom = self.inner
-        resized = images.fit(image, bottom - top, right - left, "stretch")
+        whole = (0.0, 0.0, float(image.width), float(image.height))
+        part = image if self.box == whole else image.crop(tuple(map(round, self.box)))
+        resized = images.fit(part, bottom - top, right - left, "stretch")
         return Image.fromarray(np.pad(np.asarray(resized), (*self._around, (0, 0)), mode="symmetric"))
 
     def hole(self, mask: np.ndarray) -> np.ndarray:
@@ -152,7 +162,7 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         prior: (h, w) of the prior's pictures.
         multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
         how: one of the four, or `auto` (`way`).
-        longest: longest side of `native`; None: 256.
+        longest: longest side of `native`; None: the picture's own.
         H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, of `H.measured_size`.
 
     Raises:
@@ -162,7 +172,7 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
     if longest is not None and how != "native":
         raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     if how == "native":
-        return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
+        return _native(original, multiple, prior, longest, H, given)
     h, w = H.measured_size(*prior) if H is not None and given else prior
     h0, w0 = original
     if how == "crop":
@@ -176,18 +186,23 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
     return _centred("pad", original, (h, w), prior, (max(1, round(h0 * k)), max(1, round(w0 * k))))
 
 
-def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operator | None, given: bool) -> Fitting:
+def _native(original: Size, multiple: int, prior: Size, longest: int | None, H: Operator | None, given: bool) -> Fitting:
     if not multiple:
         raise ImageError(
             f"the fit native is for priors that take any size; this one takes {prior[1]}x{prior[0]} alone. "
             "Choose crop, pad or stretch, or another prior."
         )
-    if not SMALLEST <= longest <= LARGEST:
+    if longest is not None and not SMALLEST <= longest <= LARGEST:
         raise ImageError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
     # How many times larger than its measurement a picture is, where the measurement is what is given.
     times = tuple(n // m for n, m in zip(prior, H.measured_size(*prior), strict=True)) if H is not None and given else (1, 1)
     h0, w0 = (n * k for n, k in zip(original, times, strict=True))
-    k = min(1.0, longest / max(h0, w0))
+    if given and longest is None and h0 * w0 > MOST and not isinstance(H, Inpaint):  # smaller, it would be measured otherwise
+        raise ImageError(
+            f"the picture would be worked on at {w0}x{h0} pixels, at most {MOST / 1e6:.3g} million are. Cut out a part of it; "
+            "or give a size, its longest side: made smaller, it no longer fits exactly what it was measured with."
+        )
+    k = min(1.0, (longest or LARGEST) / max(h0, w0), (MOST / (h0 * w0)) ** 0.5)
     inner = tuple(max(1, round(n * k / m)) for n, m in zip((h0, w0), times, strict=True))
 
     def sides(step: int) -> Size:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from redgui.errors import RedguiError
 Fit = Literal["crop", "stretch"]
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+PREVIEW = 1600  # longest side of a picture that is shown while it changes
 MAX_PIXELS = 50_000_000  # a 50-megapixel photo decodes in seconds and 150 MB; beyond that it is refused unread
 
 
@@ -140,8 +142,18 @@ def encode(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", 
     return buffer.getvalue()
 
 
+def preview(image: Image.Image | Tensor) -> Image.Image:
+    """A picture (the first of a tensor) as it is shown while it changes: a large one is made 2, 3, ... times smaller."""
+    h, w = image.shape[-2:] if isinstance(image, Tensor) else (image.height, image.width)
+    times = -(-max(h, w) // PREVIEW)
+    if isinstance(image, Tensor):
+        return to_pil(image if times == 1 else F.avg_pool2d(image[:1].float(), times, ceil_mode=True))
+    return image if times == 1 else image.reduce(times)
+
+
 def data_url(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", quality: int = 90) -> str:
-    """A picture as a `data:` URL for a page."""
+    """A picture as a `data:` URL for a page; as a JPEG its `preview`."""
+    image = preview(image) if format == "jpeg" else image
     return file_url(encode(image, format, quality), f"image/{format}")
 
 

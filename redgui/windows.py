@@ -7,7 +7,7 @@ ones that overlap, and a solid hole stays whole. Windows begin and end at multip
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,11 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from redgui.fitting import Fitting
+from redgui.operators.base import Operator
+from redgui.operators.inpaint import Inpaint, of_mask
+
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two behind the end
 NARROWEST, WIDEST = 16, 96  # pixels of context
 LEAST = 64  # side of a window: networks of any size are trained at no less
 WORTH = 0.6  # of the picture: beyond it the whole is solved
 EACH = 1024  # pixels that one window more costs beside its own
+SHOWN = 2_000_000  # pixels of a picture that is worked on whole, though in windows
 
 
 def around(hole: np.ndarray, multiple: int) -> tuple[Box, ...]:
@@ -133,6 +138,36 @@ def _cut(cells: np.ndarray, around: int) -> tuple[float, int]:
     both = grown(cells)[:-1] + grown(cells[::-1])[:-1][::-1]  # the outer rows of a trimmed part are never empty
     cut = int(both.argmin())
     return float(both[cut]), cut + 1
+
+
+def closer(fitted: Fitting, H: Operator, sigma_y: float, multiple: int) -> tuple[Fitting, Operator]:
+    """For a large picture with few holes that a person has painted: the part of it that has all windows, and its inpainting.
+
+    Elsewhere both as they are: a picture of up to 2 megapixels is shown whole while it is worked on.
+    """
+    h, w = fitted.size
+    if not (isinstance(H, Inpaint) and H.kind == "mask" and fitted.how == "native" and solved_in_windows(H, sigma_y, multiple)):
+        return fitted, H
+    hole = H.hole(h, w)
+    if h * w <= SHOWN or not (boxes := around(hole, multiple)):
+        return fitted, H
+    (top, left), (bottom, right) = ([pick(box[k] for box in boxes) for k in ks] for pick, ks in ((min, (0, 1)), (max, (2, 3))))
+    if (bottom - top) * (right - left) > WORTH * h * w:
+        return fitted, H
+    # The part's rectangle in the picture's own pixels; what is mirrored beyond its edges stays so.
+    within = np.array(fitted.inner)
+    shown = np.clip((left, top, right, bottom), np.tile(within[:2], 2), np.tile(within[2:], 2))
+    scale = np.divide((fitted.box[2] - fitted.box[0], fitted.box[3] - fitted.box[1]), within[2:] - within[:2])
+    box = np.tile(fitted.box[:2], 2) + (shown - np.tile(within[:2], 2)) * np.tile(scale, 2)
+    inner = shown - (left, top, left, top)
+    size = (bottom - top, right - left)
+    part_of = replace(fitted, size=size, solved=size, box=tuple(map(float, box)), inner=tuple(map(int, inner)))
+    return part_of, of_mask(hole[top:bottom, left:right])
+
+
+def solved_in_windows(H: Operator, sigma_y: float, multiple: int) -> bool:
+    """Whether windows are asked for, and there is neither noise nor a prior that takes but one size."""
+    return isinstance(H, Inpaint) and H.area == "holes" and sigma_y == 0 and multiple > 1
 
 
 @dataclass(frozen=True)

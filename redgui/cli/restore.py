@@ -28,7 +28,7 @@ def add_problem(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mask", metavar="PNG", help="white = to be filled in")
     command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native",
                          help="how a picture comes to the prior's size; auto: native where any will do")  # fmt: skip
-    command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (256)")
+    command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (the picture's own)")
     command.add_argument(
         "--prior",
         default="faces-64",
@@ -61,7 +61,7 @@ def run_restore(chosen: argparse.Namespace) -> None:
     result.save(chosen.out)
     whole = "" if result.full is None else ", restored-full.png"
     of = "" if broken is None else f" of step {result.figures['steps']}, the last sound one"
-    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}")
+    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}; worked on {result.figures['size']}")
     print(figures_json(result.figures))
     if broken is not None:
         sys.stdout.flush()

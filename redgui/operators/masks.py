@@ -23,7 +23,7 @@ from redgui.operators.base import OperatorError
 
 Kind = Literal["box", "half", "outpaint", "random", "stripes", "freeform", "text"]
 Side = Literal["left", "right", "top", "bottom"]
-MAX_SIDE = 4096
+MAX_PIXELS = 4096 * 4096
 
 
 def hole(
@@ -213,8 +213,8 @@ def decode(text: str) -> np.ndarray:
     if parts is None:
         raise OperatorError(f"a mask as text is WxH:... with base64 after the colon; got {_brief(text)}. Paint the mask anew.")
     w, h = int(parts[1]), int(parts[2])
-    if max(w, h) > MAX_SIDE:
-        raise OperatorError(f"a mask has at most {MAX_SIDE} pixels a side; got {w}x{h}. Make it smaller.")
+    if w * h > MAX_PIXELS:
+        raise OperatorError(f"a mask has at most {MAX_PIXELS / 1e6:.3g} million pixels; got {w}x{h}. Make it smaller.")
     size = -(-w * h // 8)
     unpacker = zlib.decompressobj()
     try:

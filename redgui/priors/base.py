@@ -16,7 +16,8 @@ from redgui.errors import RedguiError
 
 Sigma = float | Tensor  # one level for the batch, or one per image, shape (b,)
 Back = Callable[[Tensor], Tensor]  # u, (b, c, h, w), to J^T u of the same shape
-SMALLEST, LARGEST = 64, 512  # sides of the pictures that a network of any size is given
+SMALLEST, LARGEST = 64, 8192  # sides of the pictures that a network of any size is given
+MOST = 12_000_000  # pixels of such a picture
 
 
 class PriorError(RedguiError):

@@ -21,7 +21,7 @@ def _ddpm(name: str, size: int, domain: str, download_mb: int = 455) -> PriorCar
 
 PRIORS = (
     PriorCard("faces-64", "64x64", "aligned faces; bundled", "non-commercial research", 0),
-    PriorCard("photos", "any, 64 to 512", "photographs; bundled, fully convolutional", "non-commercial research", 0),
+    PriorCard("photos", "any, to 12 megapixels", "photographs; bundled, fully convolutional", "non-commercial research", 0),
     PriorCard("gaussian", "any", "stationary Gaussian field, closed form", "no weights", 0),
     PriorCard("empirical", "any", "the pictures of a folder themselves, closed form", "no weights", 0),
     _ddpm("celebahq-256", 256, "celebrity faces"),

@@ -2,15 +2,16 @@
 
     whole = tiled(call, [x], (h, w), side=512, halo=64, blend=True)[0]
 
-Each tile is cut out with a halo around it. Where a pixel of the answer depends on no more than the halo (convolutions alone), the
-tile's own part of the answer is exact, and tiles are put side by side. Elsewhere (normalisations over the tile, attention) the
-answers of neighbours differ a little: with `blend` they fade over in a linear ramp as wide as two halos, so that no seam is left.
+Each tile is cut out with a halo around it. Where a pixel of the answer depends on no more than the halo (convolutions alone),
+the tile's own part of the answer is exact, and tiles are put side by side. Elsewhere (normalisations over the tile, attention)
+the answers of neighbours differ a little: with `blend` they fade over in a linear ramp of two halos, and no seam is left.
 
 The backward pass computes each tile anew and keeps nothing of the forward pass but its input.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def spans(n: int, side: int, halo: int, unit: int = 1, blend: bool = False) -> l
     count = -(-n // side)
     edges = [min(n, round(k * n / count / unit) * unit) for k in range(count)] + [n]
     found = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         lo, hi = max(0, first - halo), min(n, last + halo)
         if not blend:
             found.append(Span(lo, hi, first, last))

@@ -32,7 +32,7 @@ from redgui.samplers import Sampler
 
 FORMAT = "redgui-record"
 VERSION = 1
-MAX_BYTES = 16 * 2**20
+MAX_BYTES = 64 * 2**20  # a picture of 12 megapixels has up to 48
 MOST_STEPS = 100_000  # more than any sampler makes
 MOST_TOGETHER, MOST_CALLS = 1024, 10**7
 # What every record of this version says; other fields came later, and older records lack them.

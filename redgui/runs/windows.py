@@ -1,8 +1,8 @@
 """Inpainting in windows around the holes: the sampler works on them alone, side by side on one canvas (`redgui.windows`).
 
-Far from a hole all is measured and nothing is to be found: with a prior of any size a large picture costs what its holes do. The
-prior is shown each window by itself, so that neighbours on the canvas do not see each other. The Steps hold whole pictures, with
-the measurement outside the windows. With noise the whole picture is solved, for its measured pixels are to be found, too.
+Far from a hole all is measured and nothing is to be found: with a prior of any size a large picture costs what its holes do.
+The prior is shown each window by itself, so that neighbours on the canvas do not see each other. The Steps hold whole pictures,
+with the measurement outside the windows. With noise the whole picture is solved: its measured pixels are to be found, too.
 """
 
 from collections.abc import Generator
@@ -38,7 +38,7 @@ class Windows:
     @classmethod
     def of(cls, prior: Prior, H: Operator, y: Tensor, sigma_y: float) -> Self | None:
         """The windows of a problem; None where the whole picture is solved."""
-        if not isinstance(H, Inpaint) or H.area == "whole" or sigma_y > 0 or prior.multiple < 2:
+        if not isinstance(H, Inpaint) or not windows.solved_in_windows(H, sigma_y, prior.multiple):
             return None
         packed = _packed(H, *y.shape[-2:], prior.multiple)
         return None if packed is None else cls(*packed, y)

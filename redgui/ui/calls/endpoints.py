@@ -59,8 +59,8 @@ def add_endpoints(host: Host) -> None:
     ) -> Iterator[tuple[Any, ...]]:
         """Degrades a picture and restores it with a diffusion model, or restores one that is already damaged.
 
-        Yields the picture so far, its figures and null a few times a second; at last the result, its figures and the record
-        that reproduces it. A picture that is not of the prior's size is given back at its own size.
+        Yields the picture so far (a large one smaller), its figures and null a few times a second; at last the result, its
+        figures and the record that reproduces it. A picture that is not of the prior's size is given back at its own size.
 
         Args:
             picture: example:NAME, an uploaded file, or a data: URL.
@@ -73,7 +73,7 @@ def add_endpoints(host: Host) -> None:
             mask: a picture that is white where it is to be filled in; makes the operator an inpainting.
             given: the picture is itself the measurement; there is no original.
             fit: how a picture of another shape is brought to what the prior takes.
-            size: longest side of the fit native; null: 256.
+            size: longest side of the fit native; null: the picture's own, within what this host takes.
             as_file: the result as a PNG file that the server keeps for an hour at most, instead of a data: URL.
         """
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, seed=seed, particles=particles, given=given, fit=fit,
@@ -107,7 +107,7 @@ def add_endpoints(host: Host) -> None:
             mask: a picture that is white where it is to be filled in; makes the operator an inpainting.
             given: the picture is itself the measurement.
             fit: how a picture of another shape is brought to what the prior takes.
-            size: longest side of the fit native; null: 256.
+            size: longest side of the fit native; null: the picture's own, within what this host takes.
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
         """
         said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
@@ -177,6 +177,8 @@ def asked(host: Host, picture: Any, mask: Any, prior: Prior, said: dict[str, Any
         raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")
     if type(said["size"]) is int:
         host.limits.size(said["size"])
+    if said.get("fit") == "native" and said["size"] is None:
+        said = {**said, "size": host.limits.side}
     source = read(picture, host.limits)
     return api.settled(source, None if mask is None else mask_of(mask, host.limits), prior, said)
 

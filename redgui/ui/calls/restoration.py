@@ -77,7 +77,7 @@ class Restoration:
         with closing(told(job, HZ)) as looks:
             for _ in looks:
                 if made and isinstance(made[0], Measured) and made[0].i + 1 < made[0].n:
-                    yield images.encode(made[0].estimate), clean(_figures(made[0])), None
+                    yield images.encode(images.preview(made[0].estimate)), clean(_figures(made[0])), None
         result = made.pop()
         yield images.encode(result.full or result.restored), clean(result.figures), json.loads(result.record.to_json())
 

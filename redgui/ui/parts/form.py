@@ -98,7 +98,9 @@ class Form:
         """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
         source, how = self.source(session), values[self.fit] or "crop"
         multiple, given = self.multiple(values) if how == "native" else 0, bool(values[self.given])
-        return fitting.plan((source.height, source.width), self.size(values), how, multiple=multiple, H=H, given=given)
+        longest = self.host.limits.side if how == "native" else None
+        size = source.height, source.width
+        return fitting.plan(size, self.size(values), how, multiple=multiple, longest=longest, H=H, given=given)
 
     # ---- what the values stand for
 
