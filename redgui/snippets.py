@@ -12,6 +12,7 @@ import base64
 import json
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -153,7 +154,8 @@ def _options(record: "Record") -> dict[str, Any]:
 
     s = Settings.of(record)
     said = s.words()
-    operator = "inpaint" if _painted(record) else said["operator"]
+    painted = _painted(record)
+    operator = knobs.spec(replace(painted, kind="box", painted="")) if painted else said["operator"]
     if said.pop("given", False):
         name, colon, rest = operator.partition(":")
         operator = f"given:of={name}" + (f",{rest}" if colon else "")
@@ -161,7 +163,7 @@ def _options(record: "Record") -> dict[str, Any]:
     known = {"gaussian": "crop", "empirical": "crop"}.get(s.prior.partition(":")[0])
     usual = fitting.usual(priors.multiple_of(s.prior)) if s.prior in priors.bundled() else known
     said |= {"fit": s.fit} if s.fit != usual else {}
-    return {"operator": operator} | ({"mask": "mask.png"} if _painted(record) else {}) | {**said, "operator": operator}
+    return {"operator": operator} | ({"mask": "mask.png"} if painted else {}) | {**said, "operator": operator}
 
 
 def _painted(record: "Record") -> "Inpaint | None":

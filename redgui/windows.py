@@ -1,9 +1,9 @@
 """Windows around the holes of a mask: where alone an inpainting has anything to find.
 
 A hole is grown by a context as wide as the hole itself (16 to 96 pixels), so that a thin scratch needs little around it and a
-wide one is shown more. Rectangles then cover the grown holes: a rectangle is cut in two, each part as small as its holes allow,
-and the cut stays where both together have fewer pixels. So near holes share a window, a slanting scratch becomes a row of small
-ones that overlap, and a solid hole stays whole. Windows begin and end at multiples of the network's own.
+wide one is shown more. Every block of the mask that holds any of a hole begins with a window of its own; then those two become
+one that save the most pixels by it, until none do. So near holes share a window, a slanting scratch becomes a row of small ones
+that overlap, and a solid hole stays whole. Windows begin and end at multiples of the network's own.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ NARROWEST, WIDEST = 16, 96  # pixels of context
 LEAST = 64  # side of a window: networks of any size are trained at no less
 WORTH = 0.6  # of the picture: beyond it the whole is solved
 EACH = 1024  # pixels that one window more costs beside its own
+BLOCK, BLOCKS = 32, 500  # side of a block in pixels, doubled until there are no more of them than that
 SHOWN = 2_000_000  # pixels of a picture that is worked on whole, though in windows
 
 
@@ -36,8 +37,9 @@ def around(hole: np.ndarray, multiple: int) -> tuple[Box, ...]:
     grid = Grid(hole, max(8, multiple))
     if not grid.cells.any() or grid.least() > WORTH * hole.size:
         return ()
-    cost, boxes = grid.covered(grid.trimmed((0, 0, *grid.cells.shape)))
-    return tuple(sorted(boxes)) if cost <= WORTH * hole.size else ()
+    boxes = grid.merged()
+    cost = int(_areas(boxes).sum()) + EACH * len(boxes)
+    return tuple(sorted(map(tuple, boxes.tolist()))) if cost <= WORTH * hole.size else ()
 
 
 @dataclass(frozen=True)
@@ -69,75 +71,59 @@ class Grid:
         grown = F.max_pool2d(torch.from_numpy(self.cells)[None, None].float(), 2 * reach + 1, 1, reach)
         return float(grown.sum()) * self.unit**2
 
-    def trimmed(self, part: Box) -> Box:
-        """The smallest rectangle of cells that holds all of a part's holes."""
-        top, left, bottom, right = part
-        inside = self.cells[top:bottom, left:right]
-        rows, cols = inside.any(1).nonzero()[0], inside.any(0).nonzero()[0]
-        return top + int(rows[0]), left + int(cols[0]), top + int(rows[-1]) + 1, left + int(cols[-1]) + 1
+    def blocks(self) -> tuple[np.ndarray, np.ndarray]:
+        """The blocks that hold any of a hole, in cells and no larger than that needs, (n, 4); and their `depth`, (n,)."""
+        side = -(-BLOCK // self.unit)
+        while True:
+            tops, lefts = (range(0, n, side) for n in self.cells.shape)
+            found = [(top, left) for top in tops for left in lefts if self.cells[top : top + side, left : left + side].any()]
+            if len(found) <= BLOCKS:
+                break
+            side *= 2
+        parts = []
+        for top, left in found:
+            inside = self.cells[top : top + side, left : left + side]
+            rows, cols = inside.any(1).nonzero()[0], inside.any(0).nonzero()[0]
+            parts.append((top + rows[0], left + cols[0], top + rows[-1] + 1, left + cols[-1] + 1))
+        return np.array(parts), np.array([part(self.depth, each).max() for each in parts])
 
-    def context(self, part: Box) -> int:
-        """Pixels around a part: as wide as its widest hole."""
-        top, left, bottom, right = part
-        width = (2 * int(self.depth[top:bottom, left:right].max()) - 1) * self.unit
-        return min(max(-(-width // self.unit) * self.unit, NARROWEST), WIDEST)
+    def merged(self) -> np.ndarray:
+        """The windows, (n, 4) in pixels."""
+        parts, depth = self.blocks()
+        cost = _areas(self.grown(parts, depth)) + EACH
+        left = np.ones(len(parts), bool)
 
-    def grown(self, part: Box) -> Box:
-        """The window of a part, in pixels."""
-        context, (h, w) = self.context(part), self.hole.shape
-        (top, bottom), (left, right) = (
-            self._side(self.unit * lo - context, self.unit * hi + context, n)
-            for lo, hi, n in ((part[0], part[2], h), (part[1], part[3], w))
-        )
-        return top, left, bottom, right
+        def savings(k: int) -> np.ndarray:
+            """What each would save as one with the k-th."""
+            both = np.hstack([np.minimum(parts[:, :2], parts[k, :2]), np.maximum(parts[:, 2:], parts[k, 2:])])
+            saved = cost + cost[k] - _areas(self.grown(both, np.maximum(depth, depth[k]))) - EACH
+            saved[~left], saved[k] = -1, -1
+            return saved
 
-    def covered(self, part: Box) -> tuple[int, list[Box]]:
-        """The cost in pixels, and the windows, of a trimmed part: the cheaper of one window and two parts' own."""
-        window = self.grown(part)
-        cost, boxes = (window[2] - window[0]) * (window[3] - window[1]) + EACH, [window]
-        top, left, bottom, right = part
-        if self.cells[top:bottom, left:right].all():
-            return cost, boxes
-        parts = [self.covered(self.trimmed(half)) for half in self._halves(part)]
-        apart = sum(each for each, _ in parts)
-        return (apart, [box for _, found in parts for box in found]) if apart < cost else (cost, boxes)
+        saved = np.stack([savings(k) for k in range(len(parts))])
+        while saved.max() > 0:
+            k, other = np.unravel_index(saved.argmax(), saved.shape)
+            parts[k] = [*np.minimum(parts[k, :2], parts[other, :2]), *np.maximum(parts[k, 2:], parts[other, 2:])]
+            depth[k] = max(depth[k], depth[other])
+            cost[k], left[other] = cost[k] + cost[other] - saved[k, other], False
+            saved[other], saved[:, other] = -1, -1
+            saved[k] = savings(int(k))
+            saved[:, k] = saved[k]
+        return self.grown(parts, depth)[left]
 
-    def _side(self, lo: int, hi: int, n: int) -> tuple[int, int]:
-        """A window's begin and end along a side of n pixels: within it, and long enough."""
-        lo, hi = max(lo, 0), min(hi, n)
-        length = min(max(-(-(hi - lo) // (2 * self.unit)) * 2 * self.unit, LEAST), n)
-        begin = lo - (length - (hi - lo)) // 2 // self.unit * self.unit
-        begin = min(max(begin, 0), n - length)
-        return begin, begin + length
-
-    def _halves(self, part: Box) -> tuple[Box, Box]:
-        """A part cut in two where both halves, trimmed and with the part's context, have the fewest pixels."""
-        top, left, bottom, right = part
-        inside, around = self.cells[top:bottom, left:right], 2 * self.context(part) // self.unit
-        (across, row), (along, col) = _cut(inside, around), _cut(inside.T, around)
-        if across <= along:
-            return (top, left, top + row, right), (top + row, left, bottom, right)
-        return (top, left, bottom, left + col), (top, left + col, bottom, right)
+    def grown(self, parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """The windows of rectangles of cells with holes of a depth, (n, 4) in pixels: with context, and within the picture."""
+        context = ((2 * depth - 1) * self.unit).clip(NARROWEST, WIDEST)
+        context = (-(-context // self.unit) * self.unit)[:, None]
+        n = np.array(self.hole.shape)
+        lo, hi = (self.unit * parts[:, :2] - context).clip(0), np.minimum(self.unit * parts[:, 2:] + context, n)
+        length = np.minimum(np.maximum(-(-(hi - lo) // (2 * self.unit)) * 2 * self.unit, LEAST), n)
+        begin = (lo - (length - (hi - lo)) // 2 // self.unit * self.unit).clip(0, n - length)
+        return np.hstack([begin, begin + length])
 
 
-def _cut(cells: np.ndarray, around: int) -> tuple[float, int]:
-    """The cells of two grown rectangles that cover the rows before and after a cut, at the best cut, and that cut."""
-    n = len(cells)
-    if n < 2:
-        return float("inf"), 0
-
-    def grown(rows: np.ndarray) -> np.ndarray:
-        """For each number of first rows the cells of the rectangle around their holes."""
-        some = rows.any(1)
-        first = np.where(some, rows.argmax(1), rows.shape[1])
-        last = np.where(some, rows.shape[1] - rows[:, ::-1].argmax(1), 0)
-        high = np.maximum.accumulate(np.where(some, np.arange(n) + 1, 0)) - int(some.argmax())
-        wide = np.maximum.accumulate(last) - np.minimum.accumulate(first)
-        return (high + around) * (wide + around)
-
-    both = grown(cells)[:-1] + grown(cells[::-1])[:-1][::-1]  # the outer rows of a trimmed part are never empty
-    cut = int(both.argmin())
-    return float(both[cut]), cut + 1
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def closer(fitted: Fitting, H: Operator, sigma_y: float, multiple: int) -> tuple[Fitting, Operator]:

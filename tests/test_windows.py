@@ -213,17 +213,17 @@ def test_with_noise_or_by_wish_or_with_a_prior_of_one_size_the_whole_is_solved(p
 
 
 def test_windows_solve_what_the_whole_solves(photos):
-    """RED-diff on a photograph with three scratches, from grey: within 0.3 dB in the holes."""
-    hole = scratched(160, 240, (20, 20, 50, 40), (200, 120, 220, 140), width=3)
-    x = photograph(160, 240, 100, 200)
-    sampler = RedDiff(steps=20, lr=0.05, lam=0.1, spacing="karras", sigma_start=0.6, sigma_end=0.05)
+    """RED-diff on a photograph with two scratches, from grey: within 0.5 dB in the holes."""
+    hole = scratched(128, 192, (16, 16, 32, 28), (150, 90, 166, 104), width=3)
+    x = photograph(128, 192, 100, 200)
+    sampler = RedDiff(steps=12, lr=0.2, lam=0.1, spacing="karras", sigma_start=1.0, sigma_end=0.05)
     psnr = {}
     for area in ("holes", "whole"):
         problem = Problem.simulate(x, replace(of_mask(hole), area=area))
         *_, last = solve(problem, photos, sampler)
         psnr[area] = -10 * float((last.x0_hat - x)[..., where(hole)].square().mean().div(4).log10())
     assert psnr["whole"] > 20
-    assert psnr["holes"] > psnr["whole"] - 0.3
+    assert psnr["holes"] > psnr["whole"] - 0.5
 
 
 # ---- from a file to a file
