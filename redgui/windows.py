@@ -1,6 +1,6 @@
 """Windows around the holes of a mask: where alone an inpainting has anything to find.
 
-A hole is grown by a context as wide as the hole itself (16 to 96 pixels), so that a thin scratch needs little around it and a
+A hole is grown by a context as wide as the hole itself (8 to 96 pixels), so that a thin scratch needs little around it and a
 wide one is shown more. Every block of the mask that holds any of a hole begins with a window of its own; then those two become
 one that save the most pixels by it, until none do. So near holes share a window, a slanting scratch becomes a row of small ones
 that overlap, and a solid hole stays whole. Windows begin and end at multiples of the network's own.
@@ -20,7 +20,7 @@ from redgui.operators.base import Operator
 from redgui.operators.inpaint import Inpaint, of_mask
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two behind the end
-NARROWEST, WIDEST = 16, 96  # pixels of context
+NARROWEST, WIDEST = 8, 96  # pixels of context: with 8 around a scratch the hole is filled in as well as with 32
 LEAST = 64  # side of a window: networks of any size are trained at no less
 WORTH = 0.6  # of the picture: beyond it the whole is solved
 EACH = 1024  # pixels that one window more costs beside its own
