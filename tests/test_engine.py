@@ -213,6 +213,16 @@ def test_a_job_reads_the_seconds_it_was_charged(problem):
 # ---- how many go together
 
 
+def test_one_measurement_serves_shapes_of_about_one_size(prior):
+    small, wide, large = (Question(prior, torch.zeros(1, 3, h, w)) for h, w in ((64, 64), (48, 80), (64, 80)))
+    assert small.kind == wide.kind != large.kind
+    assert small.key != wide.key
+    huge = Question(prior, torch.zeros(1, 3, 3000, 4000))
+    before = prior.forwards
+    assert Batches(None).places(huge) == 1
+    assert prior.forwards == before, "a trial would take minutes"
+
+
 def test_as_many_go_together_as_pay(monkeypatch):
     class Launching(GaussianPrior):
         """A call costs the launch and the pictures, and one of them more in some sizes."""

@@ -41,6 +41,10 @@ class Forward:
         """The network's output for x (b, c, h, w) at times t (b,) and classes (b,). Raises PriorError when memory runs out."""
         if self.multiple and x.shape[-2] * x.shape[-1] > WHOLE:
             return self._in_tiles(x, t, labels)
+        return self._in_parts(x, t, labels)
+
+    def _in_parts(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """As many pictures at a time as fit into the memory."""
         shape, kept = tuple(x.shape[1:]), torch.is_grad_enabled() and x.requires_grad
         most = len(x) if kept else min(len(x), self.most.get(shape, len(x)))
         while True:
@@ -61,7 +65,7 @@ class Forward:
         """Tiles that fade over, for their normalisations see a tile each."""
 
         def tile(k: int, x: Tensor) -> tuple[Tensor]:
-            return (self(x, t[k : k + 1], None if labels is None else labels[k : k + 1]),)
+            return (self._in_parts(x, t[k : k + 1], None if labels is None else labels[k : k + 1]),)
 
         halo = -(-HALO // self.multiple) * self.multiple
         return tiled(tile, [x], (x.shape[-2], x.shape[-1]), side=SIDE - 2 * halo, halo=halo, unit=self.multiple, blend=True)[0]

@@ -72,8 +72,9 @@ class Level(nn.Module):
         self.conv = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in widths)
         self.below = nn.Conv2d(w, w, 1, bias=False) if below else None
 
-    def forward(self, x: Tensor, sigma: Tensor, above: Tensor, u: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The answer (b, c, h, w) in [-1, 1] and the last features (b, width, h/2, w/2).
+    def forward(self, x: Tensor, sigma: Tensor, above: Tensor, u: Tensor, features: Tensor | None,
+                finest: bool = False) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """The answer (b, c, h, w) in [-1, 1] and the last features (b, width, h/2, w/2), which the finest level needs no more.
 
         Args:
             x, u: (b, c, h, w) in [-1, 1], sides even.
@@ -84,14 +85,14 @@ class Level(nn.Module):
         if h * w <= CELLS:
             return self.whole(x, sigma, above, u, features)
 
-        def tile(k: int, x: Tensor, u: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
-            return self.whole(x, sigma[k : k + 1], above[k : k + 1], u, features)
+        def tile(k: int, x: Tensor, u: Tensor, features: Tensor | None = None) -> tuple[Tensor, ...]:
+            return self.whole(x, sigma[k : k + 1], above[k : k + 1], u, features)[: 1 if finest else 2]
 
         # A block of 2x2 pixels depends on as many blocks around it as there are convolutions: the tiles are exact.
         given = [x, u] if self.below is None or features is None else [x, u, features]
         halo = len(self.conv) + len(self.conv) % 2
-        answer, last = tiled(tile, given, (h, w), side=math.isqrt(CELLS), halo=halo, unit=2)
-        return answer, last
+        found = tiled(tile, given, (h, w), side=math.isqrt(CELLS), halo=halo, unit=2)
+        return found[0], None if finest else found[1]
 
     def whole(self, x: Tensor, sigma: Tensor, above: Tensor, u: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
         """`forward` in one piece."""
@@ -139,7 +140,8 @@ class PyramidDenoiser(nn.Module):
         sigma = log_sigma.exp().reshape(-1, 1, 1, 1)
         root = (1 + sigma * sigma).sqrt()
         x = x_vp.float() * root
-        v = (x / root**2 - self.denoise(x, sigma)) * (root / sigma)
+        D = self.denoise(x, sigma)
+        v = (x / root**2 - D) * (root / sigma)
         return (v.to(x_vp.dtype),)
 
     def log_sigma(self, t: Tensor) -> Tensor:
@@ -163,9 +165,9 @@ class PyramidDenoiser(nn.Module):
         for k in reversed(range(self.layout.levels)):
             here = sigma / 2**k
             share = (limit / here).clamp(max=1)
-            mixed = torch.where(share < 1, u + share * (means[k] - u), means[k])  # up to the limit y_k to the bit
-            given = (mixed, share * here, (here / limit).log().clamp(min=0), u)
-            d, features = self.level[k](*(v.to(dtype) for v in given), features)
+            mixed = torch.where(share < 1, u + share * (means[k] - u), means[k]).to(dtype)  # up to the limit y_k to the bit
+            levels = ((share * here).to(dtype), (here / limit).log().clamp(min=0).to(dtype))
+            d, features = self.level[k](mixed, *levels, u.to(dtype), features, finest=k == 0)
             d = d.float()
             if k:
                 u = _enlarged(d, means[k - 1].shape[2:], "bilinear")

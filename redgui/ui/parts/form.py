@@ -8,7 +8,7 @@ from gradio.blocks import Block
 from PIL import Image
 from torch import Tensor
 
-from redgui import fitting, images, knobs, presets, priors
+from redgui import fitting, images, knobs, presets, priors, windows
 from redgui.operators import Inpaint, Operator, masks
 from redgui.runs import cores
 from redgui.runs.problem import Problem
@@ -125,6 +125,8 @@ class Form:
         fitted = self.fitted(session, values, H)
         H.check_size(*fitted.solved)
         setting = knobs.values(self.build_setting(values))
+        if fitted.how == "native":
+            fitted, H = windows.closer(fitted, H, setting["sigma_y"], self.multiple(values))
         # The measurement depends on no sampler: its knobs may be half typed.
         settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
         picture = images.to_tensor(fitted.apply(self.source(session)))
