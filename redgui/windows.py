@@ -21,10 +21,10 @@ from redgui.operators.inpaint import Inpaint, of_mask
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two behind the end
 NARROWEST, WIDEST = 8, 96  # pixels of context: with 8 around a scratch the hole is filled in as well as with 32
-LEAST = 64  # side of a window: networks of any size are trained at no less
+LEAST, STEP = 64, 32  # sides of a window: networks are trained at no less; few shapes, for those of one go together
 WORTH = 0.6  # of the picture: beyond it the whole is solved
 EACH = 1024  # pixels that one window more costs beside its own
-BLOCK, BLOCKS = 32, 500  # side of a block in pixels, doubled until there are no more of them than that
+BLOCK, BLOCKS = 48, 500  # side of a block in pixels, doubled until there are no more of them than that
 SHOWN = 2_000_000  # pixels of a picture that is worked on whole, though in windows
 
 
@@ -32,7 +32,7 @@ def around(hole: np.ndarray, multiple: int) -> tuple[Box, ...]:
     """The windows for a mask (h, w), True = to be filled in; none where nothing is, or where the whole picture is as cheap.
 
     Args:
-        multiple: of which sides of a picture must be, at least 8 pixels are taken; that of a picture's border may be any.
+        multiple: of which the sides of pictures must be, and those of the mask are.
     """
     grid = Grid(hole, max(8, multiple))
     if not grid.cells.any() or grid.least() > WORTH * hole.size:
@@ -116,8 +116,9 @@ class Grid:
         context = ((2 * depth - 1) * self.unit).clip(NARROWEST, WIDEST)
         context = (-(-context // self.unit) * self.unit)[:, None]
         n = np.array(self.hole.shape)
+        least, step = (-(-sides // self.unit) * self.unit for sides in (LEAST, STEP))
         lo, hi = (self.unit * parts[:, :2] - context).clip(0), np.minimum(self.unit * parts[:, 2:] + context, n)
-        length = np.minimum(np.maximum(-(-(hi - lo) // (2 * self.unit)) * 2 * self.unit, LEAST), n)
+        length = np.minimum(np.maximum(-(-(hi - lo) // step) * step, least), n)
         begin = (lo - (length - (hi - lo)) // 2 // self.unit * self.unit).clip(0, n - length)
         return np.hstack([begin, begin + length])
 
@@ -172,16 +173,10 @@ class Packing:
     def places(self) -> tuple[Box, ...]:
         """Where the windows lie on the canvas, in their order."""
         sides = [(bottom - top, right - left) for top, left, bottom, right in self.boxes]
-        width = max(max(w for _, w in sides), int(sum(h * w for h, w in sides) ** 0.5))
-        found: dict[int, Box] = {}
-        top = left = high = 0
-        for k in sorted(range(len(sides)), key=lambda k: (-sides[k][0], -sides[k][1], k)):
-            h, w = sides[k]
-            if left + w > width:
-                top, left, high = top + high, 0, 0
-            found[k] = (top, left, top + h, left + w)
-            left, high = left + w, max(high, h)
-        return tuple(found[k] for k in range(len(sides)))
+        widest = max(w for _, w in sides)
+        across = max(widest, 2 * int(sum(h * w for h, w in sides) ** 0.5))
+        tries = [_shelves(sides, width) for width in range(widest, across + STEP, STEP)]
+        return min(tries, key=lambda places: max(box[2] for box in places) * max(box[3] for box in places))
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -213,6 +208,19 @@ class Packing:
             ramps.append(rows[:, None] * cols)
             part(total, box).add_(ramps[-1])
         return [ramp / part(total, box) for ramp, box in zip(ramps, self.boxes, strict=True)]
+
+
+def _shelves(sides: Sequence[tuple[int, int]], width: int) -> tuple[Box, ...]:
+    """Places for rectangles (h, w) from left to right and shelf below shelf, the highest first."""
+    found: dict[int, Box] = {}
+    top = left = high = 0
+    for k in sorted(range(len(sides)), key=lambda k: (-sides[k][0], -sides[k][1], k)):
+        h, w = sides[k]
+        if left + w > width:
+            top, left, high = top + high, 0, 0
+        found[k] = (top, left, top + h, left + w)
+        left, high = left + w, max(high, h)
+    return tuple(found[k] for k in range(len(sides)))
 
 
 def part(x: Tensor, box: Box) -> Tensor:

@@ -90,6 +90,14 @@ def _wrapped(hole: np.ndarray) -> np.ndarray:
     return edge
 
 
+@pytest.mark.parametrize("multiple", [8, 16, 32, 64])
+def test_windows_are_of_sides_that_the_network_takes(multiple):
+    mask = scratched(448, 640, (20, 30, 60, 130), (420, 300, 600, 310))
+    assert (boxes := around(mask, multiple))
+    assert covered(boxes, mask.shape)[mask].all()
+    assert not any(v % multiple for box in boxes for v in box)
+
+
 def test_a_wide_hole_is_shown_more_than_a_narrow_one():
     def margin(width: int) -> int:
         mask = np.zeros((800, 800), bool)

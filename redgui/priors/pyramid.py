@@ -31,7 +31,7 @@ from redgui.priors.tiled import tiled
 
 CLASS = "PyramidDenoiser"
 MULTIPLE = 8  # of the sides that are offered to people; the network itself takes any
-CELLS = 512 * 512  # blocks of 2x2 pixels that a level takes at once; what is larger goes through it in tiles
+CELLS = 384 * 384  # blocks of 2x2 pixels that a level takes at once; what is larger goes through it in tiles
 
 
 @dataclass(frozen=True, kw_only=True)
