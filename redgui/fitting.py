@@ -72,7 +72,8 @@ class Fitting:
             return images.fit(image, *self.size)
         left, top, right, bottom = self.inner
         whole = (0.0, 0.0, float(image.width), float(image.height))
-        part = image if self.box == whole else image.crop(tuple(map(round, self.box)))
+        x0, y0, x1, y1 = map(round, self.box)
+        part = image if self.box == whole else image.crop((x0, y0, x1, y1))
         resized = images.fit(part, bottom - top, right - left, "stretch")
         return Image.fromarray(np.pad(np.asarray(resized), (*self._around, (0, 0)), mode="symmetric"))
 

@@ -54,7 +54,7 @@ class Grid:
         """Which cells hold any of a hole."""
         h, w = (-(-n // self.unit) * self.unit for n in self.hole.shape)
         padded = np.pad(self.hole, ((0, h - self.hole.shape[0]), (0, w - self.hole.shape[1])))
-        return padded.reshape(h // self.unit, self.unit, w // self.unit, self.unit).any((1, 3))
+        return padded.reshape(h // self.unit, self.unit, w // self.unit, self.unit).max((1, 3))
 
     @cached_property
     def depth(self) -> np.ndarray:
@@ -83,9 +83,9 @@ class Grid:
         parts = []
         for top, left in found:
             inside = self.cells[top : top + side, left : left + side]
-            rows, cols = inside.any(1).nonzero()[0], inside.any(0).nonzero()[0]
-            parts.append((top + rows[0], left + cols[0], top + rows[-1] + 1, left + cols[-1] + 1))
-        return np.array(parts), np.array([part(self.depth, each).max() for each in parts])
+            rows, cols = inside.nonzero()
+            parts.append((top + rows.min(), left + cols.min(), top + rows.max() + 1, left + cols.max() + 1))
+        return np.array(parts), np.array([self.depth[t:b, le:r].max() for t, le, b, r in parts])
 
     def merged(self) -> np.ndarray:
         """The windows, (n, 4) in pixels."""
