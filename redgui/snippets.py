@@ -155,9 +155,11 @@ def _options(record: "Record") -> dict[str, Any]:
     s = Settings.of(record)
     said = s.words()
     painted = _painted(record)
-    operator = knobs.spec(replace(painted, kind="box", painted="")) if painted else said["operator"]
+    operator = knobs.spec(replace(painted, kind="box", painted="", grow=0)) if painted else said["operator"]
     if said.pop("given", False):
         name, colon, rest = operator.partition(":")
+        if name == "inpaint" and not painted and not knobs.parse(operator)[1].keys() - type(s.H).beside:  # type: ignore[attr-defined]
+            colon, rest = ":", "kind=box" + f",{rest}" * bool(rest)  # without a word of it no hole is meant
         operator = f"given:of={name}" + (f",{rest}" if colon else "")
     # A bare command has loaded the prior, and fits as usual for it: where that may not be a crop, a crop is said.
     known = {"gaussian": "crop", "empirical": "crop"}.get(s.prior.partition(":")[0])

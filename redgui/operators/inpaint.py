@@ -5,10 +5,11 @@ picture's shape with zeros (mid grey) in the holes; nothing is measured there an
 of kept values. People see and upload the opposite of M, white = to be filled in: `hole`, not `keep`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import torch
@@ -49,10 +50,19 @@ class Inpaint(SpectralOperator):
         help="draws other pixels or strokes, moves the box (0: centred)",
         only_with=("kind", ("box", "random", "freeform")),
     )
+    grow: int = knob(
+        0,
+        0,
+        64,
+        help="pixels by which the hole is widened on all sides, so that soft edges of what is damaged lie in it",
+        only_with=("kind", ("mask",)),
+    )
     painted: str = knob("", hi=200_000, help="a painted mask as text, WxH:... (kind=mask)", shown=False)
     area: Literal["holes", "whole"] = knob(
         "holes", help="what is solved: windows around the holes (without noise, by a prior of any size), or the whole picture"
     )
+
+    beside: ClassVar[frozenset[str]] = frozenset({"grow", "area"})  # knobs that do not say where a hole is
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,6 +78,10 @@ class Inpaint(SpectralOperator):
     def hole(self, h: int, w: int) -> np.ndarray:
         """(h, w), True where a picture of h x w is to be filled in."""
         return _hole(self, h, w)
+
+    def drawn(self, h: int, w: int) -> np.ndarray:
+        """`hole` before it is widened by `grow`."""
+        return _hole(dataclasses.replace(self, grow=0), h, w)
 
     def keep(self, h: int, w: int) -> Tensor:
         """M as a tensor (h, w), True where a picture of h x w is measured."""
@@ -104,6 +118,7 @@ def _hole(H: Inpaint, h: int, w: int) -> np.ndarray:
         hole = masks.resized(masks.decode(H.painted), h, w)
     else:
         hole = masks.hole(H.kind, h, w, fraction=H.fraction, seed=H.seed, side=H.side, words=H.text)
+    hole = masks.grown(hole, H.grow)
     if hole.all():
         raise OperatorError("the mask covers the whole picture, so nothing is measured. Leave some of the picture free.")
     hole.flags.writeable = False  # shared by all who ask

@@ -3,10 +3,11 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from redgui import api, images, knobs, metrics
+from redgui import api, finishing, images, knobs, metrics
 from redgui.operators import LinearOperator
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change
@@ -56,9 +57,11 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     if run.last is None:
         return None
     problem, particles = run.problem.to(run.last.x0_hat.device), run.last.x0_hat
-    restored = run.last.estimate
+    raw = run.last.estimate
+    restored = finishing.finished(raw, run.picture, run.problem)
     record = run.record()
-    png = images.data_url(restored)
+    png = images.data_url(finishing.fitted(restored, run.source, run.fitting, problem.H))
+    differs = not np.array_equal(images.to_uint8(restored), images.to_uint8(raw))
     befores = sources(problem, restored)
     gallery = []
     if len(particles) > 1:
@@ -67,12 +70,14 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
     downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
+    if differs:
+        downloads.append(download("restored-raw.png", "As the sampler left it (PNG)", images.encode(raw)))
     if (full := run.full()) is not None:
         downloads.append(download("restored-full.png", "Full-size picture (PNG)", full))
     downloads.append(download("record.json", "record.json", record.to_json()))
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
-        "after": {"name": "restored", "src": png}, "figures": figures(summary(run.last, problem), problem),
+        "after": {"name": "restored", "src": png}, "figures": figures(summary(run.last, problem), problem, differs),
         "gallery": gallery, "downloads": downloads,
     }  # fmt: skip
 
@@ -86,12 +91,17 @@ def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
     return pictures
 
 
-def figures(row: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
-    """The figures of a run as cards: name, text and a note that puts it in proportion."""
+def figures(row: dict[str, Any], problem: Problem, raw: bool = False) -> list[dict[str, str]]:
+    """The figures of a run as cards: name, text and a note that puts it in proportion.
+
+    Args:
+        raw: the picture that is shown is not the sampler's own, of which the figures are.
+    """
     cards = []
     if row["psnr"] is not None:
         gain = row["psnr"] - row["psnr_measurement"]
         turned = ", the better of upright and turned" if row["aligned"] else ""
+        turned += ", of restored-raw.png" if raw else ""
         cards.append({"name": "PSNR", "text": f"{row['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
         gain = row["ssim"] - row["ssim_measurement"]
         cards.append({"name": "SSIM", "text": f"{row['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})

@@ -17,6 +17,7 @@ from redgui.ui.parts import components, controls, views
 from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, WITH_TOASTS, Updates, Values
+from redgui.ui.restore import given_masks
 from redgui.ui.restore.layout import RestoreLayout
 from redgui.ui.restore.state import Restoring
 
@@ -48,7 +49,7 @@ class Editing:
             return {self.form.picture: self.form.file(session)}
         session.file = (path, session.source)
         session.files.add(path)
-        return self.refitted(session, values)
+        return given_masks.opened(self, session, values)
 
     def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> Updates:
         """One of the bundled pictures."""
@@ -146,7 +147,8 @@ class Editing:
         try:
             painted = values[self.kind] == "mask"  # which stays
             mask = values[self.form.mask]
-            hole = components.mask_bits(mask, *fitted.size) if painted else self._hole(session, values)
+            hole = given_masks.refitted(session, mask, fitted) if painted else self._hole(session, values)
+            hole = components.mask_bits(mask, *fitted.size) if hole is None else hole
         except RedguiError:
             values = {**values, self.kind: "box"}
             hole = Inpaint().hole(*fitted.size)
@@ -176,7 +178,7 @@ class Editing:
         h, w = self.form.fitted(session, values).size
         inpaint = self.form.operators["inpaint"].build(values)
         inpaint.check_size(h, w)
-        return inpaint.hole(h, w)
+        return inpaint.drawn(h, w)
 
     def _ways(self, session: Session, values: Values) -> tuple[Any, Values]:
         """An update of the choice of fits, shown where they differ, and the values with a fit that this prior takes."""
@@ -221,7 +223,7 @@ class Editing:
         refitted = [*page, form.fit]
 
         # the picture
-        form.picture.input(self.open_picture, {form.picture, *problem}, [form.picture, *refitted], **WITH_TOASTS)
+        form.picture.input(self.open_picture, {form.picture, *problem}, [form.picture, self.kind, *refitted], **WITH_TOASTS)
         layout.examples.select(self.open_example, problem, [form.picture, *refitted], **SILENT)
         form.fit.input(self.refit, problem, refitted, **LATEST)
 
@@ -238,6 +240,7 @@ class Editing:
         gr.on([part.change for part in form.operators[Inpaint.name]], self.change_mask, problem, page, **LATEST)
         gr.on([part.change for part in simulated], self.preview, problem, layout.measurement, **LATEST)
         form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
+        given_masks.wire(self)
         form.given.change(self.refit, problem, refitted, **SILENT)
         outputs = [form.prior, *refitted, layout.weights]
         loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
