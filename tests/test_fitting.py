@@ -142,9 +142,9 @@ def test_native_sides_are_multiples_within_bounds_and_suit_the_operator():
     assert size(200, 300, spec="superres:factor=3") == (216, 312)
     assert size(200, 300, spec="superres:factor=5") == (200, 320)
     given = plan((50, 75), (64, 64), "native", multiple=8, H=build("superres:factor=4"), given=True)
-    assert (given.size, given.solved) == ((50, 76), (200, 304))
+    assert (given.size, given.solved) == ((50, 75), (200, 304))  # nothing that is mirrored counts as measured
     given = plan((50, 75), (64, 64), "native", multiple=8, longest=256, H=build("superres:factor=4"), given=True)
-    assert (given.size, given.solved) == ((44, 64), (176, 256))
+    assert (given.size, given.solved) == ((43, 64), (176, 256))
 
 
 def test_the_working_size_is_said_and_a_measurement_is_never_made_smaller_unasked():

@@ -102,10 +102,13 @@ class Form:
     def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
         """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
         source, how = self.source(session), values[self.fit] or "crop"
-        multiple, given = self.multiple(values) if how == "native" else 0, bool(values[self.given])
-        longest = self.host.limits.side if how == "native" else None
+        multiple, given = self.multiple(values), bool(values[self.given])
+        room = self.prior_name(values) in priors.bundled() or (prior := self.load_prior(values)).shape == prior.picture_shape
         size = source.height, source.width
-        return fitting.plan(size, self.size(values), how, multiple=multiple, longest=longest, H=H, given=given)
+        longest = self.host.limits.side if how == "native" else None
+        return fitting.plan(
+            size, self.size(values), how, multiple=multiple, longest=longest, H=H, given=given, room=room
+        )
 
     # ---- what the values stand for
 
@@ -128,12 +131,11 @@ class Form:
         """The fitted picture, its problem and how it was fitted. Raises RedguiError."""
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
-        H.check_size(*fitted.solved)
         setting = knobs.values(self.build_setting(values))
         if fitted.how == "native":
             fitted, H = windows.closer(fitted, H, setting["sigma_y"], self.multiple(values))
         # The measurement depends on no sampler: its knobs may be half typed.
-        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
+        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting).fitted(fitted)
         source = self.source(session)
         seen = undamaged(source, fitted, H) if settings.given else source
         picture = images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0])
