@@ -91,10 +91,7 @@ class Fitting:
         if self.how == "crop":
             return images.fit(image, *self.size)
         left, top, right, bottom = self.inner
-        whole = (0.0, 0.0, float(image.width), float(image.height))
-        x0, y0, x1, y1 = map(round, self.box)
-        part = image if self.box == whole else image.crop((x0, y0, x1, y1))
-        resized = images.fit(part, bottom - top, right - left, "stretch")
+        resized = image.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.box)
         return Image.fromarray(np.pad(np.asarray(resized), (*self._around, (0, 0)), mode="symmetric"))
 
     def hole(self, mask: np.ndarray) -> np.ndarray:

@@ -261,6 +261,21 @@ def test_of_a_large_picture_the_part_with_the_holes_is_worked_on_and_the_rest_st
     assert torch.equal(again.restored, result.restored)
 
 
+def test_a_part_of_a_picture_that_was_made_smaller_is_that_of_the_whole(damaged):
+    image = Image.open(damaged["image"]).resize((1007, 751))
+    fitted = fitting.plan((751, 1007), (64, 64), "native", multiple=8, longest=600)
+    hole = scratched(*fitted.size, (150, 100, 190, 130), (160, 180, 200, 190))
+    part_of, H = windows.closer(fitted, of_mask(hole), 0.0, 8)
+    (h, w), whole = part_of.size, np.asarray(fitted.apply(image)).astype(int)
+    assert h * w < 0.5 * hole.size
+    top, left = next(
+        (top, left) for top in range(0, 448, 8) for left in range(0, 600, 8)
+        if np.array_equal(hole[top : top + h, left : left + w], H.hole(h, w))
+    )  # fmt: skip
+    assert np.abs(np.asarray(part_of.apply(image)).astype(int) - whole[top : top + h, left : left + w]).max() <= 8
+    assert part_of.working == f"{w}x{h}, resized from {round(w * 1007 / 600)}x{round(h * 1007 / 600)} of 1007x751"
+
+
 def test_a_part_at_the_border_has_what_is_mirrored_there(damaged, photos):
     mask = scratched(301, 403, (0, 290, 40, 300), width=6)
     Image.fromarray(mask).save(damaged["mask"])
