@@ -138,18 +138,24 @@ def closer(fitted: Fitting, H: Operator, sigma_y: float, multiple: int) -> tuple
     hole = H.hole(h, w)
     if h * w <= SHOWN or not (boxes := around(hole, multiple)):
         return fitted, H
-    (top, left), (bottom, right) = ([pick(box[k] for box in boxes) for k in ks] for pick, ks in ((min, (0, 1)), (max, (2, 3))))
+    top, left, bottom, right = (pick(box[k] for box in boxes) for k, pick in enumerate((min, min, max, max)))
     if (bottom - top) * (right - left) > WORTH * h * w:
         return fitted, H
-    # The part's rectangle in the picture's own pixels; what is mirrored beyond its edges stays so.
-    within = np.array(fitted.inner)
-    shown = np.clip((left, top, right, bottom), np.tile(within[:2], 2), np.tile(within[2:], 2))
-    scale = np.divide((fitted.box[2] - fitted.box[0], fitted.box[3] - fitted.box[1]), within[2:] - within[:2])
-    box = np.tile(fitted.box[:2], 2) + (shown - np.tile(within[:2], 2)) * np.tile(scale, 2)
-    inner = shown - (left, top, left, top)
-    size = (bottom - top, right - left)
-    part_of = replace(fitted, size=size, solved=size, box=tuple(map(float, box)), inner=tuple(map(int, inner)))
-    return part_of, of_mask(hole[top:bottom, left:right])
+    return _part_of(fitted, (top, left, bottom, right)), of_mask(hole[top:bottom, left:right])
+
+
+def _part_of(fitted: Fitting, window: Box) -> Fitting:
+    """The fitting to a window of what a picture is fitted to; what is mirrored beyond the picture's edges stays so."""
+    (top, left, bottom, right), (x0, y0, x1, y1) = window, fitted.inner
+    shown = max(left, x0), max(top, y0), min(right, x1), min(bottom, y1)
+    across, down = (fitted.box[2] - fitted.box[0]) / (x1 - x0), (fitted.box[3] - fitted.box[1]) / (y1 - y0)
+    box = (
+        fitted.box[0] + (shown[0] - x0) * across, fitted.box[1] + (shown[1] - y0) * down,
+        fitted.box[0] + (shown[2] - x0) * across, fitted.box[1] + (shown[3] - y0) * down,
+    )  # fmt: skip
+    inner = shown[0] - left, shown[1] - top, shown[2] - left, shown[3] - top
+    size = bottom - top, right - left
+    return replace(fitted, size=size, solved=size, box=box, inner=inner)
 
 
 def solved_in_windows(H: Operator, sigma_y: float, multiple: int) -> bool:
