@@ -103,6 +103,13 @@ def test_photos_in_tiles_is_photos_in_one_piece(sigma, monkeypatch):
     assert abs(seam_energy(tiles, edges) / seam_energy(whole, edges) - 1) < 1e-3
 
 
+def test_a_pyramid_is_trained_in_one_piece(monkeypatch):
+    net = pyramid.PyramidDenoiser(pyramid.Layout(levels=2, width=4, depth=3))
+    monkeypatch.setattr(pyramid, "CELLS", 8 * 8)
+    net.denoise(noise(1, 3, 40, 40), torch.full((1, 1, 1, 1), 0.3)).square().sum().backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in net.level[0].parameters())
+
+
 def test_a_unet_with_normalisations_in_tiles_has_no_seam(tmp_path, monkeypatch):
     prior = priors.load(str(folder_of(tmp_path)), "cpu", "fp32")
     x = photograph(192, 320, 100, 100) + 0.3 * noise(1, 3, 192, 320)

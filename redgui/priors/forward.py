@@ -69,7 +69,7 @@ class Forward:
         """
 
         def tile(k: int, x: Tensor) -> tuple[Tensor]:
-            return (self._in_parts(x, t[k : k + 1], None if labels is None else labels[k : k + 1]),)
+            return (self._in_parts(x, t[k : k + 1], None if labels is None else labels[k : k + 1]).float(),)
 
         halo = -(-HALO // self.multiple) * self.multiple
         return tiled(tile, [x], (x.shape[-2], x.shape[-1]), side=SIDE - 2 * halo, halo=halo, unit=self.multiple, blend=True)[0]

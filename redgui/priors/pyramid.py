@@ -82,7 +82,8 @@ class Level(nn.Module):
             features: of the level below, (b, width, h/4, w/4), rounded up.
         """
         h, w = x.shape[2] // 2, x.shape[3] // 2
-        if h * w <= CELLS:
+        trained = torch.is_grad_enabled() and next(self.parameters()).requires_grad
+        if h * w <= CELLS or trained:  # of tiles there are no gradients in the weights
             return self.whole(x, sigma, above, u, features)
 
         def tile(k: int, x: Tensor, u: Tensor, features: Tensor | None = None) -> tuple[Tensor, ...]:

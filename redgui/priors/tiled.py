@@ -56,7 +56,7 @@ def spans(n: int, side: int, halo: int, unit: int = 1, blend: bool = False) -> l
 
 def tiled(call: Call, xs: Sequence[Tensor], size: tuple[int, int], *, side: int, halo: int, unit: int = 1,
           blend: bool = False) -> tuple[Tensor, ...]:  # fmt: skip
-    """`call(k, *xs)` of picture k of a batch in tiles, for all k; differentiable in xs, once.
+    """`call(k, *xs)` of picture k of a batch in tiles, for all k; differentiable in xs, once, and in nothing else.
 
     Args:
         call: gets k and the tiles (1, c, h', w') of xs, and gives a tuple of tensors.
