@@ -127,13 +127,14 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def closer(fitted: Fitting, H: Operator, sigma_y: float, multiple: int) -> tuple[Fitting, Operator]:
+def closer(fitted: Fitting, H: Operator, multiple: int) -> tuple[Fitting, Operator]:
     """For a large picture with few holes that a person has painted: the part of it that has all windows, and its inpainting.
 
-    Elsewhere both as they are: a picture of up to 2 megapixels is shown whole while it is worked on.
+    It is for measurements without noise. Elsewhere both as they are: a picture of up to 2 megapixels is shown whole while it is
+    worked on.
     """
     h, w = fitted.size
-    if not (isinstance(H, Inpaint) and H.kind == "mask" and fitted.how == "native" and solved_in_windows(H, sigma_y, multiple)):
+    if not (isinstance(H, Inpaint) and H.kind == "mask" and fitted.how == "native" and solved_in_windows(H, 0.0, multiple)):
         return fitted, H
     hole = H.hole(h, w)
     if h * w <= SHOWN or not (boxes := around(hole, multiple)):

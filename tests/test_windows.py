@@ -265,7 +265,7 @@ def test_a_part_of_a_picture_that_was_made_smaller_is_that_of_the_whole(damaged)
     image = Image.open(damaged["image"]).resize((1007, 751))
     fitted = fitting.plan((751, 1007), (64, 64), "native", multiple=8, longest=600)
     hole = scratched(*fitted.size, (150, 100, 190, 130), (160, 180, 200, 190))
-    part_of, H = windows.closer(fitted, of_mask(hole), 0.0, 8)
+    part_of, H = windows.closer(fitted, of_mask(hole), 8)
     (h, w), whole = part_of.size, np.asarray(fitted.apply(image)).astype(int)
     assert h * w < 0.5 * hole.size
     top, left = next(

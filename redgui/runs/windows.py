@@ -5,10 +5,9 @@ The prior is shown each window by itself, so that neighbours on the canvas do no
 with the measurement outside the windows. With noise the whole picture is solved: its measured pixels are to be found, too.
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Self, final
+from typing import Self, final
 
 import torch
 from torch import Tensor
@@ -17,7 +16,8 @@ from redgui import windows
 from redgui.operators.base import Operator
 from redgui.operators.inpaint import Inpaint, of_mask
 from redgui.priors.base import Prior, Sigma, Wrapped
-from redgui.samplers.base import Step, Steps
+from redgui.runs.mapped import mapped
+from redgui.samplers.base import Steps
 from redgui.windows import Packing, part
 
 
@@ -47,18 +47,9 @@ class Windows:
         """What the sampler is given: the prior of the windows, their inpainting, and their measurement."""
         return Windowed(prior, self.packing), self.H, self.packing.pack(self.y)
 
-    def pictures(self, steps: Steps) -> Generator[Step, Any, None]:
+    def pictures(self, steps: Steps) -> Steps:
         """The stream with whole pictures for canvases."""
-        try:
-            step = next(steps, None)
-            while step is not None:
-                tuned = yield replace(step, x0_hat=self.packing.unpack(step.x0_hat, self.y))
-                try:
-                    step = steps.send(tuned)
-                except StopIteration:
-                    return
-        finally:
-            steps.close()
+        return mapped(steps, lambda step: replace(step, x0_hat=self.packing.unpack(step.x0_hat, self.y)))
 
 
 @lru_cache(maxsize=8)

@@ -19,6 +19,7 @@ from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, WITH_TOASTS, Updates, Values
 from redgui.ui.restore import given_masks
 from redgui.ui.restore.layout import RestoreLayout
+from redgui.ui.restore.noise import NoiseEditing
 from redgui.ui.restore.state import Restoring
 
 
@@ -28,6 +29,7 @@ class Editing:
     def __init__(self, layout: RestoreLayout):
         self.layout, self.form = layout, layout.form
         self.kind = self.form.operators["inpaint"].parts["kind"]
+        self.noise = NoiseEditing(self)
 
     # ---- the picture and the degradation
 
@@ -49,7 +51,7 @@ class Editing:
             return {self.form.picture: self.form.file(session)}
         session.file = (path, session.source)
         session.files.add(path)
-        return given_masks.opened(self, session, values)
+        return given_masks.opened(self, session, values) | self.noise.measured(session, values)
 
     def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> Updates:
         """One of the bundled pictures."""
@@ -57,7 +59,7 @@ class Editing:
         path = paths[int(event.index) % len(paths)]
         session.source = images.read(path)
         session.file = (str(path), session.source)
-        return {self.form.picture: str(path), **self.refitted(session, values)}
+        return {self.form.picture: str(path), **self.refitted(session, values), **self.noise.measured(session, values)}
 
     def refit(self, values: Values, request: gr.Request) -> Updates:
         """The picture is to be fitted anew, to another size, in another way, or as the measurement itself."""
@@ -161,11 +163,12 @@ class Editing:
         operator, state = values[self.form.operator], session.state(Restoring)
         kind = self.form.operators[operator].parts.get("kind")
         try:
-            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.form.setting.parts["sigma_y"]], Setting.name)
+            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.noise.sigma_y], Setting.name)
+            level = self.form.build_noise(values).level(sigma_y)
         except RedguiError:
-            sigma_y = state.tuned_for[2]  # a number that is being typed
+            level = state.tuned_for[2]  # a number that is being typed
         old = self.form.tuned(*state.tuned_for)
-        state.tuned_for = (operator, values[kind] if kind else None, sigma_y)
+        state.tuned_for = (operator, values[kind] if kind else None, level)
         new = self.form.tuned(*state.tuned_for)
         changed = {part: new[part] for part in new if old[part] != new[part] and values[part] == old[part]}
         state.retuned |= changed
@@ -223,15 +226,17 @@ class Editing:
         refitted = [*page, form.fit]
 
         # the picture
-        form.picture.input(self.open_picture, {form.picture, *problem}, [form.picture, self.kind, *refitted], **WITH_TOASTS)
-        layout.examples.select(self.open_example, problem, [form.picture, *refitted], **SILENT)
+        opened = [form.picture, *refitted, self.noise.sigma_y]
+        form.picture.input(self.open_picture, {form.picture, *problem}, [*opened, self.kind], **WITH_TOASTS)
+        layout.examples.select(self.open_example, problem, opened, **SILENT)
         form.fit.input(self.refit, problem, refitted, **LATEST)
 
         # the degradation: every change shows in the measurement at once
         outputs = [*layout.operator_groups.values(), *page, *layout.tuned]
         form.operator.change(self.choose_operator, inputs, outputs, **LATEST)
-        sigma_y, seed = form.setting.parts["sigma_y"], form.setting.parts["seed"]
-        simulated, kinds = [sigma_y, seed], [sigma_y]
+        self.noise.wire()
+        kinds = [self.noise.sigma_y, *form.noises.parts]
+        simulated = [*kinds, form.setting.parts["seed"]]
         for name, group in form.operators.items():
             simulated += [] if name == Inpaint.name else group
             kinds += [part for knob_name, part in group.parts.items() if knob_name == "kind"]
