@@ -155,7 +155,7 @@ class Form:
         """What decides about the measurement. It depends on no sampler: its knobs may be half typed."""
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
-        setting = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
+        setting: dict[str, Any] = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
         settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
         if fitted.how == "native" and settings.noiseless:
             fitted, H = windows.closer(fitted, H, self.multiple(values))
