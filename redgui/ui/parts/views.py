@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from redgui import api, finishing, images, knobs, metrics
+from redgui.metrics import perceptual
 from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.runs.problem import Problem
@@ -76,9 +77,10 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     if (full := run.full()) is not None:
         downloads.append(download("restored-full.png", "Full-size picture (PNG)", full))
     downloads.append(download("record.json", "record.json", record.to_json()))
+    row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
-        "after": {"name": "restored", "src": png}, "figures": figures(summary(run.last, problem), problem, differs),
+        "after": {"name": "restored", "src": png}, "figures": figures(row, problem, differs),
         "gallery": gallery, "downloads": downloads,
     }  # fmt: skip
 
@@ -106,6 +108,8 @@ def figures(row: dict[str, Any], problem: Problem, raw: bool = False) -> list[di
         cards.append({"name": "PSNR", "text": f"{row['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
         gain = row["ssim"] - row["ssim_measurement"]
         cards.append({"name": "SSIM", "text": f"{row['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
+    if row.get("lpips") is not None:
+        cards.append({"name": "LPIPS", "text": f"{row['lpips']:.3f}", "note": "perceptual distance (AlexNet); less is better"})
     gaussian = isinstance(problem.noise, Gaussian)
     against = f"noise {'σ_y ' if gaussian else ''}{problem.level:.3g}" if problem.level > 0 else "no noise"
     cards.append({"name": "residual", "text": f"{row['residual']:.4f}", "note": against})
