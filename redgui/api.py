@@ -132,7 +132,7 @@ def restore(
         kernel: of a blur: a picture or a .npy file, or an array; `blur:kind=file,path=k.png` says the same.
         fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`);
             auto: native where the prior takes any size, else crop.
-        size: longest side of the fit native; None: 256.
+        size: longest side of the fit native; None: the picture's own, up to 12 megapixels.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged. Of a JPEG the file
             tells quality and subsampling where they are not said.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
@@ -172,12 +172,13 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
         steps = measured(solve(problem, counted, settings.sampler, settings.particles), problem, counted)
 
         def made(last: Measured) -> Record:
-            sizes = prior.together(settings.particles) if isinstance(prior, Shared) else None
+            sizes = prior.together() if isinstance(prior, Shared) else None
             return Record.made(picture, problem, settings.by(prior), last, sizes=sizes)
 
         def finished(last: Measured, film: list[Tensor]) -> Result:
             result = finish(picture, problem, made(last), last, film)
             image = finishing.fitted(result.restored, source, fitted, settings.H)
+            result.figures["size"] = fitted.working
             if fitted.original == prior.picture_shape[-2:] == fitted.solved:
                 return replace(result, image=image)
             return replace(result, image=image, full=finishing.whole(result.restored, source, fitted, settings.H, drawn))
@@ -268,7 +269,7 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
     """The Result of a run whose last Step is `last`."""
     figures = {key: value for key, value in record.result.items() if key not in ("planned", "pixels_sha256")}
     figures["lpips"] = perceptual.lpips_of(problem.aligned(last.estimate), problem.x_true)
-    figures |= record.settings.figures()
+    figures |= {**record.settings.figures(), "size": "{1}x{0}".format(*picture.shape[-2:])}
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
     restored = finishing.finished(last.estimate, picture, problem)

@@ -3,8 +3,8 @@
     crop     the largest centred part of the prior's aspect, resized
     pad      the whole picture, resized until it fits, mirrored at its edges to fill the rest
     stretch  the whole picture, resized to the prior's size whatever its aspect
-    native   the whole picture at its own size, made smaller only beyond a longest side, mirrored to sides that the network
-             takes; for priors of any size
+    native   the whole picture at its own size, made smaller only beyond 12 megapixels or where a longest side is given,
+             mirrored to sides that the network takes; for priors of any size
 
 All four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
 resizes that rectangle back into the box. What an operator measured that is `framed` is not mirrored. Around an inpainted hole
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -24,11 +23,10 @@ from redgui import images, knobs
 from redgui.fitted_masks import read_mask as read_mask
 from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
-from redgui.priors.base import LARGEST, SMALLEST, Prior
+from redgui.priors.base import LARGEST, MOST, SMALLEST, Prior
 
 Way = Literal["crop", "pad", "stretch", "native"]
 WAYS = get_args(Way)
-LONGEST = 256  # longest side of `native` unless told otherwise
 Size = tuple[int, int]
 
 
@@ -73,6 +71,15 @@ class Fitting:
         return self.original == self.size
 
     @property
+    def working(self) -> str:
+        """The size of what is worked on, for people: `256x192`, and what became of the picture where that is not its own."""
+        (left, top, right, bottom), (h0, w0) = self.inner, self.original
+        own = f"{right - left}x{bottom - top}"
+        part = f"{round(self.box[2] - self.box[0])}x{round(self.box[3] - self.box[1])}"
+        of = f"{w0}x{h0}" if part == f"{w0}x{h0}" else f"{part} of {w0}x{h0}"
+        return own if own == of else f"{own}, a part of {w0}x{h0}" if own == part else f"{own}, resized from {of}"
+
+    @property
     def scale(self) -> float:
         """How many pixels of the picture one of the fitted picture holds, along the side where it is more."""
         (left, top, right, bottom), (x0, y0, x1, y1) = self.box, self.inner
@@ -85,7 +92,7 @@ class Fitting:
         if self.how == "crop":
             return images.fit(image, *self.size)
         left, top, right, bottom = self.inner
-        resized = images.fit(image, bottom - top, right - left, "stretch")
+        resized = image.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.box)
         return Image.fromarray(np.pad(np.asarray(resized), (*self._around, (0, 0)), mode="symmetric"))
 
     def hole(self, mask: np.ndarray) -> np.ndarray:
@@ -172,7 +179,7 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         prior: (h, w) of the prior's pictures.
         multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
         how: one of the four, or `auto` (`way`).
-        longest: longest side of `native`; None: 256.
+        longest: longest side of `native`; None: the picture's own.
         H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, and there is room
             around it for what the measurement depends on beyond its frame.
         room: whether pictures may be larger than the prior's for that.
@@ -184,7 +191,7 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
     if longest is not None and how != "native":
         raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     if how == "native":
-        return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
+        return _native(original, multiple, prior, longest, H, given)
     scale, beyond, framed = (H.scale, H.overlap, H.framed) if H is not None and given else (1, 0, False)
     around, step = 2 * beyond, math.lcm(max(1, multiple), scale)
     h, w = ((n if room else n - around) // scale for n in prior)
@@ -202,17 +209,23 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
     return _centred("pad", original, inner if framed else (h, w), solved, inner, scale)
 
 
-def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operator | None, given: bool) -> Fitting:
+def _native(original: Size, multiple: int, prior: Size, longest: int | None, H: Operator | None, given: bool) -> Fitting:
     if not multiple:
         raise ImageError(
             f"the fit native is for priors that take any size; this one takes {prior[1]}x{prior[0]} alone. "
             "Choose crop, pad or stretch, or another prior."
         )
-    if not SMALLEST <= longest <= LARGEST:
+    if longest is not None and not SMALLEST <= longest <= LARGEST:
         raise ImageError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
     # A measurement is smaller than the picture that is restored, by its scale and by what lies beyond its frame.
     scale, beyond, grid, framed = (H.scale, H.overlap, H.grid, H.framed) if H is not None and given else (1, 0, 1, False)
-    k = min(1.0, longest / (scale * max(original)))
+    h0, w0 = (n * scale for n in original)
+    if given and longest is None and h0 * w0 > MOST and not isinstance(H, Inpaint):  # smaller, it would be measured otherwise
+        raise ImageError(
+            f"the picture would be worked on at {w0}x{h0} pixels, at most {MOST / 1e6:.3g} million are. Cut out a part of it; "
+            "or give a size, its longest side: made smaller, it no longer fits exactly what it was measured with."
+        )
+    k = min(1.0, (longest or LARGEST) / max(h0, w0), (MOST / (h0 * w0)) ** 0.5)
     inner = (max(1, round(original[0] * k)), max(1, round(original[1] * k)))
 
     def sides(step: int) -> Size:
@@ -267,25 +280,3 @@ def for_prior(image: Image.Image, prior: Prior, how: str = "auto", longest: int 
     size = (image.height, image.width)
     room = prior.shape == prior.picture_shape  # a latent prior decodes pictures of one size
     return plan(size, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given, room=room)
-
-
-def full_size(
-    fitting: Fitting, original: Image.Image, restored: Tensor, H: Operator, hole: np.ndarray | None = None
-) -> Image.Image:
-    """The restoration at the picture's own shape and size.
-
-    Args:
-        original: the picture that was fitted, RGB.
-        restored: (1, c, h, w).
-        hole: (h0, w0) where an inpainting's mask was drawn on the picture itself; None: that of H, enlarged.
-    """
-    channels = restored.shape[1]
-    original = original.convert("L").convert("RGB") if channels == 1 else original  # grey all over, as what is restored
-    if not isinstance(H, Inpaint):
-        return fitting.undo(restored, original)
-    h, w = fitting.size
-    low = H.hole(h, w)
-    # Beside the hole the measured pixels lead into it, not the sampler's estimate of them: the edge shows less.
-    measured = images.to_tensor(fitting.apply(original), channels).to(restored)
-    blended = torch.where(torch.from_numpy(low.copy()).to(restored.device), restored, measured)
-    return fitting.undo(blended, original, low if hole is None else hole)

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -20,6 +21,7 @@ __all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "Fit", "ImageError", "data_url",
            "origin", "read", "row", "to_pil", "to_tensor", "to_uint8"]  # fmt: skip
 
 Fit = Literal["crop", "stretch"]
+PREVIEW = 1600  # longest side of a picture that is shown while it changes
 
 
 def fit(image: Image.Image, h: int, w: int, how: Fit = "crop") -> Image.Image:
@@ -74,8 +76,18 @@ def encode(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", 
     return buffer.getvalue()
 
 
+def preview(image: Image.Image | Tensor) -> Image.Image:
+    """A picture (the first of a tensor) as it is shown while it changes: a large one is made 2, 3, ... times smaller."""
+    h, w = image.shape[-2:] if isinstance(image, Tensor) else (image.height, image.width)
+    times = -(-max(h, w) // PREVIEW)
+    if isinstance(image, Tensor):
+        return to_pil(image if times == 1 else F.avg_pool2d(image[:1].float(), times, ceil_mode=True))
+    return image if times == 1 else image.reduce(times)
+
+
 def data_url(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", quality: int = 90) -> str:
-    """A picture as a `data:` URL for a page."""
+    """A picture as a `data:` URL for a page; as a JPEG its `preview`."""
+    image = preview(image) if format == "jpeg" else image
     return file_url(encode(image, format, quality), f"image/{format}")
 
 

@@ -3,9 +3,11 @@
 import dataclasses
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from redgui import knobs, presets
+from redgui import knobs, presets, windows
 from redgui.knobs import KnobError
 from redgui.noise import NOISES
 from redgui.operators import OPERATORS, Inpaint, build
@@ -14,6 +16,7 @@ from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui.host import sessions as host_sessions
 from redgui.ui.host.host import Host
 from redgui.ui.host.sessions import Playing, Session, Sessions
+from redgui.ui.parts import components
 from redgui.ui.parts.controls import Controls, Named, Setting
 from redgui.ui.parts.form import Form
 
@@ -55,6 +58,22 @@ def test_what_the_controls_show_is_what_they_are_read_as(form: Form, operator: s
 def test_the_noise_that_the_controls_show_is_the_noise_that_they_are_read_as(form: Form, spec: str):
     values = form.show(Settings(H=Inpaint(), sampler=RedDiff(), noise=spec))
     assert knobs.spec(form.build_noise(values)) == spec
+
+
+def test_of_a_large_picture_the_page_too_works_on_the_part_with_the_holes(form: Form, monkeypatch):
+    form = dataclasses.replace(form, host=Host("photos", "cpu"))
+    monkeypatch.setattr(windows, "SHOWN", 300 * 300)
+    hole = np.zeros((304, 408), bool)
+    hole[150:160, 200:230] = True
+    settings = Settings(H=build("inpaint"), sampler=RedDiff(), prior="photos", fit="native")
+    painted = {form.operators["inpaint"].parts["kind"]: "mask", form.mask: components.mask_value(None, hole, 0)}
+    session = Session()
+    session.source = Image.new("RGB", (408, 304), "teal")
+    posed = form.build_problem(session, form.show(settings) | painted)
+    assert posed.picture.shape[-1] < 200
+    assert posed.fitting.working.endswith("a part of 408x304")
+    noisy = dataclasses.replace(settings, sigma_y=0.1)
+    assert form.build_problem(session, form.show(noisy) | painted).picture.shape[-2:] == (304, 408)
 
 
 def test_what_the_controls_cannot_show_says_so(form: Form):

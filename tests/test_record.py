@@ -14,7 +14,7 @@ from redgui.operators import build
 from redgui.priors import GaussianPrior
 from redgui.runs import cores
 from redgui.runs.problem import Problem
-from redgui.runs.record import Change, Record, RecordError, Tuner, pixels_sha256
+from redgui.runs.record import MAX_BYTES, Change, Record, RecordError, Tuner, pixels_sha256
 from redgui.runs.stream import Measured, Stop, controlled, measured, solve
 from redgui.samplers import RedDiff, Sampler
 
@@ -179,7 +179,7 @@ def altered(**changes) -> str:
         ('{"steps": 3}', "not a redgui record"),
         ("[" * 100_000, "JSON"),
         ('{"seed": ' + "9" * 5000 + "}", "JSON"),  # once a ValueError of Python's own
-        (" " * (16 * 2**20 + 1), "at most"),
+        (" " * (MAX_BYTES + 1), "at most"),
     ],
     ids=["empty", "not JSON", "a list", "null", "no format", "nested", "huge number", "huge"],
 )

@@ -62,7 +62,7 @@ def test_a_seed_of_63_bits_keeps_every_digit():  # 2**53 + 1 was once rounded as
         (dict(sigma_y=float("nan")), "the sigma_y lies in 0 to 2; got nan"),
         (dict(particles=65), "the particles lie in 1 to 64; got 65"),
         (dict(threads=0), "the threads lie in 1 to 1024; got 0"),
-        (dict(size=10**9), "the size lies in 64 to 512"),
+        (dict(size=10**9), "the size lies in 64 to 8192"),
         (dict(size="large"), "size is a number"),
         (dict(fit="zoom"), "fit is one of crop, pad, stretch, native"),
         (dict(device="abacus"), "device is one of auto, cpu, cuda"),

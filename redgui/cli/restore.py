@@ -29,7 +29,7 @@ def add_problem(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mask-keep", action="store_true", help="the mask says what is kept: 1 = measured")
     command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native",
                          help="how a picture comes to the prior's size; auto: native where any will do")  # fmt: skip
-    command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (256)")
+    command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (the picture's own)")
     command.add_argument(
         "--prior",
         default="faces-64",
@@ -67,7 +67,7 @@ def run_restore(chosen: argparse.Namespace) -> None:
     result.save(chosen.out)
     whole = (", restored-raw.png" if result.differs else "") + ("" if result.full is None else ", restored-full.png")
     of = "" if broken is None else f" of step {result.figures['steps']}, the last sound one"
-    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}")
+    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}; worked on {result.figures['size']}")
     print(figures_json(result.figures))
     if broken is not None:
         sys.stdout.flush()

@@ -34,7 +34,7 @@ PRIORS = (
         "faces that fill a square of 64x64 pixels, holes of any width; anything else comes out as a small face.",
     ),
     PriorCard(
-        "photos", "any, 64 to 512", "photographs; bundled, fully convolutional", "non-commercial research", 0,
+        "photos", "any, to 12 megapixels", "photographs; bundled, fully convolutional", "non-commercial research", 0,
         "photographs at their own size: noise, JPEG, scratches, text, small holes. It knows texture and edges, not objects.",
         widest=64,
     ),

@@ -189,7 +189,7 @@ class Run:
         if self.last is None:
             raise RuntimeError("a run has no record before its first step")
         fit, changes = self.fitting.how if self.fitting else "crop", tuple(self.changes)
-        sizes = self.shared.together(self.particles)
+        sizes = self.shared.together()
         return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, changes, fit, sizes)
 
     def full(self) -> Image.Image | None:

@@ -82,6 +82,11 @@ class Settings:
         return noise.build(self.noise)
 
     @property
+    def noiseless(self) -> bool:
+        """Whether the measurement has no noise of any kind."""
+        return self.sigma_y == 0 and isinstance(self.model, noise.Gaussian)
+
+    @property
     def likelihood(self) -> Operator:
         """The operator as samplers are given it (`Problem.likelihood`)."""
         return of_noise(self.H, self.model, self.sigma_y)
@@ -122,11 +127,10 @@ class Settings:
 
     @staticmethod
     def of(record: "Record") -> "Settings":
-        """The settings of a record with what its picture tells: which one it is, and its size. Raises RedguiError."""
-        size = _size_of(record)
+        """The settings of a record with which picture its own is, at its own size. Raises RedguiError."""
         example = example_of(record.image, record.settings.fit)
         picture = None if example else picture_number(record)
-        return dataclasses.replace(record.settings, example=example, picture=picture, size=size)
+        return dataclasses.replace(record.settings, example=example, picture=picture, size=None)
 
     def by(self, prior: Prior) -> Self:
         """The same, with the name, device and precision of a prior that is loaded."""
@@ -227,14 +231,3 @@ def example_of(image: str, fit: str) -> str | None:
 def picture_number(record: "Record") -> str:
     """Tells a picture from others without showing it: 16 hexadecimal digits of the SHA-256 of its file."""
     return hashlib.sha256(record.image.encode()).hexdigest()[:16]
-
-
-def _size_of(record: "Record") -> int | None:
-    """The `size` that gives a record's picture its own size by the fit native; None where the usual one does."""
-    s = record.settings
-    h, w = record.picture().shape[-2:]
-    if s.fit != "native":
-        return None
-    if s.given:  # the longest side is that of the picture which is looked for
-        h, w = h * s.H.scale, w * s.H.scale
-    return min(max(h, w), LARGEST) if max(h, w) > fitting.LONGEST else None

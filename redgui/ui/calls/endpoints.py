@@ -61,8 +61,8 @@ def add_endpoints(host: Host) -> None:
     ) -> Iterator[tuple[Any, ...]]:
         """Degrades a picture and restores it with a diffusion model, or restores one that is already damaged.
 
-        Yields the picture so far, its figures and null a few times a second; at last the result, its figures and the record
-        that reproduces it. A picture that is not of the prior's size is given back at its own size.
+        Yields the picture so far (a large one smaller), its figures and null a few times a second; at last the result, its
+        figures and the record that reproduces it. A picture that is not of the prior's size is given back at its own size.
 
         Args:
             picture: example:NAME, an uploaded file, or a data: URL.
@@ -77,7 +77,7 @@ def add_endpoints(host: Host) -> None:
             mask: a picture that is white, or painted at all, where there is to be filled in; makes the operator an inpainting.
             given: the picture is itself the measurement; there is no original.
             fit: how a picture of another shape is brought to what the prior takes.
-            size: longest side of the fit native; null: 256.
+            size: longest side of the fit native; null: the picture's own, within what this host takes.
             as_file: the result as a PNG file that the server keeps for an hour at most, instead of a data: URL.
             mask_keep: the mask says what is kept instead.
             raw: the result as the sampler left it, without the measured pixels that an inpainting without noise keeps exactly.
@@ -119,7 +119,7 @@ def add_endpoints(host: Host) -> None:
             mask: a picture that is white, or painted at all, where there is to be filled in; makes the operator an inpainting.
             given: the picture is itself the measurement.
             fit: how a picture of another shape is brought to what the prior takes.
-            size: longest side of the fit native; null: 256.
+            size: longest side of the fit native; null: the picture's own, within what this host takes.
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
             mask_keep: the mask says what is kept instead.
             kernel: a picture or an uploaded .npy file of a blur's own kernel, for blur:kind=file.
@@ -200,6 +200,8 @@ def asked(
         raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")
     if type(said["size"]) is int:
         host.limits.size(said["size"])
+    if said.get("fit") == "native" and said["size"] is None:
+        said = {**said, "size": host.limits.side}
     source = read(picture, host.limits, images.read)
     hole = None if mask is None else read(mask, host.limits, reading.read_hole)
     operator = said["operator"]

@@ -22,6 +22,7 @@ from PIL import Image
 from redgui import images
 from redgui.bundled import ASSETS
 from redgui.operators import OperatorError
+from redgui.priors.base import LARGEST
 
 UI = Path(__file__).resolve().parents[1]
 SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
@@ -37,7 +38,6 @@ PARTS = {
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",
 }  # fmt: skip
-MAX_SIDE = 4096  # of a mask that a browser sends
 
 
 def _page_script() -> str:
@@ -153,7 +153,7 @@ def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
     if not isinstance(value, dict) or not value:
         raise OperatorError("there is no mask; choose a picture and paint what is to be filled in.")
     got = value.get("w"), value.get("h")
-    if any(type(side) is not int or not 0 < side <= MAX_SIDE for side in got):
+    if any(type(side) is not int or not 0 < side <= LARGEST for side in got):
         raise OperatorError(f"the mask has no valid size (w, h); it must be {w}x{h}.")
     if got != (w, h):
         raise OperatorError(f"the mask is {got[0]}x{got[1]} but the picture {w}x{h}; choose the picture again.")

@@ -1,6 +1,6 @@
 """The form of the Restore tab: what its controls say, and how they are set to say something."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -8,7 +8,7 @@ from gradio.blocks import Block
 from PIL import Image
 from torch import Tensor
 
-from redgui import fitting, images, knobs, presets, priors
+from redgui import fitting, images, knobs, presets, priors, windows
 from redgui.asked import undamaged
 from redgui.errors import RedguiError
 from redgui.noise import Noise
@@ -111,7 +111,10 @@ class Form:
         multiple, given = self.multiple(values), bool(values[self.given])
         room = self.prior_name(values) in priors.bundled() or (prior := self.load_prior(values)).shape == prior.picture_shape
         size = source.height, source.width
-        return fitting.plan(size, self.size(values), how, multiple=multiple, H=H, given=given, room=room)
+        longest = self.host.limits.side if how == "native" else None
+        return fitting.plan(
+            size, self.size(values), how, multiple=multiple, longest=longest, H=H, given=given, room=room
+        )
 
     # ---- what the values stand for
 
@@ -153,7 +156,10 @@ class Form:
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
         setting: dict[str, Any] = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
-        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting).fitted(fitted)
+        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
+        if fitted.how == "native" and settings.noiseless:
+            fitted, H = windows.closer(fitted, H, self.multiple(values))
+        settings = replace(settings, H=H).fitted(fitted)
         source = self.source(session)
         seen = undamaged(source, fitted, H) if settings.given else source
         return settings, images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0]), fitted
