@@ -101,7 +101,7 @@ def restore(
     Args:
         image: a path, `example:NAME`, or a PIL picture of any shape.
         mask: a picture whose white pixels are to be filled in; makes the operator an inpainting with it.
-        fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`);
+        fit: how the picture is brought to what the prior takes: crop, pad, stretch, native or face (`redgui.fitting`);
             auto: native where the prior takes any size, else crop.
         size: longest side of the fit native; None: 256.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.

@@ -5,8 +5,9 @@
     stretch  the whole picture, resized to the prior's size whatever its aspect
     native   the whole picture at its own size, made smaller only beyond a longest side, mirrored to sides that the network
              takes; for priors of any size
+    face     the largest face, turned and moved to where the face prior has its faces (`redgui.faces`)
 
-All four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
+The first four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
 resizes that rectangle back into the box. Around an inpainted hole the picture's own pixels stay as they are, bit for bit: only
 the hole comes from the restoration, with no blend across its edge, which would let what is damaged shine through.
 """
@@ -25,8 +26,9 @@ from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST, Prior
 
-Way = Literal["crop", "pad", "stretch", "native"]
-WAYS = get_args(Way)
+Planned = Literal["crop", "pad", "stretch", "native"]  # by the sizes alone
+Way = Literal[Planned, "face"]
+WAYS: tuple[Planned, ...] = get_args(Planned)
 LONGEST = 256  # longest side of `native` unless told otherwise
 Size = tuple[int, int]
 
@@ -36,7 +38,7 @@ class Fitting:
     """How a picture becomes one of h x w, and back.
 
     Attributes:
-        how: crop, pad, stretch or native.
+        how: crop, pad, stretch, native or face.
         original: (h0, w0) of the picture.
         size: (h, w) that it is fitted to.
         box: left, top, right, bottom in the picture, in pixels (a crop may begin within a pixel).
@@ -146,21 +148,21 @@ class Fitting:
 
 def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, longest: int | None = None,
          H: Operator | None = None, given: bool = False) -> Fitting:  # fmt: skip
-    """The fitting of a picture of `original` (h0, w0) for a prior.
+    """The fitting of a picture of `original` (h0, w0) for a prior, in a way that needs no look at it: any but face.
 
     Args:
         prior: (h, w) of the prior's pictures.
         multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
-        how: one of the four, or `auto` (`way`).
+        how: one of them, or `auto` (`way`).
         longest: longest side of `native`; None: 256.
         H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, of `H.measured_size`.
 
     Raises:
-        ImageError: the way is none of the four, or the prior does not take it.
+        ImageError: the way is none of them, or the prior does not take it.
     """
     how = way(how, multiple, longest)
-    if longest is not None and how != "native":
-        raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
+    if how == "face":
+        raise ImageError("the fit face is found in a picture; give the picture itself (`fitting.for_picture`).")
     if how == "native":
         return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
     h, w = H.measured_size(*prior) if H is not None and given else prior
@@ -229,18 +231,30 @@ def usual(multiple: int) -> Way:
 
 def way(how: str, multiple: int, longest: int | None = None) -> Way:
     """A way to fit itself; for `auto` the `usual` one, or native where there is a longest side. Raises ImageError."""
-    found = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in WAYS}}
+    ways: tuple[Way, ...] = get_args(Way)
+    found = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in ways}}
     if not isinstance(how, str) or how not in found:
-        raise ImageError(f"a picture is fitted by {', '.join(WAYS)}; got {knobs.shown(how)}.")
+        raise ImageError(f"a picture is fitted by {', '.join(ways)}; got {knobs.shown(how)}.")
+    if longest is not None and found[how] != "native":
+        raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     return found[how]
+
+
+def for_picture(image: Image.Image, prior: Size, how: str = "auto", *, multiple: int = 0, longest: int | None = None,
+                H: Operator | None = None, given: bool = False) -> Fitting:  # fmt: skip
+    """`plan` for a picture, by the ways that look at it, too."""
+    if way(how, multiple, longest) == "face":
+        from redgui import faces  # with its networks, for who asks for it
+
+        return faces.aligned(image, prior, H, given)
+    return plan((image.height, image.width), prior, how, multiple=multiple, longest=longest, H=H, given=given)
 
 
 def for_prior(image: Image.Image, prior: Prior, how: str = "auto", longest: int | None = None, H: Operator | None = None,
               given: bool = False) -> Fitting:  # fmt: skip
-    """`plan` for a picture and a prior that is loaded."""
+    """`for_picture` for a prior that is loaded."""
     h, w = prior.picture_shape[-2:]
-    size = (image.height, image.width)
-    return plan(size, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given)
+    return for_picture(image, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given)
 
 
 def read_mask(source: str | Path | bytes, fitting: Fitting) -> tuple[np.ndarray, np.ndarray | None]:

@@ -26,7 +26,7 @@ def add_problem(command: argparse.ArgumentParser) -> None:
     """Adds the arguments of `redgui.api.restore`, under their own names."""
     command.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
     command.add_argument("--mask", metavar="PNG", help="white = to be filled in")
-    command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native",
+    command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native|face",
                          help="how a picture comes to the prior's size; auto: native where any will do")  # fmt: skip
     command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (256)")
     command.add_argument(

@@ -24,6 +24,7 @@ from gradio.events import api as endpoint
 
 from redgui import api, images, knobs, metrics
 from redgui.errors import RedguiError
+from redgui.fitting import Way
 from redgui.priors import Prior
 from redgui.runs import cores, zero_gpu
 from redgui.runs.settings import Settings
@@ -35,7 +36,6 @@ from redgui.ui.host.uploads import CallError, discard, uploaded, written
 from redgui.ui.parts.controls import SETTING
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
-Fit = Literal["crop", "pad", "stretch", "native"]
 LONGEST = 56_000_000  # characters of a data: URL: the 40 MB of an upload
 
 
@@ -53,7 +53,7 @@ def add_endpoints(host: Host) -> None:
         prior: str | None = None,
         mask: Picture | None = None,
         given: bool = False,
-        fit: Fit = "crop",
+        fit: Way = "crop",
         size: int | None = None,
         as_file: bool = False,
     ) -> Iterator[tuple[Any, ...]]:
@@ -92,7 +92,7 @@ def add_endpoints(host: Host) -> None:
         prior: str | None = None,
         mask: Picture | None = None,
         given: bool = False,
-        fit: Fit = "crop",
+        fit: Way = "crop",
         size: int | None = None,
         as_file: bool = False,
     ) -> tuple[Picture, dict[str, Any]]:
