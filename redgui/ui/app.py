@@ -60,7 +60,7 @@ def build(
             learn_tab(restore.page)
             history_tab(restore, keeper)
         form, layout = restore.form, restore.layout
-        outputs = [form.mask, layout.measurement, form.fit, layout.weights]
+        outputs = [*layout.refitted, layout.weights]
         loaded = demo.load(restore.editing.load_page, form.inputs, outputs, **SILENT)
         loaded.then(lambda: {"loaded": True}, None, keeper, **SILENT)  # only then may a link change the page
 

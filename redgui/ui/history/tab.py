@@ -123,8 +123,9 @@ class HistoryTab:
         form.load_prior({form.prior: settings.prior})
         moved = form.show(settings)
         then = {**values, **moved}
-        before = form.source(session)
+        before, own = form.source(session), session.own
         picture: Any = gr.skip()
+        session.own = own and not (settings.example or record)  # of another's picture the settings say whether it is given
         try:
             if settings.example:
                 path = api.resolve(f"example:{settings.example}")
@@ -140,7 +141,7 @@ class HistoryTab:
             if record is not None and not by_link and not record.begins_with(problem, sampler, settings.particles):
                 raise RecordError("the Restore tab cannot make this very measurement again; use `python -m redgui replay`.")
         except RedguiError:
-            session.source = before
+            session.source, session.own = before, own
             raise
         # The presets of the samplers that are not opened follow the degradation; no later event finds anything to retune.
         retuned = self.restore.editing.retuned(session, then)
@@ -171,7 +172,8 @@ class HistoryTab:
         """Registers all events of the tab."""
         restore, view = self.restore, self.view
         inputs: Any = self.form.inputs
-        opened = [self.page.tabs, self.form.picture, restore.layout.measurement, restore.layout.weights, *inputs]
+        layout = restore.layout
+        opened = [self.page.tabs, self.form.picture, layout.measurement, layout.taken, layout.weights, *inputs]
         view.upload(self.inspect, None, view, **WITH_TOASTS)
         view.select(self.open_record, inputs, opened, **WITH_TOASTS)
         taken = view.submit(self.open_record, inputs, opened, **WITH_TOASTS)

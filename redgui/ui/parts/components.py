@@ -32,7 +32,7 @@ SHARED = (  # scripts, in this order
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
-    "cards": "restore/cards",
+    "cards": "restore/cards", "taken": "restore/taken",
     "weights": "parts/weights", "slider": "parts/slider", "picture": "parts/picture", "place": "parts/place",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",
@@ -182,7 +182,8 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     """Before and after, figures, particles and downloads, all carried in the value: nothing is written to disk.
 
     Value: {"run": int, "w", "h", "before": {"name", "src"}, "befores": [...], "after": {"name", "src"},
-    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}]} or None.
+    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}],
+    "next": whether it may become the picture} or None. Event `select`: it is to. The first PNG can be copied to the clipboard.
     """
     return _component("result", elem_id, options)
 
@@ -190,6 +191,14 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
 def picture_view(elem_id: str, **options: Any) -> gr.HTML:
     """A small picture with a caption. Value: {"src", "alt", "caption", "version": int, "wrong": bool} or None."""
     return _component("picture", elem_id, options)
+
+
+def picture_ways(elem_id: str, **options: Any) -> gr.HTML:
+    """A line on what becomes of a person's own picture, and the ways to take it. Event `select` with {"name"}.
+
+    Value: {"text", "ways": [{"name", "text", "chosen": bool}]} or None, where it takes no place.
+    """
+    return _component("taken", elem_id, options)
 
 
 def contestant_list(elem_id: str, **options: Any) -> gr.HTML:

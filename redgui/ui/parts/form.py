@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import fitting, images, knobs, presets, priors
-from redgui.operators import Inpaint, Operator, masks
+from redgui.operators import Inpaint, Operator, OperatorError, masks
+from redgui.priors.base import LARGEST, SMALLEST
 from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.settings import Settings
@@ -21,12 +22,19 @@ from redgui.ui.parts.controls import Controls, Named, Setting
 from redgui.ui.parts.wiring import Updates, Values
 
 
+class NothingPainted(OperatorError):
+    """A mask under which nothing is missing: there is nothing to restore yet."""
+
+
 class Posed(NamedTuple):
     """A picture (1, 3, h, w) in [-1, 1] as it was fitted, and its measurement."""
 
     picture: Tensor
     problem: Problem
     fitting: fitting.Fitting
+
+
+SIZE = next(k for k in knobs.knobs(Settings) if k.name == "size")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +44,7 @@ class Form:
     host: Host
     picture: gr.Image
     fit: gr.Radio
+    longest: gr.Dropdown
     operator: gr.Dropdown
     operators: Named
     mask: gr.HTML
@@ -49,7 +58,7 @@ class Form:
     @property
     def problem_inputs(self) -> set[Block]:
         """The components that decide about the measurement."""
-        return {self.operator, self.mask, self.given, self.prior, self.fit, *self.setting, *self.operators.parts}
+        return {self.operator, self.mask, self.given, self.prior, self.fit, self.longest, *self.setting, *self.operators.parts}
 
     @property
     def sampler_inputs(self) -> set[Block]:
@@ -97,17 +106,37 @@ class Form:
     def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
         """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
         source, how = self.source(session), values[self.fit] or "crop"
-        multiple, given = self.multiple(values) if how == "native" else 0, bool(values[self.given])
-        return fitting.plan((source.height, source.width), self.size(values), how, multiple=multiple, H=H, given=given)
+        native = how == "native"
+        return fitting.for_picture(
+            source, self.size(values), how, multiple=self.multiple(values) if native else 0,
+            longest=self.longest_side(source, values) if native else None, H=H, given=self.is_given(session, values),
+        )  # fmt: skip
+
+    def longest_side(self, source: Image.Image, values: Values) -> int:
+        """The longest side of the picture that is worked on: what is chosen, or the picture's own within this host's limits."""
+        chosen = knobs.coerce(SIZE, values[self.longest] or None, Settings.name)  # 0: its own
+        return max(SMALLEST, min(LARGEST, self.host.limits.side, chosen or max(source.size)))
+
+    def is_given(self, session: Session, values: Values) -> bool:
+        """Whether the picture is the measurement itself, without an original: where a person says so, and where a person has
+        painted over what should go from an own photo."""
+        return bool(values[self.given]) or (session.own and self.is_painted(values))
+
+    def is_painted(self, values: Values) -> bool:
+        """Whether the degradation is the mask of the editor."""
+        return values[self.operator] == Inpaint.name and values[self.operators[Inpaint.name].parts["kind"]] == "mask"
 
     # ---- what the values stand for
 
     def build_operator(self, values: Values, h: int, w: int) -> Operator:
         """The operator with its knobs; an inpainting that was painted takes the mask of the editor."""
         chosen = self.operators[values[self.operator]]
-        if chosen.cls is Inpaint and values[chosen.parts["kind"]] == "mask":
-            return chosen.build(values, painted=masks.encode(components.mask_bits(values[self.mask], h, w)))
-        return chosen.build(values)
+        if not self.is_painted(values):
+            return chosen.build(values)
+        hole = components.mask_bits(values[self.mask], h, w)
+        if not hole.any():
+            raise NothingPainted("Nothing is painted yet: paint over what should go, then press Run.")
+        return chosen.build(values, painted=masks.encode(hole))
 
     def build_setting(self, values: Values) -> Setting:
         """Noise, seed and particles."""
@@ -124,7 +153,7 @@ class Form:
         H.check_size(*fitted.solved)
         setting = knobs.values(self.build_setting(values))
         # The measurement depends on no sampler: its knobs may be half typed.
-        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting)
+        settings = Settings(H=H, sampler=RedDiff(), given=self.is_given(session, values), **setting)
         picture = images.to_tensor(fitted.apply(self.source(session)))
         return Posed(picture, cores.apart(lambda: settings.problem(picture)), fitted)
 
@@ -141,7 +170,7 @@ class Form:
         setting = knobs.build(Setting, {"sigma_y": run.sigma_y, "seed": run.seed, "particles": run.particles})
         return {
             self.operator: run.H.name, self.given: run.given, self.prior: run.prior, self.fit: run.fit,
-            self.sampler: run.sampler.name,
+            self.longest: run.size or 0, self.sampler: run.sampler.name,
             **self.operators[run.H.name].show(run.H, within=True),
             **self.samplers[run.sampler.name].show(run.sampler, within=True),
             **self.setting.show(setting, within=True),

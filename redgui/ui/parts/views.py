@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from redgui import api, images, knobs, metrics
+from redgui import api, images, knobs, metrics, origin
 from redgui.operators import LinearOperator
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change
@@ -66,14 +67,23 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         spread = images.data_url(api.std_picture(particles))
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
+    full, came = run.full(), origin.of(run.source)
     downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
-    if (full := run.full()) is not None:
-        downloads.append(download("restored-full.png", "Full-size picture (PNG)", full))
+    if full is not None:
+        downloads.insert(0, download("restored-full.png", "Full-size picture (PNG)", full))
+    if came.format != "PNG":
+        data = came.encode(images.to_pil(restored) if full is None else full)
+        link = {"name": f"restored-full.{came.suffix}", "text": f"As it came ({came.format})"}
+        downloads.insert(0, {**link, "href": images.file_url(data, came.mime)})
     downloads.append(download("record.json", "record.json", record.to_json()))
+    cards = figures(summary(run.last, problem), problem)
+    if run.fitting is not None and full is not None:
+        (h0, w0), (h, w) = run.fitting.original, run.fitting.size
+        cards.append({"name": "worked on at", "text": f"{w}×{h}", "note": f"of {w0}×{h0}"})
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
-        "after": {"name": "restored", "src": png}, "figures": figures(summary(run.last, problem), problem),
-        "gallery": gallery, "downloads": downloads,
+        "after": {"name": "restored", "src": png}, "figures": cards, "gallery": gallery, "downloads": downloads,
+        "next": True,
     }  # fmt: skip
 
 
@@ -95,6 +105,8 @@ def figures(row: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
         cards.append({"name": "PSNR", "text": f"{row['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
         gain = row["ssim"] - row["ssim_measurement"]
         cards.append({"name": "SSIM", "text": f"{row['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
+    else:
+        cards.append({"name": "original", "text": "none", "note": "nothing to compare the result with"})
     against = f"noise σ_y {problem.sigma_y:g}" if problem.sigma_y > 0 else "no noise"
     cards.append({"name": "residual", "text": f"{row['residual']:.4f}", "note": against})
     cards.append({"name": "network calls", "text": str(row["nfe"]), "note": f"{row['backward']} backward"})
@@ -113,6 +125,12 @@ def measurement(problem: Problem, version: int) -> dict[str, Any]:
     else:
         caption += ", as you gave it"
     return {"src": images.data_url(picture), "alt": "The measurement", "caption": caption, "version": version}
+
+
+def unpainted(picture: Image.Image, version: int) -> dict[str, Any]:
+    """The measurement's place before anything is painted over: the picture itself, as it is fitted."""
+    caption = "Nothing is missing yet: paint over what should go."
+    return {"src": images.data_url(picture), "alt": "Your picture", "caption": caption, "version": version}
 
 
 def wrong(error: Exception) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from redgui.fitting import Fitting
 from redgui.runs.run import Run
 from redgui.ui.host.sessions import Playing
 from redgui.ui.parts.wiring import Updates
@@ -12,13 +13,19 @@ class Restoring(Playing[Run]):
     """The run of a page, and what the page itself has set.
 
     Attributes:
-        task: whose finished result has taken the place of a run.
+        superseded: another picture, prior or task has taken the place of the run.
+        prior: the one that the controls stand at, whoever chose it.
+        prior_chosen: a person has chosen it from the list.
+        fitted: how the picture was fitted that the mask editor shows.
         tuned_for: operator, its kind and sigma_y of the presets that the controls were given.
         retuned: the controls that the page itself has set since the run began, with their values.
         particles_given: what the page itself chose, so that a person's own choice is left alone.
     """
 
-    task: str | None = None
+    superseded: bool = False
+    prior: str = ""
+    prior_chosen: bool = False
+    fitted: Fitting | None = None
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)
     retuned: Updates = field(default_factory=dict)
     particles_given: int = 1
