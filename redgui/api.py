@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, operators, priors
+from redgui import bundled, fitting, images, knobs, operators, origin, priors
 from redgui.knobs import KnobError
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
@@ -63,7 +63,10 @@ class Result:
     full: Image.Image | None = None
 
     def save(self, folder: str | Path) -> Path:
-        """Writes input, measurement, restored, filmstrip.png and record.json (and restored-full, particles and std.png)."""
+        """Writes input, measurement, restored, filmstrip.png and record.json (and restored-full, particles and std.png).
+
+        A restored-full.jpg stands beside the PNG where the picture came as a JPEG: with its quality and its EXIF.
+        """
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         images.to_pil(self.picture).save(out / "input.png")
@@ -73,6 +76,8 @@ class Result:
         (out / "record.json").write_text(self.record.to_json())
         if self.full is not None:
             (out / "restored-full.png").write_bytes(images.encode(self.full))
+            if (came := origin.of(self.full)).format != "PNG":
+                (out / f"restored-full.{came.suffix}").write_bytes(came.encode(self.full))
         if len(self.particles) > 1:
             images.row(list(self.particles.split(1)), per_row=8).save(out / "particles.png")
             images.to_pil(std_picture(self.particles)).save(out / "std.png")
@@ -159,7 +164,8 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
             result = finish(picture, problem, made(last), last, film)
             if fitted.original == prior.picture_shape[-2:]:
                 return result
-            return replace(result, full=fitting.full_size(fitted, source, result.restored, settings.H, drawn))
+            full = fitting.full_size(fitted, source, result.restored, settings.H, drawn)
+            return replace(result, full=origin.passed(source, full))
 
         try:
             return finished(*watched(steps, watch))
@@ -250,7 +256,10 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
 
 def opened(image: str | Path | Image.Image) -> Image.Image:
     """The picture, upright RGB."""
-    return images.rgb(image) if isinstance(image, Image.Image) else images.read(resolve(image))
+    if isinstance(image, Image.Image):
+        return images.rgb(image)
+    path = resolve(image)
+    return origin.remembered(images.read(path), path)
 
 
 def resolve(image: str | Path) -> Path:

@@ -79,6 +79,12 @@ def remembered(image: Image.Image, source: str | Path | bytes) -> Image.Image:
     return image
 
 
+def passed(before: Image.Image | None, image: Image.Image) -> Image.Image:
+    """The picture that was made of another one, knowing what that was."""
+    image.info[KEY] = of(before)
+    return image
+
+
 def of(image: Image.Image | None) -> Origin:
     """What a picture's file was; a PNG where that is not known."""
     return Origin() if image is None else image.info.get(KEY, Origin())

@@ -62,7 +62,7 @@ def test_the_three_endpoints_are_named_and_typed_and_no_others(served: Client):
     types = {p["parameter_name"]: p["type"] for p in told["named_endpoints"]["/restore"]["parameters"]}
     assert types["sigma_y"] == {"type": "number"}
     assert types["seed"] == {"type": "integer"}
-    assert types["fit"] == {"enum": ["crop", "pad", "stretch", "native"]}
+    assert types["fit"] == {"enum": ["crop", "pad", "stretch", "native", "face"]}
     assert len(told["named_endpoints"]["/restore"]["returns"]) == 3
 
 

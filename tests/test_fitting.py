@@ -144,7 +144,7 @@ def test_native_sides_are_multiples_within_bounds_and_suit_the_operator():
     ("options", "told"),
     [
         (dict(how="native"), "this one takes 64x64 alone"),
-        (dict(how="zoom"), "crop, pad, stretch, native; got 'zoom'"),
+        (dict(how="zoom"), "crop, pad, stretch, native, face; got 'zoom'"),
         (dict(how="pad", longest=128), "Leave the size out"),
         (dict(how="native", multiple=8, longest=1000), "64 to 512; got 1000"),
     ],

@@ -25,7 +25,7 @@ def named(what: str, classes) -> Named:
 @pytest.fixture(scope="module")
 def form() -> Form:
     setting = Controls(Setting, {k.name: k.name for k in knobs.knobs(Setting)})
-    names = {name: name for name in ("picture", "fit", "operator", "mask", "given", "sampler", "prior", "exact")}
+    names = {name: name for name in ("picture", "fit", "longest", "operator", "mask", "given", "sampler", "prior", "exact")}
     operators, samplers = named("degradation", OPERATORS), named("sampler", SAMPLERS)
     return Form(Host("gaussian:size=16", "cpu"), operators=operators, samplers=samplers, setting=setting, **names)
 

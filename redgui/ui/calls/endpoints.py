@@ -17,7 +17,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 from gradio.events import api as endpoint

@@ -28,7 +28,8 @@ SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history"
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
     "parts/common", "parts/stage", "parts/axes", "parts/plot", "parts/before_after", "parts/zoom", "history/records",
-    "restore/mask_raster", "restore/mask_picture", "restore/mask_page",
+    "restore/mask_raster", "restore/mask_picture", "restore/mask_page", "restore/mask_strokes", "restore/mask_view",
+    "restore/bring",
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
@@ -194,10 +195,8 @@ def picture_view(elem_id: str, **options: Any) -> gr.HTML:
 
 
 def picture_ways(elem_id: str, **options: Any) -> gr.HTML:
-    """A line on what becomes of a person's own picture, and the ways to take it. Event `select` with {"name"}.
-
-    Value: {"text", "ways": [{"name", "text", "chosen": bool}]} or None, where it takes no place.
-    """
+    """A line on what becomes of a person's own picture, and the ways to take it: {"text", "ways": [{"name", "text", "chosen"}]}, or
+    None. Event `select` with {"name"}."""
     return _component("taken", elem_id, options)
 
 

@@ -59,9 +59,8 @@ class Bringing:
         run = session.state(Restoring).played
         if run is None or run.last is None or run.playing:
             return {self.layout.measurement: gr.skip()}
-        picture = run.full() or images.to_pil(run.last.estimate)
-        picture.info[origin.KEY] = origin.of(run.source)
-        session.source, session.own = picture, True
+        session.source = origin.passed(run.source, run.full() or images.to_pil(run.last.estimate))
+        session.own = True
         return {self.form.picture: self.form.file(session), **self._taken(session, values, fresh=True)}
 
     def take(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
