@@ -11,7 +11,7 @@ from PIL import Image
 from redgui import api, cli, faces, fitting, images, mtcnn, origin
 from redgui.faces import PLACES, Face, FaceFitting
 from redgui.images import ImageError
-from redgui.operators import build, masks
+from redgui.operators import build
 from redgui.runs.record import Record
 
 FAST = dict(prior="gaussian:size=64", sampler="reddiff:steps=3", device="cpu")
@@ -56,7 +56,9 @@ def test_a_face_is_found_and_comes_to_the_priors_places_whatever_its_angle(portr
     assert abs(a) * 64 == pytest.approx(320, rel=0.12)
     again = faces.find(faces.aligned(sheet, (64, 64)).apply(sheet))
     assert again is not None
-    assert abs(np.array(again.points) - PLACES).mean() < 1.6  # pixels of 64
+    off = abs(np.array(again.points) - PLACES)  # in pixels of 64; a face has its own proportions
+    assert off[:2].max() < 2  # the eyes
+    assert off.mean() < 2.2
 
 
 def test_no_face_is_no_face_and_says_so():
@@ -139,9 +141,9 @@ def test_of_a_hole_all_else_stays_bit_for_bit_and_no_speck_of_it_is_lost(degrees
     back = np.asarray(fitted.undo(restored, image, drawn))
     np.testing.assert_array_equal(back[~drawn], np.asarray(image)[~drawn])
     assert (back[drawn] == 242).all()
-    whole = np.asarray(fitting.full_size(fitted, image, restored, build(f"inpaint:kind=mask,painted={masks.encode(low)}")))
-    np.testing.assert_array_equal(whole[~there], np.asarray(image)[~there])
-    assert (whole[there] == 242).all()
+    of_small = np.asarray(fitted.undo(restored, image, low))
+    np.testing.assert_array_equal(of_small[~there], np.asarray(image)[~there])
+    assert (of_small[there] == 242).all()
 
 
 def test_a_hole_at_the_photos_edge_goes_on_beyond_it():

@@ -67,7 +67,9 @@ def test_a_lasso_fills_what_it_goes_around(photo):
     share = np.asarray(drawn).reshape(H, 16, W, 16).mean((1, 3))
     got = photo.received()
     assert got[share == 1].all()
-    assert not got[share == 0].sum() > 40  # of the line alone, which Bresenham may lay beside a corner
+    touched = np.pad(share > 0, 1)
+    near = np.lib.stride_tricks.sliding_window_view(touched, (3, 3)).any((2, 3))
+    assert not got[~near].any()  # the line itself may lie a pixel beside a corner
     assert 0.97 < got.sum() / share.sum() < 1.06
 
 
