@@ -215,14 +215,19 @@ def test_a_job_reads_the_seconds_it_was_charged(problem):
 
 def test_as_many_go_together_as_pay(monkeypatch):
     class Launching(GaussianPrior):
-        """A call costs the launch, and from five pictures on twice as much a picture."""
+        """A call costs the launch and the pictures, and one of them more in some sizes."""
 
         def denoise(self, x, sigma):
-            now[0] += 1.0 + 0.1 * len(x) * (1 if len(x) <= 4 else 20)
+            tried.append(len(x))
+            now[0] += 1.0 + 0.1 * len(x) * dear.get(len(x), 1)
             return super().denoise(x, sigma)
 
-    now = [0.0]
-    assert paying(Launching(size=SIDE), (3, SIDE, SIDE), lambda: now[0] / 10) == 4
+    now, tried, dear = [0.0], [], {}
+    for dears, pays, last in (({}, 16, 16), ({8: 20}, 4, 8), ({8: 2.2}, 16, 16), ({8: 2.2, 16: 4.0}, 4, 16)):
+        dear = dears
+        assert paying(Launching(size=SIDE), (3, SIDE, SIDE), lambda: now[0] / 100) == pays
+        assert tried[-1] == last  # one size that pays nothing ends no trial, one that is far worse does
+    dear = {}
     monkeypatch.setattr(batches, "PIXELS", 2 * SIDE * SIDE)
     assert paying(Launching(size=SIDE), (3, SIDE, SIDE), lambda: now[0] / 10) == 2
 

@@ -39,7 +39,8 @@ def turned(degrees: float, scale: float, h: int = 300, w: int = 400, at: complex
     """A fitting by a face that lies there, turned and scaled."""
     a = scale * np.exp(1j * np.deg2rad(degrees))
     b = at - a * (32 + 32j)
-    return FaceFitting("face", (h, w), (64, 64), (0.0, 0.0, float(w), float(h)), (0, 0, 64, 64), (64, 64), complex(a), complex(b))
+    box, inner = (0.0, 0.0, float(w), float(h)), (0, 0, 64, 64)
+    return FaceFitting("face", (h, w), (64, 64), box, inner, (64, 64), complex(a), complex(b))
 
 
 # ---- finding ----
@@ -51,7 +52,7 @@ def test_a_face_is_found_and_comes_to_the_priors_places_whatever_its_angle(portr
     found = faces.find(sheet)
     assert found is not None
     assert found.score > 0.9
-    a, b = found.similarity()
+    a, _ = found.similarity()
     assert np.rad2deg(np.angle(a)) == pytest.approx(-degrees, abs=6)
     assert abs(a) * 64 == pytest.approx(320, rel=0.12)
     again = faces.find(faces.aligned(sheet, (64, 64)).apply(sheet))

@@ -1,6 +1,7 @@
 """The form of the Restore tab: what its controls are set to say is what they are read as. Its components are names here."""
 
 import dataclasses
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from redgui.knobs import KnobError
 from redgui.operators import OPERATORS, Inpaint, build
 from redgui.runs.settings import Settings
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
+from redgui.ui.host import sessions as host_sessions
 from redgui.ui.host.host import Host
 from redgui.ui.host.sessions import Playing, Session, Sessions
 from redgui.ui.parts.controls import Controls, Named, Setting
@@ -60,6 +62,35 @@ def test_the_presets_of_all_samplers_are_told_at_once(form: Form):
     for cls in SAMPLERS:
         sampler = form.samplers[cls.name].build(tuned)
         assert sampler == dataclasses.replace(cls(), **presets.preset(cls.name, "blur", None, 0.1))
+
+
+def test_a_page_that_comes_back_in_time_is_what_it_was_and_nobody_else_gets_it(monkeypatch):
+    class Played:
+        playing, progress, stopped = True, 0.5, False
+
+        def stop(self):
+            self.stopped = True
+
+    monkeypatch.setattr(host_sessions, "RELOAD_SECONDS", 0.3)
+    sessions = Sessions()
+    session = sessions.of("page")
+    state = session.state(Playing)
+    state.played = Played()
+    assert sessions.reopen("page", "thief") is None  # it is open
+    sessions.close("page")
+    assert state.interrupted
+    assert state.played.stopped
+    assert sessions.reopen("pages", "again") is None
+    assert sessions.reopen("page", None) is None
+    assert sessions.reopen("page", "again") is session
+    assert sessions.of("again") is session
+    assert not session.gone
+    sessions.close("again")
+    time.sleep(0.6)
+    assert sessions.reopen("again", "late") is None
+    sessions.of("idle").state(Playing)
+    sessions.close("idle")  # with nothing to come back to
+    assert sessions.reopen("idle", "again") is None
 
 
 def test_a_tabs_state_is_made_on_first_use_and_stops_with_its_page():

@@ -12,7 +12,9 @@ from redgui.priors.base import Prior, Sigma
 
 SIZES = (1, 2, 4, 8, 16)
 PIXELS = 16 * 256 * 256  # of a call, at most
-GAIN = 0.93  # a larger batch pays where a picture costs at most this share of what it costs in the smaller
+GAIN = 0.97  # a larger batch pays where a picture costs at most this share of what it costs in the best smaller one
+LOSS = 1.15  # where it costs this many times as much, nothing larger is tried
+TRIAL = 0.15  # seconds for the trials of one size
 PATIENCE = 1.0  # seconds: no batch is tried beyond one whose call takes longer, for which everybody would wait
 
 
@@ -62,6 +64,11 @@ class Question:
         return id(self.prior), self.linear, tuple(self.x.shape[1:])
 
     @property
+    def kind(self) -> Any:
+        """Questions of a kind cost alike: those of a prior for pictures of one shape."""
+        return id(self.prior), tuple(self.x.shape[1:])
+
+    @property
     def open(self) -> bool:
         """Whether it has no answer yet."""
         return self.answer is None and self.error is None
@@ -93,9 +100,9 @@ class Batches:
         """How many pictures of a question's shape are worth one call."""
         if self.together is not None:
             return self.together
-        if question.key not in self.most:
-            self.most[question.key] = paying(question.prior, tuple(question.x.shape[1:]), self.clock)
-        return self.most[question.key]
+        if question.kind not in self.most:
+            self.most[question.kind] = paying(question.prior, tuple(question.x.shape[1:]), self.clock)
+        return self.most[question.kind]
 
     def answer(self, questions: Sequence[Question]) -> None:
         """Answers questions with one key in one call. Where that fails, in halves: what is wrong with one is no other's."""
@@ -107,7 +114,7 @@ class Batches:
                 return
             half = len(questions) // 2
             if questions[0].graph is None:
-                self.most[questions[0].key] = sum(len(q.x) for q in questions[:half])
+                self.most[questions[0].kind] = sum(len(q.x) for q in questions[:half])
             for part in (questions[:half], questions[half:]):
                 self.answer(part)
 
@@ -154,20 +161,20 @@ def _pull_back(questions: Sequence[Question]) -> None:
 
 
 def paying(prior: Prior, shape: tuple[int, ...], clock: Callable[[], float] = time.perf_counter) -> int:
-    """The largest batch in which a picture (c, h, w) is cheaper than in the one before; half a second for a small network."""
+    """The largest batch in which a picture (c, h, w) is cheaper than in any smaller one; a second for a small network."""
     best, least = 1, float("inf")
     for size in SIZES:
         if size > 1 and size * shape[-1] * shape[-2] > PIXELS:
             break
         trial, took = Question(prior, torch.zeros(size, *shape, device=prior.device), torch.ones(size, dtype=torch.float64)), []
-        for _ in range(3):
+        while len(took) < 3 and (len(took) < 1 or sum(took) < TRIAL):
             began = clock()
             denoised(trial).sum().item()  # waits for the device
             took.append(clock() - began)
-        if min(took) / size > GAIN * least:
-            break
-        best, least = size, min(took) / size
-        if min(took) > PATIENCE:
+        cost = min(took) / size
+        if cost <= GAIN * least:
+            best, least = size, cost
+        if cost > LOSS * least or min(took) > PATIENCE:
             break
     return best
 

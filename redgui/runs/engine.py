@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from redgui.runs import cores
+from redgui.runs.batches import Question, denoised
 from redgui.runs.rounds import Job, Rounds
 
 T = TypeVar("T")
@@ -67,6 +68,15 @@ class Engine:
         if errors:
             raise errors[0]
         return results[0]
+
+    def warm(self, question: Question) -> None:
+        """Answers a question, and learns how many of its kind pay in one call, so that no run waits for that."""
+
+        def work() -> None:
+            denoised(question)
+            self.rounds.batches.places(question)
+
+        self.call(work)
 
     def _post(self, item: Job | Callable[[], None]) -> None:
         with self._arrived:

@@ -14,7 +14,6 @@ from starlette.middleware import Middleware  # isort: skip
 
 from redgui.runs import cores, engine
 from redgui.runs.batches import Question, denoised
-from redgui.runs.watch import compute
 from redgui.ui.calls.endpoints import add_endpoints
 from redgui.ui.compare.tab import compare_tab
 from redgui.ui.history.tab import history_tab
@@ -60,12 +59,16 @@ def build(
             learn_tab(restore.page)
             history_tab(restore, keeper)
         form, layout = restore.form, restore.layout
+
+        def greet(request: gr.Request) -> dict[str, Any]:
+            return {"loaded": True, "page": request.session_hash}
+
         outputs = [*layout.refitted, layout.weights]
         loaded = demo.load(restore.editing.load_page, form.inputs, outputs, **SILENT)
-        loaded.then(lambda: {"loaded": True}, None, keeper, **SILENT)  # only then may a link change the page
+        loaded.then(greet, None, keeper, **SILENT)  # only then may a link or a run from before change the page
 
         def leave(request: gr.Request) -> None:
-            host.sessions.drop(request.session_hash)
+            host.sessions.close(request.session_hash)
 
         demo.unload(leave)
         host.sessions.forget = partial(forget, demo)
@@ -131,4 +134,7 @@ def warm_up(host: Host) -> None:
     """Loads the prior and calls it once, so that the first click does not pay for it."""
     prior = host.prior_named(None)
     question = Question(prior, torch.zeros(1, *prior.shape, device=prior.device), 1.0)
-    compute(lambda: denoised(question))
+    if zero_gpu.on_zero_gpu():
+        denoised(question)  # no fork may have an engine
+    else:
+        engine.engine().warm(question)

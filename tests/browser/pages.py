@@ -28,7 +28,7 @@ class App:
         return self.host.sessions._sessions
 
 
-def within(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+def within(true: Callable[[], Any], what: str, seconds: float = 120) -> Any:
     """Waits until something on the server is true, and gives it."""
     until = time.monotonic() + seconds
     while not (found := true()):

@@ -114,7 +114,7 @@ def test_behind_a_proxy_with_a_path_the_page_loads_and_a_run_streams(serve, prox
     reach(page, 2)
     reach(page, 600)
     live = page.locator("#live .rg-live")
-    expect(live).to_have_attribute("data-status", "done", timeout=60_000)
+    expect(live).to_have_attribute("data-status", "done")
     assert int(live.get_attribute("data-frames")) >= 3
     # examples, styles and the app's own pictures come through the path, and nothing goes past it
     expect(page.locator("#examples img").first).to_have_js_property("complete", True)

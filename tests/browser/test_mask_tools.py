@@ -1,4 +1,4 @@
-"""The mask editor's tools in a real browser: rectangle and lasso are exact, zoom and pan paint nothing and keep strokes exact."""
+"""The mask editor's tools in a real browser: rectangle and lasso are exact; zoom and pan paint nothing and keep strokes exact."""
 
 import gradio as gr
 import numpy as np
@@ -119,8 +119,12 @@ def test_wheel_and_space_show_another_part_and_strokes_stay_exact(photo):
 
 TOUCHES = """(canvas) => {
   const area = canvas.getBoundingClientRect();
-  const send = (name, id, x, y) => canvas.dispatchEvent(new PointerEvent(name, {pointerId: id, pointerType: "touch", bubbles: true,
-    cancelable: true, isPrimary: id === 11, button: name === "pointermove" ? -1 : 0, clientX: area.x + x * area.width, clientY: area.y + y * area.height}));
+  const send = (name, id, x, y) => {
+    const place = { clientX: area.x + x * area.width, clientY: area.y + y * area.height };
+    const button = name === "pointermove" ? -1 : 0;
+    const finger = { pointerId: id, pointerType: "touch", isPrimary: id === 11, button, bubbles: true, cancelable: true };
+    canvas.dispatchEvent(new PointerEvent(name, { ...finger, ...place }));
+  };
   canvas.setPointerCapture = () => {};
   send("pointerdown", 11, 0.45, 0.5);
   send("pointermove", 11, 0.44, 0.5);

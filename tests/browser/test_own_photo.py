@@ -51,7 +51,8 @@ def carried(page: Page, name: str, kind: str, data: bytes, event: str) -> None:
           const data = new DataTransfer();
           data.items.add(new File([new Uint8Array(bytes)], name, { type: kind }));
           const init = { bubbles: true, cancelable: true };
-          const made = event === "paste" ? new ClipboardEvent(event, { ...init, clipboardData: data }) : new DragEvent(event, { ...init, dataTransfer: data });
+          const [Made, field] = event === "paste" ? [ClipboardEvent, "clipboardData"] : [DragEvent, "dataTransfer"];
+          const made = new Made(event, { ...init, [field]: data });
           document.querySelector(".rg-header").dispatchEvent(made);
         }""",
         [name, kind, list(data), event],

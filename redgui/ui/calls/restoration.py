@@ -76,8 +76,9 @@ class Restoration:
         job = Job(turns(), weight=WEIGHT)
         with closing(told(job, HZ)) as looks:
             for _ in looks:
-                if made and isinstance(made[0], Measured) and made[0].i + 1 < made[0].n:
-                    yield images.encode(made[0].estimate), clean(_figures(made[0])), None
+                newest = made[0] if made else None  # read once: the engine goes on meanwhile
+                if isinstance(newest, Measured) and newest.i + 1 < newest.n:
+                    yield images.encode(newest.estimate), clean(_figures(newest)), None
         result = made.pop()
         yield images.encode(result.full or result.restored), clean(result.figures), json.loads(result.record.to_json())
 

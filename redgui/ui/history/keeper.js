@@ -1,4 +1,7 @@
-// Keeps every run that ends, whichever tab is open, and opens the link by which the page was called.
+// Keeps every run that ends, whichever tab is open, opens the link by which the page was called, and after a reload asks for
+// the run of before.
+
+const PAGE = "redgui-page"; // of this tab of the browser: the key by which the server knows the page
 
 const channel = new BroadcastChannel(CHANNEL); // to the gallery, here and in other pages of this browser
 let opened = false;
@@ -25,8 +28,20 @@ async function openLink() {
   trigger("select", { query, record });
 }
 
+function begin(page) {
+  let before = null;
+  try {
+    before = sessionStorage.getItem(PAGE);
+    sessionStorage.setItem(PAGE, page);
+  } catch { /* no storage: nothing to come back to */ }
+  const [navigation] = performance.getEntriesByType("navigation");
+  if (before && before !== page && navigation && navigation.type === "reload") trigger("submit", { page: before });
+  else openLink();
+}
+
 watch("value", () => {
   const value = objectOrNull(props.value);
-  if (value && value.loaded) openLink();
+  if (value && value.loaded) begin(value.page);
+  else if (value && value.unknown) openLink();
   else if (value && value.entry) keep(JSON.parse(value.entry));
 });

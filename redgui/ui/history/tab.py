@@ -6,8 +6,9 @@ when a person opens it.
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -24,10 +25,13 @@ from redgui.ui.history.entries import entry
 from redgui.ui.host.sessions import Session
 from redgui.ui.parts import components
 from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent, sent_text
+from redgui.ui.restore import outcome, ways
+from redgui.ui.restore.outcome import LiveBoard
 from redgui.ui.restore.state import Restoring
 from redgui.ui.restore.tab import RestoreTab
 
 PICTURE_MISSING = "The link does not carry the picture that it was made with, nor does this browser know it: give the picture."
+PATIENCE, LOOK = 5.0, 0.1  # seconds until it is known that a page which is reloaded has closed, and between two looks
 PIXELS_DIFFER = "The pixels differ from the record's: another device, another precision or another version."
 
 
@@ -109,6 +113,43 @@ class HistoryTab:
             gr.Info(PICTURE_MISSING, title="Settings opened, picture missing", duration=None)
         return updates
 
+    # ---- a page that was reloaded
+
+    def come_back(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
+        """The page was reloaded: picture, settings and run of before, which goes on if it had not ended."""
+        sessions, before, waited = self.host.sessions, sent_text(event, "page") or "", 0.0
+        while (session := sessions.reopen(before, request.session_hash)) is None:
+            if not sessions.is_open(before) or waited > PATIENCE:
+                return {self.keeper: {"unknown": True}}  # so that a link may be opened
+            waited += LOOK
+            time.sleep(LOOK)
+        state, layout = session.state(Restoring), self.restore.layout
+        run = state.played
+        if run is None or state.superseded:
+            return {self.keeper: gr.skip()}
+        while run.playing:
+            time.sleep(LOOK)
+        size = ways.longest(run.fitting) if run.fitting is not None else None
+        settings = replace(run.record().settings, sampler=run.now, size=size) if run.last else None
+        try:
+            updates = self._opened(session, values, settings, request, None) if settings else {}
+        except RedguiError as error:
+            gr.Warning(f"The settings of before cannot be shown: {error}")
+            updates = {}
+        updates[self.form.picture] = self.form.file(session)
+        if state.interrupted and run.last:
+            return updates | self.restore.get_ready_again(request)
+        return updates | outcome.ended(layout, LiveBoard(run, state.number), "")
+
+    def go_on(self, values: Values, request: gr.Request) -> Iterator[Updates]:
+        """The run that a reload has interrupted."""
+        state = self.host.sessions.of(request.session_hash).state(Restoring)
+        if state.interrupted:
+            state.interrupted = False
+            yield from self.restore.go_on(values, request)
+
+    # ---- the run of a record
+
     def start(self, values: Values, request: gr.Request) -> Iterator[Updates]:
         """The run of the record that was opened last, with what was changed in mid-run."""
         record = self.host.sessions.of(request.session_hash).state(Kept).opened
@@ -178,7 +219,9 @@ class HistoryTab:
         view.select(self.open_record, inputs, opened, **WITH_TOASTS)
         taken = view.submit(self.open_record, inputs, opened, **WITH_TOASTS)
         ready = taken.success(restore.get_ready, inputs, restore.layout.outcome, **SILENT)
-        for over in (*restore.over, restore.follow(ready, self.start, inputs)):
+        back = self.keeper.submit(self.come_back, inputs, [*opened, *restore.layout.outcome, self.keeper], **SILENT)
+        on = restore.follow(back, self.go_on, inputs | {restore.layout.more})
+        for over in (*restore.over, restore.follow(ready, self.start, inputs), on):
             over.then(self.keep, None, self.keeper, **WITH_TOASTS)
         self.keeper.select(self.open_link, inputs, opened, **WITH_TOASTS)
 

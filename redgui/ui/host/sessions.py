@@ -14,6 +14,7 @@ from PIL import Image
 from redgui.runs.watch import Playable
 from redgui.ui.host.uploads import discard
 
+RELOAD_SECONDS = 20.0  # a page that closed and comes back within this time was reloaded
 KEEP_SECONDS = 3600.0  # a page that closed without telling is forgotten after this long without a sign of life
 MOST = 2000
 
@@ -29,11 +30,13 @@ class Playing(Generic[P]):
         played: the current or most recent run. Another thread may replace it.
         number: how many runs the page has asked for on this tab.
         stop_wanted: it is to stop, before its turn too.
+        interrupted: the page was closed while it was played.
     """
 
     played: P | None = None
     number: int = 0
     stop_wanted: bool = False
+    interrupted: bool = False
 
     @property
     def progress(self) -> float | None:
@@ -95,6 +98,7 @@ class Sessions:
         self.forget: Callable[[str], None] = lambda key: None  # what others keep for a page that is gone
         self.own: set[str] = set()  # files that the app itself shows: an example that somebody uploads is the same file
         self._sessions: dict[str, Session] = {}
+        self._closed: dict[str, Session] = {}  # what was played there may be gone on with, should the page come back
         self.most = most
         self._lock = threading.Lock()
 
@@ -110,8 +114,42 @@ class Sessions:
             session.seen = now
             return session
 
+    def close(self, key: str | None) -> None:
+        """A page was closed, or is being reloaded: stops what it plays, and forgets it unless it comes back (`reopen`)."""
+        with self._lock:
+            session = self._sessions.get(key or "")
+            if key and session is not None and any(state.played for state in session.players):
+                self._closed[key] = self._sessions.pop(key)
+                for state in session.players:
+                    state.interrupted = state.progress is not None
+                session.gone = True
+                timer = threading.Timer(RELOAD_SECONDS, self._expire, (key,))
+                timer.daemon = True
+                timer.start()
+        if session is not None and session.gone:
+            session.stop()
+            self.forget(key or "")
+        else:
+            self.drop(key)
+
+    def is_open(self, key: str) -> bool:
+        """Whether there is a page of this key that has not closed."""
+        return key in self._sessions
+
+    def reopen(self, before: str, key: str | None) -> Session | None:
+        """What the page `key` was before it was reloaded; None where that is not known, or not closed yet."""
+        with self._lock:
+            session = self._closed.pop(before, None) if key else None
+            if session is None or key is None:
+                return None
+            fresh = self._sessions.get(key)
+            session.version = max(session.version, fresh.version if fresh else 0)
+            session.gone, session.seen = False, time.monotonic()
+            self._sessions[key] = session
+            return session
+
     def drop(self, key: str | None) -> None:
-        """Forgets a page that was closed, stops what it plays and deletes what it had uploaded."""
+        """Forgets a page that is gone, stops what it plays and deletes what it had uploaded."""
         with self._lock:
             session = self._sessions.pop(key or "", None)
             if session is not None:
@@ -120,6 +158,13 @@ class Sessions:
             session.gone = True
             session.stop()
         self.forget(key or "")
+
+    def _expire(self, key: str) -> None:
+        """A page that was closed has not come back."""
+        with self._lock:
+            session = self._closed.pop(key, None)
+            if session is not None:
+                self._empty(session)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -134,6 +179,7 @@ class Sessions:
 
     def _empty(self, session: Session) -> None:
         """Deletes the uploads of a page that is gone; the same file uploaded by two pages is one file on the disk."""
-        elsewhere = {path for other in self._sessions.values() for path in other.files}
+        others = (*self._sessions.values(), *self._closed.values())
+        elsewhere = {path for other in others for path in other.files}
         for path in session.files - elsewhere - self.own:
             discard(path)

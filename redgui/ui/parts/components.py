@@ -195,8 +195,9 @@ def picture_view(elem_id: str, **options: Any) -> gr.HTML:
 
 
 def picture_ways(elem_id: str, **options: Any) -> gr.HTML:
-    """A line on what becomes of a person's own picture, and the ways to take it: {"text", "ways": [{"name", "text", "chosen"}]}, or
-    None. Event `select` with {"name"}."""
+    """A line on what becomes of a person's own picture, and the ways to take it. Event `select` with {"name"}.
+
+    Value: {"text", "ways": [{"name", "text", "chosen": bool}]} or None."""
     return _component("taken", elem_id, options)
 
 

@@ -79,7 +79,8 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     cards = figures(summary(run.last, problem), problem)
     if run.fitting is not None and full is not None:
         (h0, w0), (h, w) = run.fitting.original, run.fitting.size
-        cards.append({"name": "worked on at", "text": f"{w}×{h}", "note": "its own size" if (h, w) == (h0, w0) else f"of {w0}×{h0}"})
+        note = "its own size" if (h, w) == (h0, w0) else f"of {w0}×{h0}"
+        cards.append({"name": "worked on at", "text": f"{w}×{h}", "note": note})
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
         "after": {"name": "restored", "src": png}, "figures": cards, "gallery": gallery, "downloads": downloads,

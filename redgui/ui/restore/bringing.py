@@ -101,7 +101,8 @@ class Bringing:
         updates |= self.editing.refitted(session, values, fresh)
         # A component has one update: the value with its choices.
         updates[form.longest]["value"] = values[form.longest]
-        return {**updates, **self.editing.weights(values), **self.editing.retuned(session, values), **self.editing.cleared(session)}
+        updates |= self.editing.weights(values) | self.editing.retuned(session, values)
+        return updates | self.editing.cleared(session)
 
     def wire(self) -> None:
         """Registers the events."""

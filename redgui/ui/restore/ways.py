@@ -1,4 +1,4 @@
-"""The ways to take a person's own picture: which prior, and how it is fitted. One is taken by itself, one click takes another."""
+"""The ways to take a person's own picture: by which prior, and how it is fitted. One is taken by itself, a click takes another."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -64,3 +64,10 @@ def told(fitted: Fitting) -> str:
         return f"{w0}×{h0}, worked on at its own size"
     what = {"face": "its face", "crop": "its middle"}.get(fitted.how, "all of it")
     return f"{w0}×{h0}, {what} worked on at {w}×{h}"
+
+
+def longest(fitted: Fitting) -> int | None:
+    """The longest side that was asked for; None where the picture keeps its own size, or has the prior's."""
+    (h0, w0), (left, top, right, bottom) = fitted.original, fitted.inner
+    smaller = fitted.how == "native" and (bottom - top, right - left) != (h0, w0)
+    return max(bottom - top, right - left) if smaller else None
