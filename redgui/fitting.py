@@ -7,8 +7,9 @@
              takes; for priors of any size
     face     the largest face, turned and moved to where the face prior has its faces (`redgui.faces`)
 
-The first four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
-resizes that rectangle back into the box. Around an inpainted hole the picture's own pixels stay as they are, bit for bit: only
+The first four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing
+it resizes that rectangle back into the box. Around an inpainted hole the picture's own pixels stay as they are, bit for bit:
+only
 the hole comes from the restoration, with no blend across its edge, which would let what is damaged shine through.
 """
 

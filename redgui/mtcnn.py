@@ -29,8 +29,8 @@ MOST = 300  # boxes at one size of the picture, and that go on to the next netwo
 def detect(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The faces in a picture (1, 3, h, w) in [-1, 1], the surest first.
 
-    Returns boxes (n, 4) as left, top, right, bottom, points (n, 5, 2) as x, y of left eye, right eye, nose and the corners of the
-    mouth (left as one sees them), and scores (n,) from 0 to 1. In pixels, where the picture's left edge is at 0.
+    Returns boxes (n, 4) as left, top, right, bottom, points (n, 5, 2) as x, y of left eye, right eye, nose and the corners of
+    the mouth (left as one sees them), and scores (n,) from 0 to 1. In pixels, where the picture's left edge is at 0.
     """
     boxes = _proposed(x)
     for net, side, sure in (("rnet", 24, SURE[1]), ("onet", 48, SURE[2])):
@@ -96,7 +96,8 @@ def _apart(boxes: Tensor, most: float, within: bool = False) -> Tensor:
     order = boxes[:, 4].argsort(descending=True, stable=True)[:MOST]
     b = boxes[order, :4]
     area = (b[:, 2:] - b[:, :2]).clamp(min=0).prod(1)
-    shared = (torch.minimum(b[:, None, 2:], b[None, :, 2:]) - torch.maximum(b[:, None, :2], b[None, :, :2])).clamp(min=0).prod(2)
+    sides = torch.minimum(b[:, None, 2:], b[None, :, 2:]) - torch.maximum(b[:, None, :2], b[None, :, :2])
+    shared = sides.clamp(min=0).prod(2)
     whole = torch.minimum(area[:, None], area) if within else area[:, None] + area - shared
     clash = (shared > most * whole).numpy()
     kept: list[int] = []

@@ -169,7 +169,7 @@ def example_of(image: str, fit: str) -> str | None:
     for path in images.folder(bundled.EXAMPLES):
         found = images.read(path)
         if found.size != (w, h):
-            if fit in ("native", "face"):  # which depend on the prior or on the picture; a record has a picture of its own for that
+            if fit in ("native", "face"):  # which depend on the prior or picture; a record has a picture of its own for that
                 continue
             found = fitting.plan((found.height, found.width), (h, w), fit).apply(found)
         if torch.equal(images.to_tensor(found), picture):

@@ -1,4 +1,4 @@
-"""The mask editor's tools in a real browser: rectangle and lasso are exact; zoom and pan paint nothing and keep strokes exact."""
+"""The mask editor's tools in a real browser: rectangle and lasso are exact; zoom and pan paint nothing, strokes stay exact."""
 
 import gradio as gr
 import numpy as np

@@ -126,7 +126,7 @@ class HistoryTab:
         state, layout = session.state(Restoring), self.restore.layout
         run = state.played
         if run is None or state.superseded:
-            return {self.keeper: gr.skip()}
+            return {self.form.picture: self.form.file(session), **self.restore.editing.load_page(values, request)}
         while run.playing:
             time.sleep(LOOK)
         size = ways.longest(run.fitting) if run.fitting is not None else None

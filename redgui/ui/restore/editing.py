@@ -172,7 +172,7 @@ class Editing:
         return inpaint.hole(h, w)
 
     def _carried(self, session: Session, values: Values, fitted: Fitting) -> tuple[Values, np.ndarray]:
-        """The mask on the fitted picture: a generated one, or what was painted, carried over from another fit of the picture."""
+        """The mask on the fitted picture: generated, or what was painted, carried over from another fit of the picture."""
         before, value = session.state(Restoring).fitted, values[self.form.mask]
         try:
             if values[self.kind] != "mask":

@@ -1,4 +1,4 @@
-"""The ways to take a person's own picture: by which prior, and how it is fitted. One is taken by itself, a click takes another."""
+"""The ways to take a person's own picture: by which prior, and how fitted. One is taken by itself, a click has others."""
 
 from dataclasses import dataclass
 from typing import Any
