@@ -9,8 +9,7 @@
 
 The first four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing
 it resizes that rectangle back into the box. Around an inpainted hole the picture's own pixels stay as they are, bit for bit:
-only
-the hole comes from the restoration, with no blend across its edge, which would let what is damaged shine through.
+only the hole comes from the restoration, with no blend across its edge, which would let what is damaged shine through.
 """
 
 from dataclasses import dataclass

@@ -33,12 +33,13 @@ SHARED = (  # scripts, in this order
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
-    "cards": "restore/cards", "taken": "restore/taken",
-    "weights": "parts/weights", "slider": "parts/slider", "picture": "parts/picture", "place": "parts/place",
+    "cards": "restore/cards", "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
+    "picture": "parts/picture", "place": "parts/place",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",
 }  # fmt: skip
 MAX_SIDE = 4096  # of a mask that a browser sends
+EXACT = 1_000_000  # pixels of a picture that a page gets as a PNG: one that is larger is a JPEG, where it is only looked at
 
 
 def _page_script() -> str:
@@ -140,7 +141,7 @@ def mask_value(image: Image.Image | None, mask: np.ndarray, version: int) -> dic
         return value
     if image.size != (w, h):
         raise ValueError(f"the picture is {image.width}x{image.height}, its mask {w}x{h}; they must have one size")
-    return {"image": images.data_url(image), **value}
+    return {"image": images.data_url(image, "jpeg" if w * h > EXACT else "png"), **value}
 
 
 def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
@@ -183,8 +184,8 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     """Before and after, figures, particles and downloads, all carried in the value: nothing is written to disk.
 
     Value: {"run": int, "w", "h", "before": {"name", "src"}, "befores": [...], "after": {"name", "src"},
-    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}],
-    "next": whether it may become the picture} or None. Event `select`: it is to. The first PNG can be copied to the clipboard.
+    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}], "next": bool} or
+    None. Event `select`, where there is a `next`: the picture is to be gone on with.
     """
     return _component("result", elem_id, options)
 

@@ -15,9 +15,10 @@ from redgui.runs.run import Run
 from redgui.runs.stream import summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
 from redgui.ui.parts.board import download
-from redgui.ui.parts.components import series_text
+from redgui.ui.parts.components import EXACT, series_text
 
 DRAG = 2.0  # seconds, at most, between two changes of one movement
+LIVE, PREVIEW = 1024, 512  # longest sides of the picture that forms, and of the measurement's preview
 SHOWN = 8  # particles in the live picture, at most
 
 
@@ -28,7 +29,7 @@ def live(run: Run, number: int, status: str, message: str = "", rate: float | No
     if step is None:
         n = getattr(run.now, "steps", 0)
         return blank(number, status, message, run.problem.start()) | {"n": n, "sigma_y": sigma_y}
-    frame = images.row(list(step.x0_hat[:SHOWN].split(1)), per_row=_columns(len(step.x0_hat)))
+    frame = reduced(images.row(list(step.x0_hat[:SHOWN].split(1)), per_row=_columns(len(step.x0_hat))), LIVE)
     left = None if not rate else (step.n - step.i - 1) / rate
     return {
         "run": number, "status": status, "message": message, "frame": images.data_url(frame, "jpeg", quality=90),
@@ -42,7 +43,8 @@ def blank(number: int, status: str, message: str = "", picture: Tensor | None = 
     """The live view's value before the first Step, or for an error."""
     value: dict[str, Any] = {"run": number, "status": status, "message": message, "i": 0, "n": 0, "series": {}, "marks": []}
     if picture is not None:
-        value |= {"frame": images.data_url(picture, "jpeg", quality=90), "w": picture.shape[-1], "h": picture.shape[-2]}
+        frame = reduced(images.to_pil(picture), LIVE)
+        value |= {"frame": images.data_url(frame, "jpeg", quality=90), "w": frame.width, "h": frame.height}
     return value
 
 
@@ -60,6 +62,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     restored = run.last.estimate
     record = run.record()
     png = images.data_url(restored)
+    after = to_see(restored)
     befores = sources(problem, restored)
     gallery = []
     if len(particles) > 1:
@@ -83,18 +86,33 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         cards.append({"name": "worked on at", "text": f"{w}×{h}", "note": note})
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
-        "after": {"name": "restored", "src": png}, "figures": cards, "gallery": gallery, "downloads": downloads,
+        "after": {"name": "restored", "src": after}, "figures": cards, "gallery": gallery, "downloads": downloads,
         "next": True,
     }  # fmt: skip
 
 
 def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
     """What a restoration is compared with: the measurement, the picture to start from, and the original where it is known."""
-    pictures = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
-    pictures.append({"name": start_name(problem), "src": images.data_url(problem.start())})
+    pictures = [{"name": "measurement", "src": to_see(_to_shape(problem.H.picture(problem.y), restored))}]
+    pictures.append({"name": start_name(problem), "src": to_see(problem.start())})
     if problem.x_true is not None:
-        pictures.append({"name": "original", "src": images.data_url(problem.x_true)})
+        pictures.append({"name": "original", "src": to_see(problem.x_true)})
     return pictures
+
+
+def to_see(picture: Tensor | Image.Image) -> str:
+    """A picture for the page alone: exact, but a JPEG of its size where that would be megabytes."""
+    image = picture if isinstance(picture, Image.Image) else images.to_pil(picture)
+    return images.data_url(image, "jpeg" if image.width * image.height > EXACT else "png")
+
+
+def reduced(image: Image.Image, longest: int) -> Image.Image:
+    """A picture no larger than it is shown."""
+    if max(image.size) <= longest:
+        return image
+    small = image.copy()
+    small.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=2)
+    return small
 
 
 def figures(row: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
@@ -125,13 +143,14 @@ def measurement(problem: Problem, version: int) -> dict[str, Any]:
         caption += f": its {start_name(problem)} has {psnr:.1f} dB PSNR"
     else:
         caption += ", as you gave it"
-    return {"src": images.data_url(picture), "alt": "The measurement", "caption": caption, "version": version}
+    src = images.data_url(reduced(images.to_pil(picture), PREVIEW))
+    return {"src": src, "alt": "The measurement", "caption": caption, "version": version}
 
 
 def unpainted(picture: Image.Image, version: int) -> dict[str, Any]:
     """The measurement's place before anything is painted over: the picture itself, as it is fitted."""
     caption = "Nothing is missing yet: paint over what should go."
-    return {"src": images.data_url(picture), "alt": "Your picture", "caption": caption, "version": version}
+    return {"src": images.data_url(reduced(picture, PREVIEW)), "alt": "Your picture", "caption": caption, "version": version}
 
 
 def wrong(error: Exception) -> dict[str, Any]:
