@@ -141,7 +141,7 @@ class FaceFitting(Fitting):
         photo = np.asarray(whole.crop((left, top, right, bottom)))
         z = (_centres(bottom - top, right - left) + complex(left, top) - self.b * times) / self.a
         n = restored.shape[-1]
-        depth = np.minimum(np.minimum(z.real, n - z.real), np.minimum(z.imag, n - z.imag))  # below 0 outside of the square
+        depth = np.minimum.reduce([np.real(z), n - np.real(z), np.imag(z), n - np.imag(z)])  # below 0 outside of the square
         square = images.to_uint8(_sampled(images.to_tensor(images.to_pil(restored)), z))
         if hole is None:
             share = (depth / (SEAM * n)).clip(0, 1)[..., None]
@@ -159,7 +159,7 @@ class FaceFitting(Fitting):
         (h, w), found = self.size, np.zeros(self.original, bool)
         left, top, right, bottom = self._around_box()
         z = (_centres(bottom - top, right - left) + complex(left, top) - self.b) / self.a
-        x, y = np.floor(z.real).astype(int), np.floor(z.imag).astype(int)
+        x, y = np.floor(np.real(z)).astype(int), np.floor(np.imag(z)).astype(int)
         inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
         found[top:bottom, left:right] = inside & hole[y.clip(0, h - 1), x.clip(0, w - 1)]
         return found
@@ -172,7 +172,7 @@ class FaceFitting(Fitting):
 
     def _of_photo(self, mask: np.ndarray, z: np.ndarray) -> np.ndarray:
         """A mask of the photo at places in it; beyond its edge as at its edge, as its colours are."""
-        x, y = np.floor(z.real).astype(int), np.floor(z.imag).astype(int)
+        x, y = np.floor(np.real(z)).astype(int), np.floor(np.imag(z)).astype(int)
         return mask[y.clip(0, mask.shape[0] - 1), x.clip(0, mask.shape[1] - 1)]
 
 
@@ -185,5 +185,5 @@ def _centres(h: int, w: int) -> np.ndarray:
 def _sampled(x: Tensor, z: np.ndarray) -> Tensor:
     """x (1, c, h, w) at places z (h', w') in it, bicubic; beyond its edge as at its edge."""
     h, w = x.shape[-2:]
-    grid = torch.from_numpy(np.stack([2 * z.real / w - 1, 2 * z.imag / h - 1], -1)[None]).float()
+    grid = torch.from_numpy(np.stack([2 * np.real(z) / w - 1, 2 * np.imag(z) / h - 1], -1)[None]).float()
     return F.grid_sample(x.float(), grid, mode="bicubic", padding_mode="border", align_corners=False)

@@ -232,7 +232,7 @@ def usual(multiple: int) -> Way:
 def way(how: str, multiple: int, longest: int | None = None) -> Way:
     """A way to fit itself; for `auto` the `usual` one, or native where there is a longest side. Raises ImageError."""
     ways: tuple[Way, ...] = get_args(Way)
-    found = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in ways}}
+    found: dict[str, Way] = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in ways}}
     if not isinstance(how, str) or how not in found:
         raise ImageError(f"a picture is fitted by {', '.join(ways)}; got {knobs.shown(how)}.")
     if longest is not None and found[how] != "native":

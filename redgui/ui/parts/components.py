@@ -88,8 +88,7 @@ def live_view(elem_id: str = "live", **options: Any) -> gr.HTML:
     "series": series_text({"i": [...], "sigma": [...], "data": [...], "prior": [...], "psnr": [...] or None,
     "residual": [...], and any others, each drawn under its name}), "marks": [{"i": int, "text": str}]}
     The series hold the whole run so far: a lost message does no harm. Another "run" starts the count of frames anew.
-    The series may also be that dict itself, which is dear: Gradio's page wraps and compares every number of a value
-    several times (160 ms an update for 1000 iterations, against 10 for the text).
+    The series may be that dict itself, which is dear: Gradio's page wraps and compares every number of it (160 ms, not 10).
     """
     return _component("live", elem_id, options)
 
@@ -184,8 +183,8 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     """Before and after, figures, particles and downloads, all carried in the value: nothing is written to disk.
 
     Value: {"run": int, "w", "h", "before": {"name", "src"}, "befores": [...], "after": {"name", "src"},
-    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}], "next": bool} or
-    None. Event `select`, where there is a `next`: the picture is to be gone on with.
+    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}], "next": bool}
+    or None. Event `select`, where there is a `next`: the picture is to be gone on with.
     """
     return _component("result", elem_id, options)
 
@@ -198,7 +197,8 @@ def picture_view(elem_id: str, **options: Any) -> gr.HTML:
 def picture_ways(elem_id: str, **options: Any) -> gr.HTML:
     """A line on what becomes of a person's own picture, and the ways to take it. Event `select` with {"name"}.
 
-    Value: {"text", "ways": [{"name", "text", "chosen": bool}]} or None."""
+    Value: {"text", "ways": [{"name", "text", "chosen": bool}]} or None.
+    """
     return _component("taken", elem_id, options)
 
 

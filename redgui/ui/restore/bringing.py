@@ -114,4 +114,5 @@ class Bringing:
         layout.examples.select(self.open_example, inputs, fresh, **SILENT)
         layout.result.select(self.go_on, inputs, fresh, **SILENT)
         layout.taken.select(self.take, inputs, taken, **WITH_TOASTS)
-        form.prior.change(self.choose_prior, inputs, taken, **(WITH_TOASTS | dict(show_progress="minimal")))
+        loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
+        form.prior.change(self.choose_prior, inputs, taken, **loading)

@@ -134,7 +134,7 @@ class Editing:
         state.fitted = fitted
         editor = components.mask_value(fitted.apply(self.form.source(session)), hole, session.version)
         values = {**values, self.form.mask: editor}
-        updates = {self.form.mask: editor, **self._preview(session, values), **ways}
+        updates: Updates = {self.form.mask: editor, **self._preview(session, values), **ways}
         updates |= {self.kind: values[self.kind]} if values[self.kind] != kind else {}
         return updates | {self.layout.taken: shown(self.form, session, values, fitted)}
 
