@@ -131,6 +131,8 @@ class HistoryTab:
             time.sleep(LOOK)
         size = ways.longest(run.fitting) if run.fitting is not None else None
         settings = replace(run.record().settings, sampler=run.now, size=size) if run.last else None
+        if settings and session.own and isinstance(settings.H, Inpaint) and settings.H.kind == "mask":
+            settings = replace(settings, given=False)  # which is so by itself, and not where a person has said so
         try:
             updates = self._opened(session, values, settings, request, None) if settings else {}
         except RedguiError as error:

@@ -27,9 +27,8 @@ UI = Path(__file__).resolve().parents[1]
 SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
-    "parts/common", "parts/stage", "parts/axes", "parts/plot", "parts/before_after", "parts/zoom", "history/records",
-    "restore/mask_raster", "restore/mask_picture", "restore/mask_page", "restore/mask_strokes", "restore/mask_view",
-    "restore/bring",
+    *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
+    *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view", "bring")),
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from redgui import fitting, images, knobs, presets, priors
 from redgui.operators import Inpaint, Operator, OperatorError, masks
-from redgui.priors.base import LARGEST, SMALLEST
+from redgui.priors.base import LARGEST
 from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.settings import Settings
@@ -112,10 +112,11 @@ class Form:
             longest=self.longest_side(source, values) if native else None, H=H, given=self.is_given(session, values),
         )  # fmt: skip
 
-    def longest_side(self, source: Image.Image, values: Values) -> int:
-        """The longest side of the picture that is worked on: what is chosen, or the picture's own within this host's limits."""
+    def longest_side(self, source: Image.Image, values: Values) -> int | None:
+        """The longest side that is chosen, within this host's limits; None where the picture's own is, and is within them."""
         chosen = knobs.coerce(SIZE, values[self.longest] or None, Settings.name)  # 0: its own
-        return max(SMALLEST, min(LARGEST, self.host.limits.side, chosen or max(source.size)))
+        most = min(LARGEST, self.host.limits.side)
+        return min(most, chosen) if chosen else None if max(source.size) <= most else most
 
     def is_given(self, session: Session, values: Values) -> bool:
         """Whether the picture is the measurement itself, without an original: where a person says so, and where a person has
