@@ -99,8 +99,6 @@ class Bringing:
             updates[self.editing.kind] = "mask"
         values = {**values, **updates}
         updates |= self.editing.refitted(session, values, fresh)
-        # A component has one update: the value with its choices.
-        updates[form.longest]["value"] = values[form.longest]
         updates |= self.editing.weights(values) | self.editing.retuned(session, values)
         return updates | self.editing.cleared(session)
 

@@ -65,7 +65,6 @@ def open_task(editing: Editing, task: Task | None, values: Values, request: gr.R
         updates[form.longest] = values[form.longest]
     now = {**values, **updates}
     updates |= {form.picture: picture, **editing.refitted(session, now)}
-    updates[form.longest]["value"] = now[form.longest]
     updates[form.mask] = gr.update(value=updates[form.mask], visible=(H.name == Inpaint.name) or "hidden")
     return updates
 

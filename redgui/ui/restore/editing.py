@@ -199,9 +199,10 @@ class Editing:
         choices = [(controls.fit_name(way), way) for way in ways]
         label = controls.fit_label(source, h, w, chosen)
         sizes = controls.sizes(source, min(LARGEST, form.host.limits.side), values[form.longest])
+        side, sized = values[form.longest] or 0, chosen == "native" and len(sizes) > 1
         updates = {
             form.fit: gr.update(choices=choices, value=chosen, visible=(differ or session.own) or "hidden", label=label),
-            form.longest: gr.update(choices=sizes, visible=(chosen == "native" and len(sizes) > 1) or "hidden"),
+            form.longest: gr.update(choices=sizes, value=side, visible=sized or "hidden"),
         }
         return updates, {**values, form.fit: chosen}
 
