@@ -30,6 +30,7 @@ SQUARE = 64
 LOOKED = 512  # longest side at which faces are looked for
 SURE = 0.9  # of a face that is believed
 PORTRAIT = 0.25  # its aligned square over the picture's shorter side: from here on a picture is one of a face
+FINE = 4  # pixels of the photo across one of the square, at least, once it is made smaller
 SEAM = 1 / 8  # of the square's side, over which it passes into the photo
 
 
@@ -119,10 +120,11 @@ class FaceFitting(Fitting):
 
     def apply(self, image: Image.Image) -> Image.Image:
         h, w = self.size
-        k = max(1, math.ceil(abs(self.a)))  # so many samples across a pixel, then resized as the prior's own pictures were
+        r = max(1, int(abs(self.a) / FINE))  # a large photo is made smaller first, by whole pixels
+        k = max(1, math.ceil(abs(self.a) / r))  # so many samples across a pixel, then resized as the prior's own pictures were
         left, top, right, bottom = self._around_box()
-        part = images.to_tensor(image.crop((left, top, right, bottom)))
-        z = _centres(h * k, w * k) / k * self.a + self.b - complex(left, top)
+        part = images.to_tensor(image.reduce(r, (left, top, right, bottom)))
+        z = (_centres(h * k, w * k) / k * self.a + self.b - complex(left, top)) / r
         return images.to_pil(_sampled(part, z)).resize((w, h), Image.Resampling.LANCZOS)
 
     def hole(self, mask: np.ndarray) -> np.ndarray:
@@ -138,21 +140,26 @@ class FaceFitting(Fitting):
         h0, w0 = (round(n * times) for n in self.original)
         whole = original if original.size == (w0, h0) else original.resize((w0, h0), Image.Resampling.BICUBIC)
         left, top, right, bottom = (round(v * times) for v in self._around_box())
+        replaced = None
+        if hole is not None:
+            replaced = masks.resized(hole if hole.shape == self.original else self.hole_of_picture(hole), h0, w0)
+            rows, columns = (np.flatnonzero(replaced[top:bottom, left:right].any(axis)) for axis in (1, 0))
+            if not len(rows):
+                return whole
+            top, bottom, left, right = top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
         photo = np.asarray(whole.crop((left, top, right, bottom)))
         z = (_centres(bottom - top, right - left) + complex(left, top) - self.b * times) / self.a
         n = restored.shape[-1]
         depth = np.minimum.reduce([np.real(z), n - np.real(z), np.imag(z), n - np.imag(z)])  # below 0 outside of the square
         square = images.to_uint8(_sampled(images.to_tensor(images.to_pil(restored)), z))
-        if hole is None:
+        if replaced is None:
             share = (depth / (SEAM * n)).clip(0, 1)[..., None]
             share = share * share * (3 - 2 * share)
             pasted = np.where(share > 0, (photo + share * (square.astype(np.float64) - photo)).round(), photo).astype(np.uint8)
         else:
-            hole = hole if hole.shape == self.original else self.hole_of_picture(hole)
-            replaced = masks.resized(hole, h0, w0)[top:bottom, left:right] & (depth >= 0)
-            pasted = np.where(replaced[..., None], square, photo)
+            pasted = np.where((replaced[top:bottom, left:right] & (depth >= 0))[..., None], square, photo)
         result = whole.copy()
-        result.paste(Image.fromarray(pasted), (left, top))
+        result.paste(Image.fromarray(pasted), (int(left), int(top)))
         return result
 
     def hole_of_picture(self, hole: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ KEY = "redgui-origin"
 ORIENTATION = 0x0112  # the EXIF tag
 SIDES = 0xA002, 0xA003  # width and height, in the part of the EXIF about the picture
 PART = 0x8769
+LONGEST = 60_000  # bytes of an EXIF that fits into one segment of a file
 THUMBNAIL = 1  # the directory of the small picture in an EXIF, which would show what is gone
 
 
@@ -96,6 +97,8 @@ def _read(source: str | Path | bytes) -> Origin:
         if not isinstance(file, JpegImagePlugin.JpegImageFile) or file.mode not in ("RGB", "L"):
             return Origin()
         tables = {k: list(table) for k, table in file.quantization.items()}
+        if not all(0 < step < 256 for table in tables.values() for step in table):  # of 12 bits, which is not written
+            tables = {}
         return Origin("JPEG", tables, JpegImagePlugin.get_sampling(file) if file.mode == "RGB" else -1, _upright(file))
 
 
@@ -107,6 +110,7 @@ def _upright(file: Image.Image) -> bytes:
         exif = file.getexif()
         exif.pop(ORIENTATION, None)
         exif._ifds.pop(THUMBNAIL, None)
-        return exif.tobytes()
+        data = exif.tobytes()
+        return data if len(data) <= LONGEST else b""
     except Exception:  # damaged, by whatever program
         return b""
