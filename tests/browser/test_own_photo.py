@@ -40,8 +40,8 @@ def phone(image: Image.Image, quality: int = 88) -> bytes:
 
 
 def portrait() -> Image.Image:
-    sheet = Image.new("RGB", (240, 320), (120, 110, 100))
-    sheet.paste(images.read(api.resolve("example:face-13")).resize((160, 160), Image.Resampling.BICUBIC), (40, 60))
+    sheet = Image.new("RGB", (180, 240), (120, 110, 100))
+    sheet.paste(images.read(api.resolve("example:face-13")).resize((120, 120), Image.Resampling.BICUBIC), (30, 45))
     return sheet
 
 
@@ -77,7 +77,7 @@ def test_a_phones_photo_from_upload_to_download(open_tab, tmp_path):
     tab.run("error")  # nothing is painted yet
     expect(tab.live.locator(".rg-live-message")).to_contain_text("Nothing is painted yet")
 
-    hole = editor.stroke([(28, 83), (92, 83)], 12)[:160, :120]
+    hole = tab.restoring.fitted.hole_of_picture(editor.stroke([(28, 83), (92, 83)], 12))
     tab.run()
     run = tab.restoring.played
     assert (run.prior.name, run.fitting.how, run.problem.x_true) == ("photos", "native", None)
@@ -115,7 +115,7 @@ def test_a_portrait_is_offered_aligned_and_comes_back_into_the_photo(open_tab, t
     tab.type("reddiff-steps", 2)
     tab.uploaded(tmp_path / "portrait.png")
     whole = tab.edited(*tab.restoring.fitted.size)
-    hole = whole.stroke([(100, 150), (140, 150)], 8)
+    hole = tab.restoring.fitted.hole_of_picture(whole.stroke([(75, 112), (105, 112)], 6))
     tab.page.get_by_role("button", name="The face, aligned").click()
     expect(tab.part("taken")).to_contain_text("its face worked on at 64×64 by faces-64")
     expect(tab.part("taken").locator("[data-name=face]")).to_have_attribute("aria-pressed", "true")
@@ -125,7 +125,7 @@ def test_a_portrait_is_offered_aligned_and_comes_back_into_the_photo(open_tab, t
     run = tab.restoring.played
     assert (run.prior.name, run.fitting.how) == ("faces-64", "face")
     there = run.fitting.hole_of_picture(run.problem.H.hole(64, 64))
-    assert there[hole[:320, :240]].all()
+    assert there[hole].all()
     full = np.asarray(Image.open(tab.download("restored-full.png", tmp_path)))
     np.testing.assert_array_equal(full[~there], np.asarray(sheet)[~there])
     tab.page.get_by_role("button", name="Whole picture", exact=True).click()
