@@ -128,10 +128,11 @@ class Editing:
         ways, values = self._ways(session, values)
         fitted = self.form.fitted(session, values)
         if fresh:
+            state.shown.clear()
             values, hole = {**values, self.kind: "mask"}, np.zeros(fitted.size, bool)
         else:
             values, hole = self._carried(session, values, fitted)
-        state.fitted = fitted
+        state.shown[session.version] = fitted
         editor = components.mask_value(fitted.apply(self.form.source(session)), hole, session.version)
         values = {**values, self.form.mask: editor}
         updates: Updates = {self.form.mask: editor, **self._preview(session, values), **ways}
@@ -173,7 +174,9 @@ class Editing:
 
     def _carried(self, session: Session, values: Values, fitted: Fitting) -> tuple[Values, np.ndarray]:
         """The mask on the fitted picture: generated, or what was painted, carried over from another fit of the picture."""
-        before, value = session.state(Restoring).fitted, values[self.form.mask]
+        value = values[self.form.mask]
+        version = value.get("version") if isinstance(value, dict) else None  # what was painted on, which may have been replaced
+        before = session.state(Restoring).shown.get(version) if type(version) is int else None
         try:
             if values[self.kind] != "mask":
                 return values, self._hole(session, values)

@@ -16,7 +16,7 @@ class Restoring(Playing[Run]):
         superseded: another picture, prior or task has taken the place of the run.
         prior: the one that the controls stand at, whoever chose it.
         prior_chosen: a person has chosen it from the list.
-        fitted: how the picture was fitted that the mask editor shows.
+        shown: how the picture was fitted that the mask editor shows, and before, by the versions of what it was given.
         tuned_for: operator, its kind and sigma_y of the presets that the controls were given.
         retuned: the controls that the page itself has set since the run began, with their values.
         particles_given: what the page itself chose, so that a person's own choice is left alone.
@@ -25,7 +25,12 @@ class Restoring(Playing[Run]):
     superseded: bool = False
     prior: str = ""
     prior_chosen: bool = False
-    fitted: Fitting | None = None
+    shown: dict[int, Fitting] = field(default_factory=dict)
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)
     retuned: Updates = field(default_factory=dict)
     particles_given: int = 1
+
+    @property
+    def fitted(self) -> Fitting | None:
+        """How the picture is fitted that the mask editor was given last."""
+        return self.shown[max(self.shown)] if self.shown else None
