@@ -88,7 +88,9 @@ def own_photo(page: Page) -> None:
         page.wait_for_selector("#taken .rg-taken-text:has-text('512')")
     page.wait_for_timeout(1000)
     page.locator("#mask [aria-label^=Rectangle]").click()
-    area = page.locator("#mask .rg-mask-canvas").bounding_box() or {}
+    canvas = page.locator("#mask .rg-mask-canvas")
+    canvas.scroll_into_view_if_needed()
+    area = canvas.bounding_box() or {}
     places = [(area["x"] + x * area["width"] / 512, area["y"] + y * area["height"] / 400) for x, y in ((34, 328), (292, 368))]
     page.mouse.move(*places[0])
     page.mouse.down()
