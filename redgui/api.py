@@ -7,7 +7,7 @@
 What a caller can mend is a RedguiError, in the words of the command line.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,16 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, operators, origin, priors
-from redgui.knobs import KnobError
+from redgui import bundled, finishing, fitting, images, knobs, metrics, operators, priors, saving
+from redgui.asked import Asked as Asked
+from redgui.asked import opened as opened
+from redgui.asked import resolve as resolve
+from redgui.asked import settled as settled
+from redgui.asked import undamaged
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
-from redgui.priors import Counted, Prior
+from redgui.priors import Counted, Prior, PriorError
+from redgui.reading import Source
 from redgui.runs.cores import limited
 from redgui.runs.divergence import Diverged
 from redgui.runs.problem import Problem
@@ -36,7 +41,6 @@ FILM = 8  # pictures in a filmstrip
 LONGEST_SPEC = 200  # characters of an operator among the figures; a painted mask has thousands
 
 Watcher = Callable[[Measured], None]
-Asked = tuple[Settings, Image.Image, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,20 @@ class Result:
     """A finished run.
 
     Attributes:
-        restored: (1, 3, h, w): the estimate, the mean over particles when there are several (or the best: `Measured.estimate`).
-        particles: (n, 3, h, w).
-        figures: psnr, ssim, psnr_measurement, residual, nfe, backward, seconds, steps and what was run.
+        raw: (1, c, h, w): the sampler's estimate, the mean over particles when there are several (or the best:
+            `Measured.estimate`).
+        restored: the same as it is given back (`redgui.finishing`): with the kept pixels of an inpainting without noise exactly
+            as they were measured, and grey where the picture is.
+        particles: (n, c, h, w).
+        figures: psnr, ssim, psnr_measurement, residual, nfe, backward, seconds, steps and what was run. They are of `raw`;
+            psnr_restored is that of `restored`.
         film: a few iterates from first to last.
         record: reproduces the run.
-        full: the restoration at the picture's own shape and size, RGB, with the picture itself outside a crop and outside an
-            inpainted hole; None where the picture is of the prior's size, and of a replay, which has only what the prior saw.
+        full: the restoration at the picture's own shape and size, with the picture itself outside a crop and outside an
+            inpainted hole, and with its transparency and grey; None where the picture is of the prior's size, and of a replay,
+            which has only what the prior saw.
+        image: `restored` as a picture, with transparency and profile as the picture has them.
+        notes: what a person should know about how picture and mask were read.
     """
 
     problem: Problem
@@ -60,24 +71,32 @@ class Result:
     figures: dict[str, Any]
     film: list[Tensor]
     record: Record
+    raw: Tensor
+    image: Image.Image
     full: Image.Image | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether `restored` is another picture than the sampler's estimate."""
+        return not np.array_equal(images.to_uint8(self.raw), images.to_uint8(self.restored))
 
     def save(self, folder: str | Path) -> Path:
-        """Writes input, measurement, restored, filmstrip.png and record.json (and restored-full, particles and std.png).
-
-        A restored-full.jpg stands beside the PNG where the picture came as a JPEG: with its quality and its EXIF.
-        """
+        """Writes input, measurement, restored, filmstrip.png and record.json (restored-raw, -full, particles, std.png; and
+        restored-full.jpg where the picture came as a JPEG: with its quality and its EXIF)."""
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         images.to_pil(self.picture).save(out / "input.png")
         images.to_pil(self.problem.H.picture(self.problem.y)).save(out / "measurement.png")
-        images.to_pil(self.restored).save(out / "restored.png")
+        (out / "restored.png").write_bytes(images.encode(self.image))
+        if self.differs:
+            (out / "restored-raw.png").write_bytes(images.encode(self.raw))
         images.row(self.film).save(out / "filmstrip.png")
         (out / "record.json").write_text(self.record.to_json())
         if self.full is not None:
             (out / "restored-full.png").write_bytes(images.encode(self.full))
-            if (came := origin.of(self.full)).format != "PNG":
-                (out / f"restored-full.{came.suffix}").write_bytes(came.encode(self.full))
+        if (jpeg := saving.as_it_came(self.image if self.full is None else self.full)) is not None:
+            (out / "restored-full.jpg").write_bytes(jpeg)
         if len(self.particles) > 1:
             images.row(list(self.particles.split(1)), per_row=8).save(out / "particles.png")
             images.to_pil(std_picture(self.particles)).save(out / "std.png")
@@ -85,12 +104,13 @@ class Result:
 
 
 def restore(
-    image: str | Path | Image.Image,
+    image: Source,
     *,
-    mask: str | Path | None = None,
+    mask: Source | None = None,
+    mask_keep: bool = False,
     fit: str = "auto",
     size: int | None = None,
-    prior: str | Prior = "faces-64",
+    prior: str | Path | Prior = "faces-64",
     operator: str | Operator = "inpaint",
     sampler: str | Sampler = "reddiff",
     sigma_y: float = 0.0,
@@ -104,8 +124,11 @@ def restore(
     """Degrades a picture and restores it; with operator `given` the picture is the measurement itself.
 
     Args:
-        image: a path, `example:NAME`, or a PIL picture of any shape.
-        mask: a picture whose white pixels are to be filled in; makes the operator an inpainting with it.
+        image: a picture of any shape: a path, `example:NAME`, bytes, an open file, a PIL picture, an array or a tensor
+            (`redgui.reading.read`).
+        mask: what is to be filled in, white or painted, as any of these or a boolean array (`redgui.reading.holes`); makes the
+            operator an inpainting with it. Without one, `given:of=inpaint` fills in what is transparent.
+        mask_keep: the mask says what is kept instead.
         fit: how the picture is brought to what the prior takes: crop, pad, stretch, native or face (`redgui.fitting`);
             auto: native where the prior takes any size, else crop.
         size: longest side of the fit native; None: 256.
@@ -120,33 +143,28 @@ def restore(
         RedguiError: anything that the caller can mend. Diverged, one of them, holds as `result` what the last sound step gave.
     """
     with limited(threads):
-        loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
+        loaded = prior_of(prior, device, precision)
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, particles=particles, seed=seed,
                     fit=fitting.way(fit, loaded.multiple, size), size=size, threads=threads)  # fmt: skip
-        return perform(*settled(image, mask, loaded, said), loaded, watch)
+        asked = settled(image, mask, loaded, said, mask_keep)
+        return replace(perform(asked.settings, asked.source, asked.drawn, loaded, watch), notes=asked.notes)
 
 
-def settled(image: str | Path | Image.Image, mask: str | Path | bytes | None, prior: Prior, said: Mapping[str, Any]) -> Asked:
-    """What is to be run: the settings that are said (`Settings.read`), the picture, and a mask as it was drawn on it.
-
-    Raises:
-        RedguiError: wrong words, which are told before a picture is looked for; a picture or a mask that cannot be read.
-    """
-    if mask is not None and isinstance(said.get("operator"), Operator):
-        raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
-    settings = Settings.read(said if mask is None else {**said, "operator": "inpaint"})
-    source = opened(image)
-    if mask is None:
-        return settings.by(prior), source, None
-    painted, drawn = fitting.read_mask(mask, fitting.for_prior(source, prior, settings.fit, settings.size))
-    return Settings.read(said, painted).by(prior), source, drawn
+def prior_of(prior: Any, device: str = "auto", precision: str = "auto") -> Prior:
+    """A prior, loaded where it is said by its name or folder. Raises PriorError."""
+    if isinstance(prior, (str, Path)):
+        return priors.load(str(prior), device, precision)
+    if not isinstance(prior, Prior):
+        raise PriorError(f"a prior is a name, a folder, a Hub id, or one that is loaded; got {knobs.shown(prior)}.")
+    return prior
 
 
 def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fitting.Fitting, Tensor]:
-    """How a picture is fitted, and the fitted picture (1, 3, h, w). Raises ImageError, or OperatorError for its size."""
+    """How a picture is fitted, and the fitted picture (1, c, h, w), c the prior's. Raises ImageError, or OperatorError."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
     settings.H.check_size(*fitted.solved)
-    return fitted, images.to_tensor(fitted.apply(source))
+    seen = undamaged(source, fitted, settings.H) if settings.given else source
+    return fitted, images.to_tensor(fitted.apply(seen), prior.picture_shape[0])
 
 
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:
@@ -162,10 +180,10 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
 
         def finished(last: Measured, film: list[Tensor]) -> Result:
             result = finish(picture, problem, made(last), last, film)
+            image = finishing.fitted(result.restored, source, fitted, settings.H)
             if fitted.original == prior.picture_shape[-2:]:
-                return result
-            full = fitting.full_size(fitted, source, result.restored, settings.H, drawn)
-            return replace(result, full=origin.passed(source, full))
+                return replace(result, image=image)
+            return replace(result, image=image, full=finishing.whole(result.restored, source, fitted, settings.H, drawn))
 
         try:
             return finished(*watched(steps, watch))
@@ -177,12 +195,13 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
 
 
 def sweep(
-    image: str | Path | Image.Image,
+    image: Source,
     rows: str,
     columns: str,
     *,
-    mask: str | Path | None = None,
-    prior: str | Prior = "faces-64",
+    mask: Source | None = None,
+    mask_keep: bool = False,
+    prior: str | Path | Prior = "faces-64",
     device: str = "auto",
     precision: str = "auto",
     watch: Watcher | None = None,
@@ -197,14 +216,15 @@ def sweep(
         rows, columns: two knobs of the sampler with the values that they take, `lr=0.03,0.1`.
         said: the other arguments of `restore`.
     """
-    loaded = priors.load(prior, device, precision) if isinstance(prior, str) else prior
+    loaded = prior_of(prior, device, precision)
     said["fit"] = fitting.way(said.get("fit", "auto"), loaded.multiple, said.get("size"))
-    settings, source, drawn = settled(image, mask, loaded, said)
+    settings, source, drawn, notes = settled(image, mask, loaded, said, mask_keep)
     sides = (text.partition("=")[::2] for text in (rows, columns))
     of = type(settings.sampler)
     for spot in Grid(settings.sampler, *(axis(of, name.strip(), values) for name, values in sides)).cells:
         try:
-            yield spot, perform(replace(settings, sampler=spot.sampler), source, drawn, loaded, watch), ""
+            result = perform(replace(settings, sampler=spot.sampler), source, drawn, loaded, watch)
+            yield spot, replace(result, notes=notes), ""
         except Diverged as error:
             yield spot, error.result, str(error)
 
@@ -251,27 +271,12 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
     figures |= record.settings.figures()
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
-    return Result(problem, picture, last.estimate, last.x0_hat, figures, film, record)
-
-
-def opened(image: str | Path | Image.Image) -> Image.Image:
-    """The picture, upright RGB."""
-    if isinstance(image, Image.Image):
-        return images.rgb(image)
-    path = resolve(image)
-    return origin.remembered(images.read(path), path)
-
-
-def resolve(image: str | Path) -> Path:
-    """The path of a picture; `example:NAME` is one of the bundled examples."""
-    text = str(image)
-    if not text.startswith("example:"):
-        return Path(image)
-    found = {p.stem: p for p in images.folder(bundled.EXAMPLES)}
-    name = text.removeprefix("example:")
-    if name not in found:
-        raise KnobError(f"there is no example {name!r}. Choose one of: {', '.join(found)}.")
-    return found[name]
+    restored = finishing.finished(last.estimate, picture, problem)
+    given_back = None if problem.x_true is None else float(metrics.psnr(problem.aligned(restored), problem.x_true.to(restored)))
+    image = finishing.fitted(restored, None, None, problem.H)
+    result = Result(problem, picture, restored, last.x0_hat, figures, film, record, last.estimate, image)
+    figures |= {"psnr_of": "restored-raw.png" if result.differs else "restored.png", "psnr_restored": given_back}
+    return result
 
 
 def std_picture(particles: Tensor) -> Tensor:

@@ -118,6 +118,10 @@ class FaceFitting(Fitting):
     def same(self) -> bool:
         return False
 
+    @property
+    def scale(self) -> float:
+        return abs(self.a)
+
     def apply(self, image: Image.Image) -> Image.Image:
         h, w = self.size
         r = max(1, int(abs(self.a) / FINE))  # a large photo is made smaller first, by whole pixels

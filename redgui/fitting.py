@@ -13,7 +13,6 @@ only the hole comes from the restoration, with no blend across its edge, which w
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, knobs
+from redgui import images, knobs, reading
 from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST, Prior
@@ -57,6 +56,12 @@ class Fitting:
     def same(self) -> bool:
         """Whether the picture is already as the prior takes it."""
         return self.original == self.size
+
+    @property
+    def scale(self) -> float:
+        """How many pixels of the picture one of the fitted picture holds, along the side where it is more."""
+        (left, top, right, bottom), (x0, y0, x1, y1) = self.box, self.inner
+        return max((right - left) / (x1 - x0), (bottom - top) / (y1 - y0))
 
     def apply(self, image: Image.Image) -> Image.Image:
         """The RGB picture at h x w."""
@@ -257,20 +262,29 @@ def for_prior(image: Image.Image, prior: Prior, how: str = "auto", longest: int 
     return for_picture(image, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given)
 
 
-def read_mask(source: str | Path | bytes, fitting: Fitting) -> tuple[np.ndarray, np.ndarray | None]:
-    """A person's mask as (h, w) on the fitted picture and, where it was drawn on the picture itself, as (h0, w0).
+def read_mask(source: reading.Source, fitting: Fitting, keep: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    """A person's mask (`reading.read_hole`) as (h, w) on the fitted picture, and as (h0, w0) where it lies on the picture.
 
-    A mask of the fitted size is taken as it is. One of the picture's size is fitted with it; one of any other size is first
-    made as large as the picture, or for a crop is cropped by itself.
+    A mask of the picture's shape is fitted as the picture is; whatever pixel it touches is in the hole. One of exactly the
+    fitted size lies on the fitted picture already, as the page saves it.
+
+    Args:
+        keep: the mask says what is kept instead of what is to be filled in.
+
+    Raises:
+        ImageError: it cannot be read, or its shape is another one than the picture's.
     """
-    image = images.opened(source)
-    drawn = masks.from_image(image, image.height, image.width)
+    drawn = reading.read_hole(source, keep)
     if drawn.shape == fitting.size:
         return drawn, None
     if drawn.shape != fitting.original:
-        if fitting.how == "crop":
-            return masks.from_image(image, *fitting.size), None
-        drawn = masks.resized(drawn, *fitting.original)
+        (h, w), (h0, w0) = drawn.shape, fitting.original
+        if not masks.alike((h, w), (h0, w0)):
+            raise ImageError(
+                f"the mask is {w}x{h} and the picture {w0}x{h0}: a mask has the shape of its picture. "
+                f"Give one of {w0}x{h0} pixels."
+            )
+        drawn = masks.covered(drawn, h0, w0)
     return fitting.hole(drawn), drawn
 
 
@@ -284,11 +298,13 @@ def full_size(
         restored: (1, c, h, w).
         hole: (h0, w0) where an inpainting's mask was drawn on the picture itself; None: that of H, enlarged.
     """
+    channels = restored.shape[1]
+    original = original.convert("L").convert("RGB") if channels == 1 else original  # grey all over, as what is restored
     if not isinstance(H, Inpaint):
         return fitting.undo(restored, original)
     h, w = fitting.size
     low = H.hole(h, w)
     # Beside the hole the measured pixels lead into it, not the sampler's estimate of them: the edge shows less.
-    measured = images.to_tensor(fitting.apply(original)).to(restored)
+    measured = images.to_tensor(fitting.apply(original), channels).to(restored)
     blended = torch.where(torch.from_numpy(low.copy()).to(restored.device), restored, measured)
     return fitting.undo(blended, original, low if hole is None else hole)

@@ -1,92 +1,25 @@
-"""Pictures in and out: the only place where PIL, uint8, EXIF and [0, 1] meet tensors in [-1, 1].
+"""Pictures as tensors: the only place where PIL, uint8 and [0, 1] meet tensors in [-1, 1]. `redgui.reading` reads the files.
 
 A tensor here is float32, b c h w, in [-1, 1] unless said otherwise.
 """
 
 import base64
-import contextlib
 import io
-import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from redgui.errors import RedguiError
+from redgui.reading import FORMATS, MAX_PIXELS, SUFFIXES, ImageError, Source, origin, read
+
+__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "Fit", "ImageError", "data_url", "encode", "file_url", "fit", "folder", "load",
+           "origin", "read", "row", "to_pil", "to_tensor", "to_uint8"]  # fmt: skip
 
 Fit = Literal["crop", "stretch"]
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
-MAX_PIXELS = 50_000_000  # a 50-megapixel photo decodes in seconds and 150 MB; beyond that it is refused unread
-
-
-class ImageError(RedguiError):
-    """A picture that cannot be read; the message says what to do."""
-
-
-def read(source: str | Path | bytes, most: int = MAX_PIXELS) -> Image.Image:
-    """A picture as RGB, upright by its EXIF, transparency on white, first frame of an animation.
-
-    Any mode (16-bit, palette, CMYK, grey) is converted; the size is checked before pixels are decoded: `most` of them at most.
-
-    Raises:
-        ImageError: not a picture, too large, or damaged.
-    """
-    return rgb(opened(source, most))
-
-
-def opened(source: str | Path | bytes, most: int = MAX_PIXELS) -> Image.Image:
-    """`read` without the conversion to RGB: the file's own mode, for masks, whose transparency means something else."""
-    named = "the picture" if isinstance(source, bytes) else Path(source).name
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a warning about many pixels is our own check's business
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-            if image.width * image.height > most:
-                raise ImageError(
-                    f"{named} has {image.width}x{image.height} pixels; at most {most / 1e6:.3g} million are read. "
-                    "Make it smaller."
-                )
-            image.load()
-    except FileNotFoundError:
-        raise ImageError(f"there is no file {source}; give the path of a picture, or example:NAME.") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{named} is not a picture that can be read; use one of {', '.join(FORMATS)}.") from None
-    except Image.DecompressionBombError as error:  # Pillow's own limit, looked at before ours
-        count = re.search(r"\((\d+) pixels\)", str(error))
-        size = f"{int(count[1]) / 1e6:.3g} million" if count else "too many"
-        raise ImageError(f"{named} has {size} pixels; at most {most / 1e6:.3g} million are read. Make it smaller.") from None
-    except ImageError:
-        raise
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}" if error.strerror else f"is damaged or cut off: {error}"
-        raise ImageError(f"{named} {reason}") from None
-    except Exception as error:  # a crafted file can make the decoders raise nearly anything
-        raise ImageError(f"{named} is damaged: {error}") from None
-    with warnings.catch_warnings(), contextlib.suppress(Exception):  # where only the EXIF is damaged, the pixels are good
-        warnings.simplefilter("ignore")
-        image = ImageOps.exif_transpose(image)
-    return image
-
-
-def rgb(image: Image.Image) -> Image.Image:
-    """Any mode as 8-bit RGB; transparency on white, 16-bit and float scaled to 8 bits."""
-    if image.mode.startswith(("I", "F")):
-        with np.errstate(invalid="ignore"):  # a file may hold NaNs of any kind
-            grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        brightest = grey.max(initial=0)
-        # 32-bit and float files do not say what white is.
-        top = 65535.0 if image.mode.startswith("I;16") or brightest > 255 else 255.0 if brightest > 1 else 1.0
-        image = Image.fromarray((grey.clip(0, top) * (255 / top)).round().astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def fit(image: Image.Image, h: int, w: int, how: Fit = "crop") -> Image.Image:
@@ -98,15 +31,16 @@ def fit(image: Image.Image, h: int, w: int, how: Fit = "crop") -> Image.Image:
     return ImageOps.fit(image, (w, h), Image.Resampling.LANCZOS)
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """(1, 3, h, w) in [-1, 1]."""
-    pixels = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.uint8))
+def to_tensor(image: Image.Image, channels: int = 3) -> Tensor:
+    """(1, channels, h, w) in [-1, 1]: RGB, or with one channel the luma of ITU-R BT.601."""
+    pixels = torch.from_numpy(np.array(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8))
+    pixels = pixels[..., None] if channels == 1 else pixels
     return (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).contiguous()
 
 
-def load(source: str | Path | bytes, h: int, w: int, how: Fit = "crop") -> Tensor:
+def load(source: Source, h: int, w: int, how: Fit = "crop", channels: int = 3) -> Tensor:
     """`read`, `fit` and `to_tensor` in one."""
-    return to_tensor(fit(read(source), h, w, how))
+    return to_tensor(fit(read(source), h, w, how), channels)
 
 
 def folder(path: str | Path) -> list[Path]:

@@ -156,6 +156,8 @@ def _options(record: "Record") -> dict[str, Any]:
     operator = "inpaint" if _painted(record) else said["operator"]
     if said.pop("given", False):
         name, colon, rest = operator.partition(":")
+        if name == "inpaint" and not colon and not _painted(record):
+            colon, rest = ":", f"kind={s.H.kind}"  # type: ignore[attr-defined]  # without a word of it no hole is meant
         operator = f"given:of={name}" + (f",{rest}" if colon else "")
     # A bare command has loaded the prior, and fits as usual for it: where that may not be a crop, a crop is said.
     known = {"gaussian": "crop", "empirical": "crop"}.get(s.prior.partition(":")[0])

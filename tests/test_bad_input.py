@@ -221,7 +221,7 @@ def test_to_an_endpoint_each_is_its_error_and_nothing_stays(home: Served, kept: 
             picture: Any = {"path": path, "meta": {"_type": "gradio.FileData"}}
         else:
             picture = "data:image/png;base64," + base64.b64encode(content).decode()
-        answer = page.call("degrade", data=[picture, "blur", 0.0, 0, None, None, False, "crop", None, False])
+        answer = page.call("degrade", data=[picture, "blur", 0.0, 0, None, None, False, "crop", None, False, False])
         assert re.search(told, one_line(answer.error or "")), name
         assert files_in(kept) == before, name
 
@@ -243,7 +243,8 @@ def test_masks_that_are_all_or_nothing_or_of_another_size(tmp_path, home: Served
     (tmp_path / "mask.png").write_bytes(content)
     call = dict(mask=tmp_path / "mask.png", prior="gaussian:size=16", sampler="reddiff:steps=1", device="cpu")
     url = "data:image/png;base64," + base64.b64encode(content).decode()
-    answer = home.page().call("degrade", data=["example:face-06", "inpaint", 0.0, 0, None, url, False, "crop", None, False])
+    data = ["example:face-06", "inpaint", 0.0, 0, None, url, False, "crop", None, False, False]
+    answer = home.page().call("degrade", data=data)
     if told:
         with pytest.raises(RedguiError, match=told):
             api.restore("example:face-06", **call)
@@ -524,7 +525,8 @@ def test_weights_that_cannot_be_are_one_error_by_every_way_and_run_no_code(home:
     chosen = page.call("choose_prior", prior=str(folder))
     assert "cannot be read" in one_line(chosen.toasts[0])
     assert chosen.outputs["prior"] == "gaussian:size=16"  # the page is back at what works
-    answer = page.call("degrade", data=["example:face-06", "blur", 0.0, 0, str(folder), None, False, "crop", None, False])
+    data = ["example:face-06", "blur", 0.0, 0, str(folder), None, False, "crop", None, False, False]
+    answer = page.call("degrade", data=data)
     assert "cannot be read" in one_line(answer.error or "")
     assert not (folder / "trace").exists()
 

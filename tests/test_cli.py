@@ -126,7 +126,7 @@ def test_every_sampler_runs(run, photo, cls):
 def test_particles_add_their_pictures(run, photo):
     _, figures, _ = run("restore", photo, *FAST, "--particles", 3)
     assert figures["particles"] == 3
-    assert {p.name for p in Path("out").iterdir()} == FILES | {"particles.png", "std.png"}
+    assert {p.name for p in Path("out").iterdir()} == FILES | {"restored-raw.png", "particles.png", "std.png"}
 
 
 def test_white_in_the_mask_is_what_is_filled_in(run, photo):

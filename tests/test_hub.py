@@ -3,6 +3,7 @@
 import hashlib
 import json
 import socket
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -245,17 +246,44 @@ def test_a_revision_is_pinned_and_part_of_the_name(served):
 @pytest.mark.parametrize(("gone", "told"), [("unet/config.json", "no unet/config.json"), (WEIGHTS, None),
                                             ("scheduler/scheduler_config.json", "no scheduler_config.json")])  # fmt: skip
 def test_a_repository_that_is_no_prior_is_told_before_anything_is_fetched(served, gone, told):
-    for file in (gone, "unet/diffusion_pytorch_model.bin"):
+    for file in (gone, "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.safetensors"):
         del served.repos["tiny/unet"][file]
     with pytest.raises(PriorError, match=told or "no weights"):
         load()
     assert not [path for _, path, _ in served.asked if "/resolve/" in path]
 
 
-def test_a_text_to_image_model_is_refused_before_its_weights_are_fetched(served):
-    config = json.loads(served.repos["tiny/unet"]["unet/config.json"]) | {"_class_name": "UNet2DConditionModel"}
+def test_a_model_of_half_precision_alone_comes_with_its_shards(served, model):
+    files = served.repos["tiny/unet"]
+    half = UNet2DModel.from_config(json.loads(model["unet/config.json"])).half()
+    for file in [f for f in files if f.startswith("unet/diffusion")]:
+        del files[file]
+    with tempfile.TemporaryDirectory() as folder:
+        half.save_pretrained(folder, variant="fp16", max_shard_size="100KB")
+        files |= {f"unet/{p.name}": p.read_bytes() for p in Path(folder).iterdir()}
+    fetched = [f for f in files if f.startswith("unet/diffusion")]
+    assert len(fetched) > 2  # an index, and shards
+    prior = load()
+    assert all(served.bodies(f) == [None] for f in fetched)
+    x = torch.ones(1, 3, 8, 8)
+    served.close()
+    assert torch.equal(load().denoise(x, 1.0), prior.denoise(x, 1.0))  # from the cache
+
+
+def test_a_scheduler_that_is_not_read_is_told_before_the_weights_are_fetched(served):
+    served.repos["tiny/unet"]["scheduler/scheduler_config.json"] = b'{"_class_name": "ScoreSdeVpScheduler"}'
+    with pytest.raises(PriorError, match="ScoreSdeVpScheduler"):
+        load()
+    assert not served.bodies(WEIGHTS)
+
+
+@pytest.mark.parametrize(("told", "said"), [({"_class_name": "UNetMotionModel"}, "UNetMotionModel"),
+                                            ({"_class_name": "UNet2DConditionModel", "addition_embed_type": "image"},
+                                             "text-to-image model with further inputs")])  # fmt: skip
+def test_a_network_that_is_not_read_is_refused_before_its_weights_are_fetched(served, told, said):
+    config = json.loads(served.repos["tiny/unet"]["unet/config.json"]) | told
     served.repos["tiny/unet"]["unet/config.json"] = json.dumps(config).encode()
-    with pytest.raises(PriorError, match="UNet2DConditionModel"):
+    with pytest.raises(PriorError, match=said):
         load()
     assert not served.bodies(WEIGHTS)
 

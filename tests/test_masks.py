@@ -1,15 +1,12 @@
 """Masks: exact shares, one seed one mask, and a text form that nothing else gets through."""
 
 import base64
-import io
 import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from redgui import images
 from redgui.operators import Inpaint, OperatorError, masks
 
 SIZES = [(64, 64), (256, 256), (33, 50), (7, 5), (2, 2), (1, 1)]
@@ -169,52 +166,3 @@ def test_a_bomb_is_not_unpacked():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3 * len(text)
-
-
-# --- uploaded pictures ----------------------------------------------------------------------------------------------
-
-
-def png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "png")
-    return buffer.getvalue()
-
-
-GREY = np.array([[0, 127], [128, 255]], np.uint8)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
-def test_white_is_to_be_filled_in(mode, tmp_path):
-    image = Image.fromarray(GREY).convert(mode)
-    expected = GREY >= 128
-    path = tmp_path / "mask.png"
-    path.write_bytes(png(image))
-    for source in (image, png(image), path, str(path)):
-        assert np.array_equal(masks.from_image(source, 2, 2), expected)
-    assert np.array_equal(masks.from_image(image, 4, 4), expected.repeat(2, 0).repeat(2, 1))
-
-
-def test_two_valued_and_16_bit_masks():
-    assert np.array_equal(masks.from_image(Image.fromarray(GREY >= 128), 2, 2), GREY >= 128)
-    deep = Image.fromarray(GREY.astype(np.uint16) * 257)
-    assert np.array_equal(masks.from_image(png(deep), 2, 2), GREY >= 128)
-
-
-def test_what_is_transparent_is_kept():
-    layer = Image.new("RGBA", (2, 1), (255, 255, 255, 0))
-    layer.putpixel((1, 0), (255, 255, 255, 255))
-    assert masks.from_image(png(layer), 1, 2).tolist() == [[False, True]]
-
-
-def test_a_mask_is_cropped_as_its_picture_is():
-    photo = Image.new("RGB", (90, 60))
-    photo.paste("white", (27, 20, 63, 40))
-    picture = images.to_uint8(images.load(png(photo), 30, 30))[..., 0] >= 128
-    hole = masks.from_image(photo, 30, 30)
-    assert np.array_equal(hole, picture)
-    assert masks.from_image(photo, 30, 30, "stretch")[15].sum() == 12
-
-
-def test_a_mask_that_is_no_picture():
-    with pytest.raises(images.ImageError, match="not a picture"):
-        masks.from_image(b"hello", 8, 8)

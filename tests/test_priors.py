@@ -365,10 +365,10 @@ def test_code_in_pickled_weights_is_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("unet", "scheduler", "told"),
     [
-        ({"_class_name": "UNet2DConditionModel"}, {}, "UNet2DConditionModel"),
+        ({"_class_name": "UNet3DConditionModel"}, {}, "UNet3DConditionModel"),
         ({"sample_size": None}, {}, "sample_size"),
         ({"block_out_channels": "many"}, {}, "cannot be read"),
-        ({}, {"_class_name": "EulerDiscreteScheduler"}, "EulerDiscreteScheduler"),
+        ({}, {"_class_name": "IPNDMScheduler"}, "IPNDMScheduler"),
         ({}, {"prediction_type": "flow"}, "flow"),
         ({}, {"beta_schedule": "spiral"}, "betas"),  # once diffusers' own NotImplementedError
     ],

@@ -44,11 +44,11 @@ SECRET = "of nobody's business"
 
 def degrade(page: Wire, picture: Any, *, prior: Any = None, fit: str = "crop", size: Any = None, mask: Any = None) -> Any:
     operator = "blur" if mask is None else "inpaint"
-    return page.call("degrade", data=[picture, operator, 0.0, 0, prior, mask, False, fit, size, False])
+    return page.call("degrade", data=[picture, operator, 0.0, 0, prior, mask, False, fit, size, False, False])
 
 
 def restore(page: Wire, sampler: str, particles: Any = None, prior: Any = None) -> Any:
-    data = ["example:face-06", "blur", sampler, 0.0, 0, particles, prior, None, False, "crop", None, False]
+    data = ["example:face-06", "blur", sampler, 0.0, 0, particles, prior, None, False, "crop", None, False, False, False]
     return page.call("restore", data=data)
 
 
@@ -344,7 +344,7 @@ def test_raw_calls_meet_the_limits_on_every_tab_and_endpoint(public: Served, mon
 
 
 def test_the_other_door_to_the_endpoints_has_the_same_limits(public: Served):
-    data = ["example:face-06", "blur", "reddiff:steps=5000", 0.0, 0, None, None, None, False, "crop", None, False]
+    data = ["example:face-06", "blur", "reddiff:steps=5000", 0.0, 0, None, None, None, False, "crop", None, False, False, False]
     called = public.http.post("/gradio_api/call/restore", json={"data": data}).json()["event_id"]
     answer = public.http.get(f"/gradio_api/call/restore/{called}").text
     assert "event: error" in answer
@@ -466,7 +466,7 @@ def test_the_queue_has_an_end_and_nothing_goes_past_it(public: Served, monkeypat
         yield b"", {}, None
 
     monkeypatch.setattr(Restoration, "news", waiting)
-    data = ["example:face-06", "blur", "reddiff", 0.0, 0, None, None, None, False, "crop", None, False]
+    data = ["example:face-06", "blur", "reddiff", 0.0, 0, None, None, None, False, "crop", None, False, False, False]
     body = {"data": data, "fn_index": public.event("restore"), "session_hash": "ghost"}
     try:
         for path in ("run/restore", "api/restore"):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from redgui import api, knobs, priors, snippets
+from redgui import api, asked, knobs, priors, snippets
 from redgui.errors import RedguiError
 from redgui.knobs import KnobError, knob
 from redgui.operators import Inpaint
@@ -107,7 +107,7 @@ class Wider(Settings):
 @pytest.fixture
 def wider(monkeypatch) -> Settings:
     """Settings of one more field for all that reads and writes them. Nothing but the class is changed."""
-    for module in (home, records, api):
+    for module in (home, records, api, asked):
         monkeypatch.setattr(module, "Settings", Wider)
     said = dict(sampler="reddiff:steps=2", prior=PRIOR, device="cpu", precision="fp32", contrast=2.5, exact=True)
     return Wider.read(said)
@@ -156,7 +156,7 @@ def test_a_new_field_is_in_command_and_snippet(record):
 def test_a_new_field_is_read_from_a_call(wider):
     actions = SimpleNamespace(limits=HOME)
     said = dict(operator="blur", given=False, size=None, contrast="0.5", exact=None)
-    settings, _, _ = endpoints.asked(actions, "example:face-06", None, priors.load(PRIOR, "cpu"), said)
+    settings, *_ = endpoints.asked(actions, "example:face-06", None, priors.load(PRIOR, "cpu"), said)
     assert (settings.contrast, settings.exact, settings.prior) == (0.5, False, PRIOR)
     with pytest.raises(RedguiError, match="the contrast lies in"):
         endpoints.asked(actions, "example:face-06", None, priors.load(PRIOR, "cpu"), {**said, "contrast": 9})

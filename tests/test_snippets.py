@@ -32,6 +32,8 @@ RECORDS = [
     dict(image="photo", operator="phase", sampler="reddiff:steps=2"),
     dict(image="photo", operator="given:of=superres,factor=2", sampler="reddiff:steps=3", sigma_y=0.05),
     dict(image="photo", operator="given", mask="drawn", sampler="reddiff:steps=3"),
+    dict(image="photo", operator="given:of=inpaint,kind=box", sampler="reddiff:steps=3"),
+    dict(image="photo", mask="drawn", operator="inpaint:grow=2", sampler="reddiff:steps=3"),
 ]
 
 

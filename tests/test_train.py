@@ -84,6 +84,32 @@ def test_min_snr_and_other_predictions_learn_too(folder, tmp_path):
         assert late < 0.8 * early, options
 
 
+@pytest.mark.parametrize(
+    ("prediction", "scheduler"), [("flow", "FlowMatchEulerDiscreteScheduler"), ("edm", "EDMEulerScheduler")]
+)
+def test_every_prediction_is_exported_as_what_it_is_and_denoises(folder, tmp_path, prediction, scheduler):
+    train([str(folder)], str(tmp_path), steps=60, prediction=prediction, with_report=False, **TINY)
+    assert json.loads((tmp_path / "scheduler/scheduler_config.json").read_text())["_class_name"] == scheduler
+    assert json.loads((tmp_path / "model_index.json").read_text())["scheduler"] == ["diffusers", scheduler]
+    prior = load(str(tmp_path), device="cpu", precision="fp32")
+    assert prior.prediction == prediction
+    pictures = np.stack(made(16, 1))
+    spread = float(np.std(pictures / 127.5 - 1))
+    low, middle = heldout(prior, pictures, (0.3, 1.0))
+    assert low < 0.3 * 0.9  # of the noise that there is
+    assert middle < 0.8 * spread
+
+
+def test_a_run_of_another_prediction_begins_at_the_weights_of_a_prior(trained, folder, tmp_path):
+    options = dict(init=str(trained[0]), batch=8, device="cpu", with_report=False, lr=1e-4)
+    train([str(folder)], str(tmp_path / "flow"), prediction="flow", steps=2, **options)
+    train([str(folder)], str(tmp_path / "again"), steps=1, **(options | dict(init=str(tmp_path / "flow"))))
+    train([str(folder)], str(tmp_path / "eps"), prediction="epsilon", steps=1, **options)
+    names = [load(str(tmp_path / name), device="cpu").prediction for name in ("flow", "again", "eps")]
+    assert names == ["flow", "flow", "epsilon"]
+    assert main(["train", str(folder), "--out", str(tmp_path / "flow"), "--evaluate", "--device", "cpu"]) == 0
+
+
 def linear_alphas():
     return 1 / (1 + linear_beta() ** 2)
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
@@ -25,7 +26,7 @@ class BenchError(RedguiError):
 
 @dataclass(frozen=True)
 class Picture:
-    """A ground truth, (1, 3, h, w) in [-1, 1]."""
+    """A ground truth, (1, c, h, w) in [-1, 1]."""
 
     name: str
     x: Tensor
@@ -52,26 +53,46 @@ class Job:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def pictures(source: str | Path, h: int, w: int, limit: int | None = None) -> list[Picture]:
-    """The pictures of a folder, of a zip (its `val/` where it has one), or the bundled `examples`, fitted to h x w, by name.
+def pictures(
+    source: str | Path, h: int, w: int, limit: int | None = None, *, channels: int = 3, besides: str | Path | None = None
+) -> list[Picture]:
+    """The pictures of a folder, of a zip, or the bundled `examples`, with those in folders within, fitted to h x w, by name.
+
+    Where there is a `val/` at the top it is those alone. A picture is called by its path without the ending, from the folder
+    on that all have in common.
+
+    Args:
+        channels: 3, or 1 for the luma.
+        besides: a folder whose pictures are none of these: a benchmark's own results.
 
     Raises ImageError, or BenchError when there are none.
     """
-    path = Path(source)
-    if path.suffix.lower() == ".zip":
+    path = bundled.EXAMPLES if str(source) == "examples" else Path(source)
+    if path.suffix.lower() == ".zip" and not path.is_dir():
         try:
             with zipfile.ZipFile(path) as pack:
-                names = sorted(n for n in pack.namelist() if Path(n).suffix.lower() in images.SUFFIXES)
-                names = ([n for n in names if n.startswith("val/")] or names)[:limit]
-                found = [Picture(Path(n).stem, images.load(pack.read(n), h, w)) for n in names]
+                names = _chosen(pack.namelist())[:limit]
+                found = [images.load(pack.read(n), h, w, channels=channels) for n in names]
         except (OSError, zipfile.BadZipFile) as error:
             raise BenchError(f"{path} cannot be read as a zip of pictures: {error}.") from None
     else:
-        files = images.folder(bundled.EXAMPLES if str(source) == "examples" else path)[:limit]
-        found = [Picture(p.stem, images.load(p, h, w)) for p in files]
+        images.folder(path)  # raises where it cannot be read
+        own = None if besides is None else Path(besides).resolve()
+        inside = (p for p in path.rglob("*") if p.is_file() and (own is None or own not in p.resolve().parents))
+        names = _chosen(p.relative_to(path).as_posix() for p in inside)[:limit]
+        found = [images.load(path / n, h, w, channels=channels) for n in names]
     if not found:
         raise BenchError(f"{source} holds no pictures; give a folder, a zip, or 'examples'.")
-    return found
+    common = len(PurePosixPath(os.path.commonpath([PurePosixPath(n).parent for n in names])).parts)
+    called = ("/".join(PurePosixPath(n).with_suffix("").parts[common:]) for n in names)
+    return [Picture(name, x) for name, x in zip(called, found, strict=True)]
+
+
+def _chosen(names: Iterable[str]) -> list[str]:
+    """Of the paths in a folder those of pictures, in order; hidden ones and what a Mac adds to a zip are none."""
+    paths = [p for p in map(PurePosixPath, names) if p.suffix.lower() in images.SUFFIXES]
+    paths = [p for p in paths if not any(part.startswith((".", "__MACOSX")) for part in p.parts)]
+    return sorted(map(str, [p for p in paths if p.parts[0] == "val" and len(p.parts) > 1] or paths))
 
 
 def jobs(

@@ -12,7 +12,7 @@ from redgui.cli.output import JobsBar
 def add(commands: Any) -> None:
     """Adds `bench` to the commands."""
     bench = commands.add_parser("bench", help="compare samplers on many pictures, resumable")
-    bench.add_argument("--images", default="examples", metavar="DIR|ZIP|examples")
+    bench.add_argument("--images", default="examples", metavar="DIR|ZIP|examples", help="also those in folders within")
     bench.add_argument("--limit", type=int, metavar="N", help="the first N pictures")
     bench.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
     bench.add_argument("--operators", nargs="+", default=["inpaint"], metavar="NAME[:knob=value,...]")
@@ -46,8 +46,8 @@ def run(chosen: argparse.Namespace) -> None:
     share = Share.of_environment()
     share.take_device()
     prior = priors.load(chosen.prior, chosen.device, chosen.precision)
-    h, w = prior.picture_shape[-2:]
-    shown = bench.pictures(chosen.images, h, w, chosen.limit)
+    c, h, w = prior.picture_shape
+    shown = bench.pictures(chosen.images, h, w, chosen.limit, channels=c, besides=chosen.out)
     judges = bench.Judges.named(chosen.metrics, prior.device, h, w)
     if chosen.metrics and share.first:  # before the hours that the run may take
         print("\n".join(judges.lines()), file=sys.stderr)

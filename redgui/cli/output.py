@@ -1,14 +1,34 @@
 """What a command says: progress bars on stderr, and figures as one line of JSON on stdout."""
 
+import contextlib
 import json
+import logging
 import math
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 
 def figures_json(figures: dict[str, Any]) -> str:
     """One line of JSON; nan and inf are null."""
     return json.dumps({k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()})
+
+
+@contextlib.contextmanager
+def spoken() -> Iterator[None]:
+    """Within, what the library tells of what it read is a line on stderr each."""
+    log, handler = logging.getLogger("redgui"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("redgui: %(message)s"))
+    level, passes = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = passes
 
 
 class Bar:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from redgui.cli.output import Bar, figures_json
+from redgui.cli.output import Bar, figures_json, spoken
 
 
 def add(commands: Any) -> None:
@@ -25,7 +25,8 @@ def add(commands: Any) -> None:
 def add_problem(command: argparse.ArgumentParser) -> None:
     """Adds the arguments of `redgui.api.restore`, under their own names."""
     command.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
-    command.add_argument("--mask", metavar="PNG", help="white = to be filled in")
+    command.add_argument("--mask", metavar="FILE", help="white, or painted at all, = to be filled in; a picture, .npy or .npz")
+    command.add_argument("--mask-keep", action="store_true", help="the mask says what is kept: 1 = measured")
     command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native|face",
                          help="how a picture comes to the prior's size; auto: native where any will do")  # fmt: skip
     command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (256)")
@@ -52,14 +53,14 @@ def run_restore(chosen: argparse.Namespace) -> None:
     Path(chosen.out).mkdir(parents=True, exist_ok=True)  # fails now, not after the run
     broken = None
     try:
-        with Bar() as bar:
+        with spoken(), Bar() as bar:
             result = api.restore(chosen.image, **options, watch=bar)
     except Diverged as error:  # its last sound step is written, and the status is that of an error all the same
         if error.result is None:
             raise
         result, broken = error.result, error
     result.save(chosen.out)
-    whole = "" if result.full is None else ", restored-full.png"
+    whole = (", restored-raw.png" if result.differs else "") + ("" if result.full is None else ", restored-full.png")
     of = "" if broken is None else f" of step {result.figures['steps']}, the last sound one"
     print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}")
     print(figures_json(result.figures))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from redgui.cli.output import Bar, figures_json
+from redgui.cli.output import Bar, figures_json, spoken
 from redgui.cli.restore import add_problem
 
 GAP, LINE, SIDE = 6, 18, 128  # pixels on the sheet: between pictures, for a line of text, of a picture at least
@@ -31,7 +31,7 @@ def run(chosen: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)  # fails now, not after the runs
     names = [side.partition("=")[0].strip() for side in (chosen.rows, chosen.columns)]
     found, rows = [], []
-    with Bar() as bar:
+    with spoken(), Bar() as bar:
         for spot, result, error in api.sweep(**options, watch=bar):
             row = {name: getattr(spot.sampler, name) for name in names}
             if result is not None:

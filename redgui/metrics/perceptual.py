@@ -50,7 +50,7 @@ def lpips(device: torch.device | str = "cpu", fetch: bool = False) -> Network:
 
     @torch.no_grad()
     def distance(x: Tensor, x_true: Tensor) -> Tensor:
-        a, b = (v.detach().float().to(device).clamp(-1, 1) for v in (x, x_true))
+        a, b = (v.detach().float().to(device).clamp(-1, 1).expand(-1, 3, -1, -1) for v in (x, x_true))  # grey in all three
         return net(a, b).flatten().cpu()
 
     return Network(f"AlexNet v0.1, torchmetrics {version('torchmetrics')}", distance, LPIPS_SIDE)

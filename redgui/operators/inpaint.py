@@ -5,6 +5,7 @@ picture's shape with zeros (mid grey) in the holes; nothing is measured there an
 of kept values. People see and upload the opposite of M, white = to be filled in: `hole`, not `keep`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,6 +50,13 @@ class Inpaint(SpectralOperator):
         help="draws other pixels or strokes, moves the box (0: centred)",
         only_with=("kind", ("box", "random", "freeform")),
     )
+    grow: int = knob(
+        0,
+        0,
+        64,
+        help="pixels by which the hole is widened on all sides, so that soft edges of what is damaged lie in it",
+        only_with=("kind", ("mask",)),
+    )
     painted: str = knob("", hi=200_000, help="a painted mask as text, WxH:... (kind=mask)", shown=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +73,10 @@ class Inpaint(SpectralOperator):
     def hole(self, h: int, w: int) -> np.ndarray:
         """(h, w), True where a picture of h x w is to be filled in."""
         return _hole(self, h, w)
+
+    def drawn(self, h: int, w: int) -> np.ndarray:
+        """`hole` before it is widened by `grow`."""
+        return _hole(dataclasses.replace(self, grow=0), h, w)
 
     def keep(self, h: int, w: int) -> Tensor:
         """M as a tensor (h, w), True where a picture of h x w is measured."""
@@ -96,6 +108,7 @@ def _hole(H: Inpaint, h: int, w: int) -> np.ndarray:
         hole = masks.resized(masks.decode(H.painted), h, w)
     else:
         hole = masks.hole(H.kind, h, w, fraction=H.fraction, seed=H.seed, side=H.side, words=H.text)
+    hole = masks.grown(hole, H.grow)
     if hole.all():
         raise OperatorError("the mask covers the whole picture, so nothing is measured. Leave some of the picture free.")
     hole.flags.writeable = False  # shared by all who ask

@@ -74,8 +74,10 @@ class JPEG(Operator):
             k = _transformed(plane) / q
             nearest = k.sign() * (k.abs() + 0.5).floor()  # halves away from 0, as encoders have it
             planes.append(self._enlarged(_undone(q * through(nearest, k)), x.shape[-2:]))
-        rgb = torch.einsum("ij,bjhw->bihw", _matrix("rgb", x.dtype, x.device), torch.cat(planes, 1))
-        return ((rgb + 128) / 127.5 - 1).clamp(-1, 1)
+        levels = torch.cat(planes, 1)
+        if x.shape[1] == 3:
+            levels = torch.einsum("ij,bjhw->bihw", _matrix("rgb", x.dtype, x.device), levels)
+        return ((levels + 128) / 127.5 - 1).clamp(-1, 1)
 
     def start(self, y: Tensor) -> Tensor:
         return y.clone()
@@ -88,15 +90,17 @@ class JPEG(Operator):
         return torch.cat(parts, 1)
 
     def planes(self, x: Tensor, chroma: Literal["averaged", "undone"], whole: bool = False) -> list[tuple[Tensor, Tensor]]:
-        """Y, and Cb with Cr, (b, 1 or 2, h', w') in grey levels with 0 in the middle, each with its table q.
+        """Y, and for colours Cb with Cr, (b, 1 or 2, h', w') in grey levels with 0 in the middle, each with its table q.
 
         Chroma at half the size is averaged as an encoder does, or what a decoder has enlarged is undone. With `whole` all
         values are whole grey levels, as in an encoder: those of pixels, and the averages (halves down and up in turn).
         """
-        if x.shape[1] != 3:
-            raise OperatorError(f"jpeg needs pictures of 3 channels; got {x.shape[1]}. Put colorize after it, or leave it out.")
+        if x.shape[1] not in (1, 3):
+            raise OperatorError(f"jpeg needs pictures of 1 or 3 channels; got {x.shape[1]}. Leave it out.")
         self.check_size(*x.shape[-2:])
         levels = (x + 1) * 127.5 - 128
+        if x.shape[1] == 1:  # a grey file is luma alone
+            return [(through(levels.round(), levels) if whole else levels, _table("luma", self.quality, x.dtype, x.device))]
         planes = torch.einsum("ij,bjhw->bihw", _matrix("ycbcr", x.dtype, x.device), levels)
         planes = through(planes.round(), planes) if whole else planes
         luma, colour = planes[:, :1], planes[:, 1:]

@@ -12,13 +12,11 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
-from redgui import images
 from redgui.operators.base import OperatorError
 
 Kind = Literal["box", "half", "outpaint", "random", "stripes", "freeform", "text"]
@@ -180,20 +178,42 @@ def resized(mask: np.ndarray, h: int, w: int) -> np.ndarray:
     return mask[np.ix_(rows, cols)]
 
 
-def from_image(source: str | Path | bytes | Image.Image, h: int, w: int, how: images.Fit = "crop") -> np.ndarray:
-    """An uploaded mask: white (grey of 128 and more) is to be filled in, as in every inpainting tool.
+def covered(mask: np.ndarray, h: int, w: int) -> np.ndarray:
+    """The mask at h x w: every pixel that holds any of it, so that a thin line survives being made smaller."""
+    for axis, n in ((0, h), (1, w)):
+        m = mask.shape[axis]
+        edges = np.arange(n + 1) * m / n
+        begin, end = np.floor(edges[:-1] + 1e-6).astype(int), np.ceil(edges[1:] - 1e-6).astype(int)
+        count = np.insert(mask.cumsum(axis, dtype=np.int32), 0, 0, axis)  # sums over stretches are differences of these
+        mask = count.take(np.maximum(end, begin + 1), axis) > count.take(begin, axis)
+    return mask
 
-    What is transparent counts as black (kept): a layer of white strokes on nothing is a mask as it is. The mask is fitted
-    to h x w as its picture is by `images.fit` (so both are cropped alike), but by the nearest pixel.
-    """
-    image = source if isinstance(source, Image.Image) else images.opened(source)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    grey = images.rgb(image).convert("L")
-    if how == "crop":
-        grey = ImageOps.fit(grey, (w, h), Image.Resampling.NEAREST)
-    return resized(np.asarray(grey) >= 128, h, w)
+
+def alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one size is the other one times a factor, the sides rounded to the nearest pixel, up or down."""
+    return any(
+        max((n + cut - 0.5) / m for n, m in zip(size, other, strict=True))
+        <= min((n + cut + 0.5) / m for n, m in zip(size, other, strict=True))
+        for cut in (0, 0.5, -0.5)
+    )
+
+
+def grown(mask: np.ndarray, radius: float) -> np.ndarray:
+    """The mask with all that lies within `radius` pixels of it."""
+    if radius <= 0 or not mask.any():
+        return mask
+    from skimage.morphology import isotropic_dilation
+
+    return isotropic_dilation(mask, radius)
+
+
+def filled(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Pixels (h, w, c) with each that is in the mask (h, w) as the nearest one that is not; unchanged where all are."""
+    if not mask.any() or mask.all():
+        return pixels
+    from scipy.ndimage import distance_transform_edt  # a requirement of scikit-image
+
+    return pixels[tuple(distance_transform_edt(mask, return_distances=False, return_indices=True))]
 
 
 def encode(mask: np.ndarray) -> str:

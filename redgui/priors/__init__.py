@@ -3,8 +3,10 @@
 import functools
 import json
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,10 +18,15 @@ from redgui.priors import hub
 from redgui.priors.base import Counted, Prior, PriorError, per_image
 from redgui.priors.catalogue import PRIORS, PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
+from redgui.priors.folder import sides_of
+
+if TYPE_CHECKING:
+    from redgui.priors.latent import LatentPrior
 
 __all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
            "empirical_prior", "load", "per_image"]  # fmt: skip
 
+TEXTS = "prompt", "negative"  # knobs of a network whose commas are their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +40,14 @@ class Empirical:
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioned:
-    """The knobs of a network on the command line, after its name: `DIR:label=207`."""
+    """The knobs of a network on the command line, after its name: `DIR:label=207`, `DIR:prompt=a red cup:guidance=2`."""
 
     name = "a network"
     label: int = knob(-1, -1, 10**6, help="class of a class-conditional network; -1: none")
     quantise: bool = knob(False, help="of a latent model with a codebook: decode its nearest entries, straight-through")
+    prompt: str = knob("", help="of a text-to-image model: what the picture shows")
+    negative: str = knob("", help="of a text-to-image model: what it does not show")
+    guidance: float = knob(1.0, 0.0, 30.0, help="of a text-to-image model: how far from the negative prompt towards the prompt")
 
 
 def device_of(name: str = "auto") -> torch.device:
@@ -87,7 +97,8 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
 
     Args:
         name: `faces-64`, `gaussian:std=0.3`, `empirical:folder=DIR`, a folder in diffusers format, or `owner/model`; a network
-            that is class-conditional with its class, `DIR:label=207`.
+            that is class-conditional with its class, `DIR:label=207`, and a text-to-image model with its texts,
+            `DIR:prompt=a red cup:negative=blur:guidance=2`.
         device: auto, cpu or cuda.
         precision: auto, fp32, bf16 or fp16: that of the network; its inputs and outputs stay float32.
 
@@ -100,17 +111,18 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, device: torch.device, precision: str) -> Prior:
-    kind = name.partition(":")[0].strip()
-    if kind == "gaussian":
-        return knobs.build(GaussianPrior, knobs.parse(name)[1])
-    if kind == "empirical":
-        wanted = knobs.build(Empirical, knobs.parse(name)[1])
+    closed = without_weights(name)
+    if isinstance(closed, GaussianPrior):
+        return closed
+    if closed is not None:
+        wanted = closed
         folder = Path(wanted.folder) if wanted.folder else EXAMPLES
         pictures = images.folder(folder)
         if not pictures:
             raise PriorError(f"the empirical prior needs a folder of pictures; {folder} has none.")
         return empirical_prior(torch.cat([images.load(p, wanted.size, wanted.size) for p in pictures]).to(device), name=name)
 
+    from redgui.priors import text
     from redgui.priors.latent import LatentPrior, is_latent
     from redgui.priors.network import DiffusersPrior
 
@@ -128,6 +140,13 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
             "or a Hub id (owner/model, owner/model@revision)."
         )
     label = None if wanted.label < 0 else wanted.label
+    if is_latent(folder) and text.is_text_to_image(folder):
+        if wanted.quantise or label is not None:
+            raise PriorError(f"{where} is a text-to-image model; leave label and quantise out.")
+        shared = _text_to_image(folder.resolve(), device, precision)
+        return shared.prompted(name, folder, wanted.prompt, wanted.negative, wanted.guidance)
+    if (wanted.prompt, wanted.negative, wanted.guidance) != ("", "", 1.0):
+        raise PriorError(f"{where} is no text-to-image model; leave prompt, negative and guidance out.")
     if is_latent(folder):
         return LatentPrior.from_folder(
             folder, quantise=wanted.quantise, name=name, device=device, precision=precision, label=label
@@ -135,6 +154,14 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
     if wanted.quantise:
         raise PriorError(f"{where} is no latent model; leave quantise out.")
     return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label)
+
+
+@functools.lru_cache(maxsize=1)
+def _text_to_image(folder: Path, device: torch.device, precision: str) -> "LatentPrior":
+    """A text-to-image model that waits for its texts: the weights of all its prompts."""
+    from redgui.priors.latent import LatentPrior
+
+    return LatentPrior.from_folder(folder, name=str(folder), device=device, precision=precision)
 
 
 def is_folder(name: str) -> bool:
@@ -146,26 +173,45 @@ def is_folder(name: str) -> bool:
 
 
 def conditioned(name: str) -> tuple[str, Conditioned]:
-    """`NAME:label=207` as NAME and its knobs. Raises PriorError."""
-    where, colon, given = name.rpartition(":")
-    if not colon or "=" not in given or is_folder(name):
-        return name, Conditioned()
+    """`NAME:label=207` as NAME and its knobs, each after a colon, or a comma where none of them is a text. Raises PriorError.
+
+    A colon may be part of a path: the longest NAME that is a folder is taken for it, else the shortest.
+    """
+    cuts = [found.start() for found in re.finditer(r":(?=\w+=)", name)]
+    names = [name[:cut] for cut in cuts] + [name]
+    where = next((one for one in reversed(names) if is_folder(one)), names[0])
+    given: dict[str, str] = {}
     try:
-        return where, knobs.build(Conditioned, knobs.parse(f":{given}")[1])
+        for part in re.split(r":(?=\w+=)", name[len(where) + 1 :]) if where != name else ():
+            key, _, value = part.partition("=")
+            given |= {key: value} if key in TEXTS else knobs.parse(f":{part}")[1]
+        return where, knobs.build(Conditioned, given)
     except KnobError as error:
         raise PriorError(str(error)) from None
 
 
-def size_of(name: str) -> tuple[int, int] | None:
-    """Height and width of a bundled or closed-form prior's pictures, without loading weights; None for any other."""
-    kind, given = knobs.parse(name)
-    if kind in ("gaussian", "empirical"):
-        size = knobs.build(GaussianPrior if kind == "gaussian" else Empirical, given).size
-        return size, size
+def without_weights(name: str) -> GaussianPrior | Empirical | None:
+    """What a name says of a prior without weights; None where it names a network. Raises KnobError."""
+    kinds: dict[str, type] = {"gaussian": GaussianPrior, "empirical": Empirical}
+    cls = kinds.get(name.partition(":")[0].strip())
+    return None if cls is None else knobs.build(cls, knobs.parse(name)[1])
+
+
+def shape_of(name: str) -> tuple[int, int, int] | None:
+    """(c, h, w) of a bundled or closed-form prior's pictures, without loading weights; None for any other."""
+    closed = without_weights(name)
+    if closed is not None:
+        return (closed.channels if isinstance(closed, GaussianPrior) else 3), closed.size, closed.size
     if name in bundled():
-        size = json.loads((BUNDLED / name / "unet" / "config.json").read_text())["sample_size"]
-        return (size, size) if isinstance(size, int) else tuple(size)
+        config = json.loads((BUNDLED / name / "unet" / "config.json").read_text())
+        return config["in_channels"], *sides_of(config["sample_size"], name)
     return None
+
+
+def size_of(name: str) -> tuple[int, int] | None:
+    """Height and width of `shape_of`."""
+    shape = shape_of(name)
+    return None if shape is None else shape[1:]
 
 
 def multiple_of(name: str) -> int:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from redgui.priors import prompts, schedulers
 from redgui.priors.base import PriorError
-from redgui.priors.network import check_class, read_json
+from redgui.priors.folder import AUTOENCODERS, NETWORKS, STEM, chosen_weights, read_json
+from redgui.priors.network import check_class
 
 PATIENCE = 6.0  # seconds for the Hub's first answer; the name look-up that sockets do not limit is part of it
-COMPONENTS = ("unet", "vqvae", "vae")
 NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 LARGE = 100_000  # bytes from which a file is worth going on with
-STEM = "diffusion_pytorch_model"
 
 
 def split(name: str) -> tuple[str, str] | None:
@@ -77,8 +77,11 @@ def fetch(repo: str, revision: str) -> Path:
             begin(repo, file, revision)
             path = huggingface_hub.hf_hub_download(repo, file, revision=revision, cache_dir=constants.HF_HUB_CACHE,
                                                    endpoint=constants.ENDPOINT, etag_timeout=PATIENCE)  # fmt: skip
-            if file in ("unet/config.json", "config.json"):
-                check_class(read_json(Path(path)), repo)  # before gigabytes of what cannot be used
+            # Before gigabytes of what cannot be used:
+            if file in ("config.json", *(f"{network}/config.json" for network in NETWORKS)):
+                check_class(read_json(Path(path)), repo)
+            if file.endswith("scheduler_config.json"):
+                schedulers.known(read_json(Path(path)))
         return Path(path).parents[file.count("/")]
     except PriorError:
         raise
@@ -140,11 +143,14 @@ def explained(error: Exception, repo: str, revision: str) -> str:
 def wanted(files: Iterable[str], repo: str) -> list[str]:
     """Of a repository's files those that a prior needs, configurations first, and one set of weights for each network.
 
-    safetensors are preferred to .bin; half-precision and other variants are left out. Raises PriorError if there is no prior.
+    Of the weights there is one set (`chosen_weights`), of the denoisers the averaged one.
+
+    Raises PriorError where there is no prior.
     """
     there = set(files)
-    parts = [part + "/" for part in COMPONENTS if f"{part}/config.json" in there]
-    if "unet/" not in parts:
+    networks = [part + "/" for part in NETWORKS if f"{part}/config.json" in there][:1]
+    parts = networks + [part + "/" for part in AUTOENCODERS if f"{part}/config.json" in there]
+    if not networks:
         parts = [""] if "config.json" in there else []
     scheduler = [f for f in ("scheduler/scheduler_config.json", "scheduler_config.json") if f in there][:1]
     if not parts or not scheduler:
@@ -153,30 +159,25 @@ def wanted(files: Iterable[str], repo: str) -> list[str]:
         )
     configs = [f for f in ("model_index.json",) if f in there] + scheduler + [part + "config.json" for part in parts]
     weights = [f for part in parts for f in _weights(part, there, repo)]
-    return configs + weights
+    return configs + [f for f in prompts.files() if f in there] + weights
 
 
 def _weights(part: str, there: set[str], repo: str) -> list[str]:
-    for kind in ("safetensors", "bin"):
-        if (whole := f"{part}{STEM}.{kind}") in there:
-            return [whole]
-        shards = sorted(f for f in there if re.fullmatch(rf"{re.escape(part + STEM)}-\d+-of-\d+\.{kind}", f))
-        if shards and (index := f"{part}{STEM}.{kind}.index.json") in there:
-            return [index, *shards]
-    raise PriorError(f"{repo} has no weights that can be read: {part}{STEM}.safetensors is missing.")
+    found = chosen_weights(f.removeprefix(part) for f in there if f.startswith(part))
+    if found is None:
+        raise PriorError(f"{repo} has no weights that can be read: {part}{STEM}.safetensors is missing.")
+    return [part + f for f in found[0]]
 
 
 def _missing(folder: Path, present: list[str]) -> bool:
-    """Whether a part that model_index.json names, or a shard of the weights, is not there."""
+    """Whether a part that model_index.json names is not there."""
     try:
         index = json.loads((folder / "model_index.json").read_text()) if "model_index.json" in present else {}
     except (OSError, ValueError):
         return True
-    flat = "config.json" in present
-    if not flat and any(part in index and f"{part}/config.json" not in present for part in COMPONENTS):
-        return True
-    counts = {found[1]: int(found[2]) for f in present if (found := re.fullmatch(r"(.*)-\d+-of-(\d+)\.\w+", f))}
-    return any(sum(f.startswith(stem + "-") for f in present) < n for stem, n in counts.items())
+    there = "config.json" in present  # flat
+    whole = there or any(f"{part}/config.json" in present for part in NETWORKS) or "unet" not in index
+    return not whole or (not there and any(part in index and f"{part}/config.json" not in present for part in AUTOENCODERS))
 
 
 def _sha256(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Latent diffusion (arXiv 2112.10752): a denoiser of latents, with the decoder that makes pictures of them.
 
-The network knows z = factor E(picture), of an encoder E with its decoder. Samplers take values in [-1, 1] for granted (they
-clip to it, their steps are made for it), so the state here is x = z / scale, with scale the largest entry of the codebook,
-beyond which no latent of a VQ model lies, or 4 standard deviations of a Gaussian one. With x = x0 + sigma eps,
+The network knows z = factor (E(picture) - shift), of an encoder E with its decoder. Samplers take values in [-1, 1] for granted
+(they clip to it, their steps are made for it), so the state here is x = z / scale, with scale the largest entry of the
+codebook, beyond which no latent of a VQ model lies, or 4 standard deviations of a Gaussian one. With x = x0 + sigma eps,
 
     D(x, sigma) = D_z(scale x, scale sigma) / scale,      sigmas = sigmas_z / scale.
 
@@ -10,25 +10,22 @@ A VQ model's decoder first moves each vector to the nearest of its codebook. Tha
 decoding is smooth, or with `quantise` done with the gradient of the identity (straight-through).
 """
 
-import contextlib
-import io
-import logging
+import copy
+import math
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from redgui.errors import in_short
 from redgui.priors.base import Prior, PriorError, Sigma
-from redgui.priors.network import DiffusersPrior, read_json
-
-FOLDERS = ("vqvae", "vae")
+from redgui.priors.folder import AUTOENCODERS, load_model, read_json
+from redgui.priors.network import DiffusersPrior
 
 
 def is_latent(folder: Path) -> bool:
     """Whether a folder in diffusers format is a latent model."""
-    return any((folder / name).is_dir() for name in FOLDERS)
+    return any((folder / name).is_dir() for name in AUTOENCODERS)
 
 
 @final
@@ -39,12 +36,18 @@ class LatentPrior(Prior):
         inner: the denoiser of z.
         autoencoder: a diffusers VQModel or AutoencoderKL.
         factor: z over what the encoder gives.
+        shift: what is taken off before.
         quantise: decode the nearest entries of the codebook, with the gradient of the identity.
     """
 
-    def __init__(self, inner: DiffusersPrior, autoencoder: torch.nn.Module, factor: float, *, quantise: bool = False):
-        self.inner, self.factor, self.quantise = inner, factor, quantise
-        self.autoencoder: Any = autoencoder.eval().requires_grad_(False).to(inner.device, inner.dtype)
+    def __init__(
+        self, inner: DiffusersPrior, autoencoder: torch.nn.Module, factor: float, *, shift: float = 0.0, quantise: bool = False
+    ):
+        self.inner, self.factor, self.shift, self.quantise = inner, factor, shift, quantise
+        # SDXL's autoencoder leaves the numbers of fp16.
+        upcast = inner.precision == "fp16" and getattr(autoencoder, "config", {}).get("force_upcast", False)
+        dtype = torch.float32 if upcast else inner.dtype
+        self.autoencoder: Any = autoencoder.eval().requires_grad_(False).to(inner.device, dtype)
         self.vq = hasattr(autoencoder, "quantize")
         if quantise and not self.vq:
             raise PriorError(f"{inner.name} has no codebook; leave quantise out.")
@@ -58,16 +61,24 @@ class LatentPrior(Prior):
     @classmethod
     def from_folder(cls, folder: Path, *, quantise: bool = False, **named: Any) -> "LatentPrior":
         """Reads unet/, scheduler/ and vqvae/ or vae/; `named` as of DiffusersPrior.from_folder."""
-        where = next(folder / name for name in FOLDERS if (folder / name).is_dir())
+        where = next(folder / name for name in AUTOENCODERS if (folder / name).is_dir())
         config = read_json(where / "config.json")
-        inner = DiffusersPrior.from_folder(folder, **named)
-        autoencoder = _load(where, config.get("_class_name"))
+        made_of, vq = _class(where, config.get("_class_name")), config.get("_class_name") == "VQModel"
+        inner = DiffusersPrior.from_folder(folder, **named, channels=(config.get("latent_channels", 3 if vq else 4),))
+        given, made = config.get("in_channels", 3), config.get("out_channels", 3)
+        if made not in (1, 3) or given != made:
+            raise PriorError(f"the autoencoder in {where} has pictures of {given} and {made} channels; redgui reads 1 or 3.")
+        autoencoder = load_model(where, made_of.from_pretrained)
         # VQ latents have about unit variance and are not rescaled (arXiv 2112.10752, appendix G); older files do not say.
-        usual = 1.0 if config.get("_class_name") == "VQModel" else 0.18215
-        if config.get("shift_factor"):
-            raise PriorError(f"{where / 'config.json'} has a shift_factor; redgui reads latent models without.")
-        factor = float(config.get("scaling_factor") or usual)
-        return cls(inner, autoencoder, factor, quantise=quantise)
+        factor = number_in(config, "scaling_factor", where) or (1.0 if vq else 0.18215)
+        return cls(inner, autoencoder, factor, shift=number_in(config, "shift_factor", where), quantise=quantise)
+
+    def prompted(self, name: str, folder: Path, prompt: str, negative: str, guidance: float) -> "LatentPrior":
+        """The same of a text-to-image model with texts, its weights shared. Raises PriorError."""
+        other = copy.copy(self)
+        other.name = name
+        other.inner = self.inner.prompted(name, folder, prompt, negative, guidance, self.picture_shape[1:])
+        return other
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -77,28 +88,28 @@ class LatentPrior(Prior):
         return self.inner.denoise(self.scale * x, self.scale * sigma) / self.scale
 
     def decode(self, x: Tensor) -> Tensor:
-        z = (x * (self.scale / self.factor)).to(self.inner.dtype)
+        z = (x * (self.scale / self.factor) + self.shift).to(self.autoencoder.dtype)
         given = {"force_not_quantize": not self.quantise} if self.vq else {}
         return self.autoencoder.decode(z, **given, return_dict=False)[0].to(x.dtype)
 
     def encode(self, picture: Tensor) -> Tensor:
-        got = self.autoencoder.encode(picture.to(self.inner.dtype), return_dict=False)[0]
-        return (got if self.vq else got.mode()).to(picture.dtype) * (self.factor / self.scale)
+        got = self.autoencoder.encode(picture.to(self.autoencoder.dtype), return_dict=False)[0]
+        return ((got if self.vq else got.mode()).to(picture.dtype) - self.shift) * (self.factor / self.scale)
 
 
-def _load(folder: Path, kind: object) -> torch.nn.Module:
+def number_in(config: dict[str, Any], name: str, where: Path) -> float:
+    """A number of a configuration, 0 where there is none. Raises PriorError."""
+    value = config.get(name) or 0.0
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise PriorError(f"the {name} in {where / 'config.json'} is a number; got {str(value)[:40]}.")
+    return float(value)
+
+
+def _class(folder: Path, kind: object) -> Any:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.vq_model import VQModel
 
     known: dict[object, Any] = {"VQModel": VQModel, "AutoencoderKL": AutoencoderKL}
     if kind not in known:
         raise PriorError(f"{folder} holds a {kind}; redgui reads {' and '.join(map(str, known))}.")
-    safe = any(folder.glob("*.safetensors"))
-    if not safe and not any(folder.glob("*.bin")):
-        raise PriorError(f"{folder} has no weights; it needs diffusion_pytorch_model.safetensors.")
-    logging.getLogger("diffusers").setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            return known[kind].from_pretrained(folder, use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True)
-    except Exception as error:
-        raise PriorError(f"the autoencoder in {folder} cannot be read: {in_short(error)}") from error
+    return known[kind]

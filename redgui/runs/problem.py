@@ -51,7 +51,7 @@ class Problem:
 
     @classmethod
     def given(cls, picture: Tensor, H: Operator, sigma_y: float = 0.0, seed: int = 0) -> "Problem":
-        """A picture (1, 3, h', w') that is itself the measurement; there is no ground truth."""
+        """A picture (1, c, h', w') that is itself the measurement; there is no ground truth."""
         return cls(H.measurement_of(picture), H, sigma_y, seed, None)
 
     def to(self, device: torch.device) -> "Problem":

@@ -26,7 +26,7 @@ from redgui.knobs import KnobError
 from redgui.priors import Counted, Prior
 from redgui.runs.problem import Problem
 from redgui.runs.rounds import Shared
-from redgui.runs.settings import Settings
+from redgui.runs.settings import Settings, decoded
 from redgui.runs.stream import Measured, Stop, controlled, measured, solve, summary
 from redgui.samplers import Sampler
 
@@ -127,9 +127,9 @@ class Record:
             raise RecordError(f"the record {path} cannot be read: {error}") from None
 
     def picture(self) -> Tensor:
-        """The picture of the run, (1, 3, h, w)."""
+        """The picture of the run, (1, c, h, w): of one channel where the file has one."""
         try:
-            return images.to_tensor(images.read(base64.b64decode(self.image, validate=True)))
+            return decoded(base64.b64decode(self.image, validate=True))
         except ValueError as error:
             raise RecordError(f"the record's image cannot be read: {error}") from None
 
@@ -180,8 +180,9 @@ class Tuner:
 
 
 def encoded(picture: Tensor) -> str:
-    """A picture (1, 3, h, w) as a record holds it: PNG in base64."""
-    return base64.b64encode(images.encode(picture)).decode()
+    """A picture (1, c, h, w) as a record holds it: PNG in base64, grey where c is 1."""
+    shown = images.to_pil(picture)
+    return base64.b64encode(images.encode(shown.convert("L") if picture.shape[1] == 1 else shown)).decode()
 
 
 def pixels_sha256(x: Tensor) -> str:

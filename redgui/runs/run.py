@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, knobs, priors
-from redgui.fitting import Fitting, full_size
+from redgui import finishing, images, knobs, priors
+from redgui.fitting import Fitting
 from redgui.priors import Counted, Prior
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record, Tuner
@@ -194,11 +194,11 @@ class Run:
 
     def full(self) -> Image.Image | None:
         """What is restored so far at the picture's own shape and size; None where that is what the prior takes."""
-        if self.last is None or self.fitting is None or self.source is None:
+        own = None if self.fitting is None else self.fitting.original
+        if self.last is None or self.fitting is None or self.source is None or own == self.prior.picture_shape[-2:]:
             return None
-        if self.fitting.original == self.prior.picture_shape[-2:]:
-            return None
-        return full_size(self.fitting, self.source, self.last.estimate, self.problem.H)
+        restored = finishing.finished(self.last.estimate, self.picture, self.problem)
+        return finishing.whole(restored, self.source, self.fitting, self.problem.H)
 
     def _control(self, step: Measured) -> Sampler | None:
         if step.i < len(self.rows):  # repeated, to go on behind it

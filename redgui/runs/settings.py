@@ -10,6 +10,7 @@ snippet, an entry of a record and what a call may send.
 import base64
 import dataclasses
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from redgui import bundled, fitting, images, knobs, operators, presets
@@ -108,7 +110,7 @@ class Settings:
         return dataclasses.replace(self, prior=prior.name, device=prior.device.type, precision=prior.precision)
 
     def problem(self, picture: Tensor) -> Problem:
-        """The measurement of a fitted picture (1, 3, h, w): simulated, or the picture itself where it is `given`."""
+        """The measurement of a fitted picture (1, c, h, w): simulated, or the picture itself where it is `given`."""
         make = Problem.given if self.given else Problem.simulate
         return make(picture, self.H, self.sigma_y, self.seed)
 
@@ -161,18 +163,24 @@ def parse_operator(spec: str, painted: np.ndarray | None = None) -> tuple[Operat
     return knobs.build(knobs.find(operators.OPERATORS, name, "operator"), settings), given
 
 
+def decoded(png: bytes) -> Tensor:
+    """The picture (1, c, h, w) in a record's file: of one channel where the file is grey."""
+    picture = images.read(png)
+    return images.to_tensor(picture, 1 if Image.open(io.BytesIO(png)).mode == "L" else 3)
+
+
 @lru_cache(maxsize=4)  # a link, a command and a snippet of one record ask; each key holds a picture
 def example_of(image: str, fit: str) -> str | None:
     """The name of the bundled example whose picture, fitted so, is that of a record (`Record.image`); None if there is none."""
-    picture = images.to_tensor(images.read(base64.b64decode(image)))
-    h, w = picture.shape[-2:]
+    picture = decoded(base64.b64decode(image))
+    c, h, w = picture.shape[-3:]
     for path in images.folder(bundled.EXAMPLES):
         found = images.read(path)
         if found.size != (w, h):
             if fit in ("native", "face"):  # which depend on the prior or picture; a record has a picture of its own for that
                 continue
             found = fitting.plan((found.height, found.width), (h, w), fit).apply(found)
-        if torch.equal(images.to_tensor(found), picture):
+        if torch.equal(images.to_tensor(found, c), picture):
             return path.stem
     return None
 

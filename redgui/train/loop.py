@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from redgui import knobs, randomness
-from redgui.priors import device_of, has_bf16
-from redgui.priors.network import alphas_cumprod
+from redgui.priors import device_of, has_bf16, schedulers
+from redgui.priors.network import first_time, has_table_of_times
+from redgui.schedule import alpha_bar
 from redgui.train import data, measure, report, state
 from redgui.train.objective import Objective, drawn, network, shares, tensor, timesteps
 from redgui.train.recipe import Recipe, TrainError, resumed
@@ -62,7 +63,8 @@ def train(
     if recipe.batch % world:
         raise TrainError(f"--batch {recipe.batch} cannot be shared evenly by {world} processes.")
 
-    net, schedule, prediction, size = network(recipe)
+    net, schedule, size = network(recipe)
+    parametrisation = schedulers.read(schedule, first_time(net.config))
     pictures, held = data.find(
         paths, size, scales=recipe.scales, memory=recipe.memory * 2**20, held_out=recipe.held_out, seed=recipe.seed
     )
@@ -70,8 +72,8 @@ def train(
     if saved and saved["pictures"] != fingerprint:
         raise TrainError("the pictures are not those that the run began with; give the same data, or train into another --out.")
     look = held.some(recipe.heldout_pictures)
-    objective = Objective(alphas_cumprod(schedule).float().to(where), prediction, recipe.weighting)
-    levels = shares(objective.alphas_cumprod, recipe.lognormal, recipe.least)
+    objective = Objective(parametrisation, recipe.weighting, has_table_of_times(net))
+    levels = shares(alpha_bar(parametrisation.sigmas), recipe.lognormal, recipe.least)
 
     net.to(where, memory_format=torch.channels_last)  # pyright: ignore  diffusers' wrapper hides the signature
     net.train()
@@ -97,7 +99,7 @@ def train(
             watched.append([step, measure.losses(shadow, objective, look, where, bf16)])
         content = dict(weights=net.state_dict(), average=average.weights, optimizer=optimizer.state_dict(), step=step)
         kept = dict(recipe=knobs.values(recipe), pictures=fingerprint, seconds=spent, curve=curve, watched=watched)
-        state.save(folder / "state", content | kept | dict(schedule=schedule, prediction=prediction, size=size))
+        state.save(folder / "state", content | kept | dict(schedule=schedule, size=size))
 
     if not saved and len(look) and accelerator.is_main_process:  # where the curve starts
         watched.append([0, measure.losses(shadow, objective, look, where, bf16)])
@@ -174,7 +176,7 @@ def train(
         stopped="signal" if stop else "budget",
     )
     if accelerator.is_main_process:
-        prior = report.export(folder, shadow, schedule, prediction, recipe, figures, len(pictures), paths, watched)
+        prior = report.export(folder, shadow, schedule, recipe, figures, len(pictures), paths, watched)
         if with_report and not stop:
             figures |= report.report(folder, prior, recipe, figures, pictures, held, paths, curve, watched)
     accelerator.wait_for_everyone()

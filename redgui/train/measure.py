@@ -55,7 +55,7 @@ def losses(
     Every picture is seen once, at a timestep and with noise that the seed fixes.
     """
     generator = torch.Generator().manual_seed(randomness.stream_seed(seed, HELD_OUT, 1000))
-    levels, n = len(objective.alphas_cumprod), len(pictures)
+    levels, n = len(objective.parametrisation.sigmas), len(pictures)
     # Neighbours differ much in t, so that a batch and each part have a mix of pictures.
     t = ((torch.randperm(n, generator=generator) + 0.5) * levels / max(n, 1)).long()
     each = torch.empty(n)

@@ -1,15 +1,16 @@
 """What is trained: the network, its noise schedule and the loss.
 
-x_t = a x0 + s eps with a = sqrt(alpha_bar_t), s = sqrt(1 - alpha_bar_t), on DDPM's 1000 levels (arXiv 2006.11239,
-linear beta). The network predicts v = a eps - s x0 (arXiv 2202.00512) unless told otherwise, because a small network has small
-errors but never none: the error in x0 of one that predicts epsilon is its own error times sigma = s / a, 157 times at the
-highest noise, while that of v is its error times s <= 1.
+x = x0 + s eps on the noise levels of a Parametrisation; the network is to answer what makes D(x, s) = x0. It predicts
+v (arXiv 2202.00512) on DDPM's 1000 levels (arXiv 2006.11239, linear beta) unless told otherwise, because a small network has
+small errors but never none: the error in x0 of one that predicts epsilon is its own error times s, 157 times at the highest
+noise, while that of v is its error times s / sqrt(1 + s^2) < 1.
 """
 
 import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +19,24 @@ import torch
 from torch import Tensor
 
 from redgui import randomness
+from redgui.priors import schedulers
+from redgui.priors.parametrisation import Discrete, Parametrisation
 from redgui.train.data import NOISE
 from redgui.train.recipe import Recipe, TrainError
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
-SCHEDULE = {
-    "_class_name": "DDPMScheduler",
-    "num_train_timesteps": 1000,
-    "beta_schedule": "linear",
-    "beta_start": 1e-4,
-    "beta_end": 0.02,
-}
+_BETAS = dict(_class_name="DDPMScheduler", num_train_timesteps=1000, beta_schedule="linear", beta_start=1e-4, beta_end=0.02)
+SCHEDULES: dict[str, dict[str, Any]] = {  # a scheduler's configuration for each --prediction
+    "v": _BETAS | dict(prediction_type="v_prediction"),
+    "epsilon": _BETAS | dict(prediction_type="epsilon"),
+    "sample": _BETAS | dict(prediction_type="sample"),
+    "flow": dict(_class_name="FlowMatchEulerDiscreteScheduler", num_train_timesteps=1000, shift=1.0),
+    "edm": dict(_class_name="EDMEulerScheduler", num_train_timesteps=1000, sigma_min=0.002, sigma_max=80.0, sigma_data=0.5,
+                prediction_type="epsilon"),
+}  # fmt: skip
+SCHEDULES["v_prediction"] = SCHEDULES["v"]
 
 
 @dataclass(frozen=True)
@@ -38,30 +44,40 @@ class Objective:
     """The loss of a network over noise levels.
 
     Args:
-        alphas_cumprod: (T,) float32.
-        prediction: v_prediction, epsilon or sample.
+        parametrisation: what the network predicts, and the noise levels.
+        whole: the network's times are int64.
         weighting: plain; min-snr: the loss on x0 weighted by min(SNR, 5) (arXiv 2303.09556); or even: by 1 + 10 SNR^0.6, about
             one over a photo's own squared error in x0, so that every noise level counts alike. (EDM2, arXiv 2312.02696, learns
             such weights. Those of v are three times smaller at sigma 0.4 to 3 than at 0.03 or 30, seen so.)
     """
 
-    alphas_cumprod: Tensor
-    prediction: str
+    parametrisation: Parametrisation
     weighting: str = "plain"
+    whole: bool = False
+
+    @cached_property
+    def grid(self) -> tuple[Tensor, Tensor]:
+        """The noise levels (T,) and the network's times at them (T,), float32, or int64 where they are whole."""
+        times = self.parametrisation.times
+        return self.parametrisation.sigmas.float(), times.round().long() if self.whole else times.float()
 
     def losses(self, net: Any, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """The loss of every picture, (b,): mean squared error of the prediction, weighted. x0 (b, c, h, w), t (b,) int64."""
-        abar = self.alphas_cumprod.to(x0.device)[t].reshape(-1, 1, 1, 1)
-        a, s = abar.sqrt(), (1 - abar).sqrt()
-        x_t = (a * x0 + s * noise).contiguous(memory_format=torch.channels_last)
-        target = {"v_prediction": a * noise - s * x0, "epsilon": noise, "sample": x0}[self.prediction]
-        out = net(x_t, t, return_dict=False)[0].float()
-        losses = (out - target).square().mean((1, 2, 3))
+        """The loss of every picture, (b,): mean squared error of the prediction, weighted.
+
+        Args:
+            x0, noise: (b, c, h, w).
+            t: (b,) int64, which of the noise levels.
+        """
+        sigmas, times = (values.to(x0.device)[t] for values in self.grid)
+        s = sigmas.reshape(-1, 1, 1, 1)
+        scaled = self.parametrisation.scaled(x0 + s * noise, s).contiguous(memory_format=torch.channels_last)
+        out = net(scaled, times, return_dict=False)[0].float()
+        losses = (out - self.parametrisation.target(x0, noise, s)).square().mean((1, 2, 3))
         if self.weighting != "plain":
-            snr = (abar / (1 - abar)).flatten()
-            # One over the loss's own weight on the error of x0: v has SNR + 1, epsilon SNR, x0 1.
-            own = {"v_prediction": snr + 1, "epsilon": snr, "sample": torch.ones_like(snr)}[self.prediction]
-            losses = losses * (snr.clamp(max=5) if self.weighting == "min-snr" else 1 + 10 * snr**0.6) / own
+            snr = sigmas**-2
+            # The loss is the squared error of x0 over out^2: v has SNR + 1, epsilon SNR, x0 1 of it.
+            own = torch.as_tensor(self.parametrisation.scaling(s).out, device=x0.device).flatten() ** 2
+            losses = losses * (snr.clamp(max=5) if self.weighting == "min-snr" else 1 + 10 * snr**0.6) * own
         return losses
 
 
@@ -108,8 +124,8 @@ def tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     return moved.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], str, int]:
-    """The network before its first step, its scheduler's config, its prediction and the side of its pictures.
+def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], int]:
+    """The network before its first step, its scheduler's config and the side of its pictures.
 
     Raises:
         TrainError, PriorError: `init` is no prior folder, or one whose network cannot be trained further.
@@ -135,8 +151,13 @@ def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], str, int]:
         schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
         net: Any = type(read).from_config(config | {"dropout": recipe.dropout})
         net.load_state_dict(read.float().state_dict())
-        prediction = schedule.get("prediction_type", "epsilon") if recipe.prediction == "as-init" else recipe.prediction
-        return net, schedule, prediction, recipe.size or config["sample_size"]
+        if recipe.prediction != "as-init":
+            wanted = SCHEDULES[recipe.prediction]
+            betas = wanted["_class_name"] == _BETAS["_class_name"] and isinstance(schedulers.read(schedule), Discrete)
+            schedule = schedule | {"prediction_type": wanted["prediction_type"]} if betas else wanted
+        if isinstance(read, PyramidDenoiser) and not isinstance(schedulers.read(schedule), Discrete):
+            raise TrainError(f"{folder} has a pyramid, which knows the levels of betas alone; leave --prediction out.")
+        return net, schedule, recipe.size or config["sample_size"]
     size = recipe.size or 64
     widths = recipe.widths()
     attended = recipe.attended(len(widths))
@@ -158,4 +179,4 @@ def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], str, int]:
             norm_num_groups=math.gcd(16, common),
             dropout=recipe.dropout,
         )
-    return net, dict(SCHEDULE), "v_prediction" if recipe.prediction == "as-init" else recipe.prediction, size
+    return net, SCHEDULES["v" if recipe.prediction == "as-init" else recipe.prediction], size

@@ -33,8 +33,8 @@ class Recipe:
     flip: bool = knob(True, help="mirror half of the pictures")
     turn: bool = knob(False, help="turn the pictures by a multiple of 90 degrees each")
     held_out: float = knob(0.05, 0, 0.5, help="share held out, by the seed, of data without train/ and val/")
-    prediction: Literal["as-init", "v_prediction", "epsilon", "sample"] = knob(
-        "as-init", help="what the network predicts; as-init: as the prior of --init, else v_prediction"
+    prediction: Literal["as-init", "v", "epsilon", "sample", "flow", "edm", "v_prediction"] = knob(
+        "as-init", help="what the network predicts, and by that its noise levels; as-init: as the prior of --init, else v"
     )
     weighting: Literal["plain", "min-snr", "even"] = knob(
         "plain", help="of the loss over noise levels; min-snr: arXiv 2303.09556, gamma 5; even: all count alike for photos"

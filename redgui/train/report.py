@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from redgui import images, schedule
+from redgui.priors import schedulers
 from redgui.priors.base import Prior
 from redgui.priors.network import OWN, DiffusersPrior
 from redgui.train import data
@@ -35,7 +36,6 @@ def export(
     folder: Path,
     net: "UNet2DModel",
     schedule_config: dict[str, Any],
-    prediction: str,
     recipe: Recipe,
     figures: dict[str, Any],
     pictures: int,
@@ -44,7 +44,6 @@ def export(
 ) -> DiffusersPrior:
     """Writes a `diffusers` folder with float16 weights that `redgui.priors.load` takes, and returns it loaded."""
     import diffusers
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / "unet.tmp"
@@ -53,12 +52,15 @@ def export(
     _without_paths(fresh / "config.json")
     shutil.rmtree(folder / "unet", ignore_errors=True)
     fresh.rename(folder / "unet")
-    known = {key: value for key, value in schedule_config.items() if not key.startswith("_")}
-    scheduler = DDPMScheduler.from_config(known | {"prediction_type": prediction})
-    assert isinstance(scheduler, DDPMScheduler)  # from_config gives back more only where it is asked to
-    scheduler.save_pretrained(folder / "scheduler")
-    index = {"_class_name": "DDPMPipeline", "_diffusers_version": diffusers.__version__}
-    index |= {"scheduler": ["diffusers", "DDPMScheduler"], "unet": list(kind_of(net))}
+    kind = schedulers.known(schedule_config)
+    scheduler: Any = getattr(diffusers, kind)
+    scheduler.from_config({key: v for key, v in schedule_config.items() if not key.startswith("_")}).save_pretrained(
+        folder / "scheduler"
+    )
+    # Of flow and EDM networks alone diffusers has no pipeline.
+    pipeline = "DDPMPipeline" if kind in schedulers.BETAS else "DiffusionPipeline"
+    index = {"_class_name": pipeline, "_diffusers_version": diffusers.__version__}
+    index |= {"scheduler": ["diffusers", kind], "unet": list(kind_of(net))}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     prior = DiffusersPrior.from_folder(folder, name=folder.name, device=next(net.parameters()).device)
     write_card(folder, prior, recipe, figures, pictures, paths, watched, drawn=())

@@ -9,8 +9,6 @@ client uploads (`handle_file`), or as a `data:` URL; the server opens no path of
 """
 
 import asyncio
-import base64
-import binascii
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
@@ -22,7 +20,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import api as endpoint
 
-from redgui import api, images, knobs, metrics
+from redgui import api, images, knobs, metrics, reading
 from redgui.errors import RedguiError
 from redgui.fitting import Way
 from redgui.priors import Prior
@@ -32,11 +30,10 @@ from redgui.ui.calls.restoration import Restoration, clean
 from redgui.ui.host.host import Host
 from redgui.ui.host.limits import Limits
 from redgui.ui.host.queue import LOOK, Line, threaded
-from redgui.ui.host.uploads import CallError, discard, uploaded, written
+from redgui.ui.host.uploads import DATA, CallError, data_of, discard, uploaded, written
 from redgui.ui.parts.controls import SETTING
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
-LONGEST = 56_000_000  # characters of a data: URL: the 40 MB of an upload
 
 
 def add_endpoints(host: Host) -> None:
@@ -56,6 +53,8 @@ def add_endpoints(host: Host) -> None:
         fit: Way = "crop",
         size: int | None = None,
         as_file: bool = False,
+        mask_keep: bool = False,
+        raw: bool = False,
     ) -> Iterator[tuple[Any, ...]]:
         """Degrades a picture and restores it with a diffusion model, or restores one that is already damaged.
 
@@ -70,19 +69,21 @@ def add_endpoints(host: Host) -> None:
             seed: of the noise and of the sampler.
             particles: runs in one batch; null: as many as suit sampler and operator.
             prior: the diffusion model; null: the one that the app was started with.
-            mask: a picture that is white where it is to be filled in; makes the operator an inpainting.
+            mask: a picture that is white, or painted at all, where there is to be filled in; makes the operator an inpainting.
             given: the picture is itself the measurement; there is no original.
             fit: how a picture of another shape is brought to what the prior takes.
             size: longest side of the fit native; null: 256.
             as_file: the result as a PNG file that the server keeps for an hour at most, instead of a data: URL.
+            mask_keep: the mask says what is kept instead.
+            raw: the result as the sampler left it, without the measured pixels that an inpainting without noise keeps exactly.
         """
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, seed=seed, particles=particles, given=given, fit=fit,
                     size=size)  # fmt: skip
-        settings, source, drawn = asked(host, picture, mask, host.prior_named(prior), said)
+        settings, source, drawn, notes = asked(host, picture, mask, host.prior_named(prior), said, mask_keep)
         device, precision = zero_gpu.device_there(settings.device, settings.precision)
-        job = Restoration(replace(settings, device=device, precision=precision), source, drawn, limits)
+        job = Restoration(replace(settings, device=device, precision=precision), source, drawn, limits, raw is True)
         for png, figures, record in zero_gpu.stream(job):
-            yield (written(png) if as_file and record else images.file_url(png)), figures, record
+            yield (written(png) if as_file and record else images.file_url(png)), figures | noted(notes), record
 
     def degrade(
         picture: Picture,
@@ -95,6 +96,7 @@ def add_endpoints(host: Host) -> None:
         fit: Way = "crop",
         size: int | None = None,
         as_file: bool = False,
+        mask_keep: bool = False,
     ) -> tuple[Picture, dict[str, Any]]:
         """The measurement of a picture as a picture, and the PSNR of its pseudo-inverse.
 
@@ -104,20 +106,22 @@ def add_endpoints(host: Host) -> None:
             sigma_y: standard deviation of the noise, the picture spanning -1 to 1.
             seed: of the noise.
             prior: the diffusion model, which says how large pictures are; null: the one that the app was started with.
-            mask: a picture that is white where it is to be filled in; makes the operator an inpainting.
+            mask: a picture that is white, or painted at all, where there is to be filled in; makes the operator an inpainting.
             given: the picture is itself the measurement.
             fit: how a picture of another shape is brought to what the prior takes.
             size: longest side of the fit native; null: 256.
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
+            mask_keep: the mask says what is kept instead.
         """
         said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
         loaded = host.prior_named(prior)
-        settings, source, _ = asked(host, picture, mask, loaded, said)
+        settings, source, _, notes = asked(host, picture, mask, loaded, said, mask_keep)
         problem = cores.apart(lambda: settings.problem(api.fitted_to(loaded, settings, source)[1]))
         found, truth = images.encode(problem.H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
         figures = {name: settings.figures()[name] for name in ("operator", "sigma_y", "seed", "prior")}
-        return (written(found) if as_file else images.file_url(found)), clean({"psnr_measurement": psnr, **figures})
+        figures = clean({"psnr_measurement": psnr, **figures}) | noted(notes)
+        return (written(found) if as_file else images.file_url(found)), figures
 
     def listing() -> dict[str, Any]:
         """Samplers, operators, priors and examples with their knobs, bounds and defaults."""
@@ -165,37 +169,38 @@ def streaming(call: Callable[..., Iterator[Any]], once: Any, line: Line) -> Call
     return told
 
 
+def noted(notes: tuple[str, ...]) -> dict[str, Any]:
+    """Among the figures: what a person should know about how picture and mask were read."""
+    return {"notes": list(notes)} if notes else {}
+
+
 # ---- arguments, which may be any JSON
 
 
-def asked(host: Host, picture: Any, mask: Any, prior: Prior, said: dict[str, Any]) -> api.Asked:
+def asked(host: Host, picture: Any, mask: Any, prior: Prior, said: dict[str, Any], mask_keep: Any = False) -> api.Asked:
     """`redgui.api.settled` of a call, within the bounds of the page and of this host. Raises RedguiError."""
     for name, k in SETTING.items():
         if said.get(name) is not None:
             knobs.coerce(k, said[name], Settings.name)
-    if not isinstance(said["given"], bool):
-        raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")
+    for name, value in (("given", said["given"]), ("mask_keep", mask_keep)):
+        if not isinstance(value, bool):
+            raise CallError(f"{name} is true or false; got {str(value)[:40]!r}.")
     if type(said["size"]) is int:
         host.limits.size(said["size"])
-    source = read(picture, host.limits)
-    return api.settled(source, None if mask is None else mask_of(mask, host.limits), prior, said)
+    source = read(picture, host.limits, images.read)
+    hole = None if mask is None else read(mask, host.limits, reading.read_hole)
+    return api.settled(source, hole, prior, said, mask_keep)
 
 
-def read(picture: Any, limits: Limits) -> Any:
-    """The picture of a call, upright RGB. Raises ImageError, KnobError or CallError."""
+def read(picture: Any, limits: Limits, by: Callable[..., Any]) -> Any:
+    """The picture or the mask of a call. Raises ImageError, KnobError or CallError."""
     source = content(picture)
     try:
-        return images.read(source, limits.pixels)
+        return by(source, most=limits.pixels)
     except images.ImageError:
         if isinstance(picture, dict):  # of no use to anybody
             discard(picture["path"])
         raise
-
-
-def mask_of(mask: Any, limits: Limits) -> Path | bytes:
-    """Where the bytes of a mask of a call are, or the bytes themselves, once they are known to be a picture. As `read`."""
-    read(mask, limits)
-    return content(mask)
 
 
 def content(picture: Any) -> Path | bytes:
@@ -204,13 +209,7 @@ def content(picture: Any) -> Path | bytes:
         return uploaded(picture.get("path"))
     if isinstance(picture, str) and picture.startswith("example:"):
         return api.resolve(picture)
-    if not isinstance(picture, str) or not picture.startswith("data:image/"):
+    if not isinstance(picture, str) or not picture.startswith(DATA):
         raise CallError("a picture is example:NAME, an uploaded file (handle_file of gradio_client), or a data:image/ URL; "
                         f"got {str(picture)[:40]!r}. No path or address is opened by the server.")  # fmt: skip
-    head, comma, body = picture.partition(",")
-    if not comma or not head.endswith(";base64") or len(body) > LONGEST:
-        raise CallError(f"a data: URL is data:image/png;base64,... of at most {LONGEST} characters; got {picture[:40]!r}.")
-    try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
-        raise CallError(f"the data: URL is not valid base64: {picture[:40]!r}.") from None
+    return data_of(picture)

@@ -33,12 +33,14 @@ class Restoration:
         settings: with the device and precision of the process that plays.
         source: the picture.
         drawn: a mask as it was drawn on it (`redgui.api.settled`).
+        raw: the picture at the end is the sampler's estimate as it is.
     """
 
     settings: Settings
     source: Image.Image
     drawn: np.ndarray | None
     limits: Limits
+    raw: bool = False
 
     @property
     def longest(self) -> float:
@@ -80,7 +82,8 @@ class Restoration:
                 if isinstance(newest, Measured) and newest.i + 1 < newest.n:
                     yield images.encode(newest.estimate), clean(_figures(newest)), None
         result = made.pop()
-        yield images.encode(result.full or result.restored), clean(result.figures), json.loads(result.record.to_json())
+        picture = result.raw if self.raw else result.full or result.image
+        yield images.encode(picture), clean(result.figures), json.loads(result.record.to_json())
 
 
 def _figures(step: Measured) -> dict[str, Any]:

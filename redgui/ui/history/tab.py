@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from redgui import api, images, priors, snippets
+from redgui import api, finishing, images, priors, snippets
 from redgui.errors import RedguiError
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint
@@ -72,7 +72,8 @@ class HistoryTab:
         last.run, last.key, last.steps = run, key, steps
         if run.replayed is not None and steps == run.replayed.steps:
             _tell_same(run.replayed.reproduces(run.last))
-        return {self.keeper: {"entry": json.dumps(entry(run.record(), run.problem, run.last.estimate, key))}}
+        restored = finishing.finished(run.last.estimate, run.picture, run.problem)
+        return {self.keeper: {"entry": json.dumps(entry(run.record(), run.problem, restored, key))}}
 
     def inspect(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A record.json that was dropped there: what it says, or what is wrong with it."""
@@ -177,7 +178,7 @@ class HistoryTab:
                 picture = session.source = images.to_pil(record.picture())
             if isinstance(settings.H, Inpaint) and settings.H.kind == "mask":
                 h, w = form.fitted(session, then).size
-                then[form.mask] = components.mask_value(None, settings.H.hole(h, w), session.version)
+                then[form.mask] = components.mask_value(None, settings.H.drawn(h, w), session.version)
             problem, sampler = form.build_problem(session, then).problem, form.build_sampler(then)
             if sampler != settings.sampler:
                 raise KnobError(f"{sampler.label} has knobs there that the Restore tab does not offer; use the command line.")

@@ -1,5 +1,7 @@
 """Files that a client uploaded, and files for it to fetch: all in the one folder that the app empties by itself."""
 
+import base64
+import binascii
 import contextlib
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,9 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
 from redgui.errors import RedguiError
+
+LONGEST = 56_000_000  # characters of a data: URL: the 40 MB of an upload
+DATA = ("data:image/", "data:application/octet-stream", "data:application/zip")  # the last two are NumPy's files of masks
 
 
 class CallError(RedguiError):
@@ -20,6 +25,19 @@ def uploaded(path: Any) -> Path:
     if not isinstance(path, str) or not path or not is_in_or_equal(path, get_upload_folder()):
         raise CallError(f"a picture must be uploaded first (handle_file of gradio_client); got {str(path)[:60]!r}.")
     return Path(path)
+
+
+def data_of(url: Any) -> bytes:
+    """The bytes in a base64 `data:` URL of a picture, or of a mask in NumPy's format. Raises CallError."""
+    if not isinstance(url, str) or not url.startswith(DATA):
+        raise CallError(f"a file comes as a data:image/ URL; got {str(url)[:40]!r}.")
+    head, comma, body = url.partition(",")
+    if not comma or not head.endswith(";base64") or len(body) > LONGEST:
+        raise CallError(f"a data: URL is data:image/png;base64,... of at most {LONGEST} characters; got {url[:40]!r}.")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise CallError(f"the data: URL is not valid base64: {url[:40]!r}.") from None
 
 
 def discard(path: str | Path) -> None:

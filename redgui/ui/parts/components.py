@@ -70,9 +70,11 @@ def mask_editor(elem_id: str = "mask", **options: Any) -> gr.HTML:
 
     Value to the browser, from `mask_value`:
         {"image": data URL, "w": int, "h": int, "mask": base64 of packed bits, "version": int}
-    A value with "image" starts anew; one without it changes the mask under the same picture and can be undone.
-    Value from the browser, followed by the event `input`, after every stroke, undo, redo, clear, invert and upload:
+    A value with "image" starts anew; one without it changes the mask under the same picture and can be undone; "said": a line
+    about it.
+    Value from the browser, followed by the event `input`, after every stroke, undo, redo, clear and invert:
         {"w": int, "h": int, "mask": base64 of packed bits, "version": int, "count": hole pixels}
+    Event `upload` with {"file": data URL}: a file of a mask, which the server reads.
     `version` is that of the last value it was given. Read the bits with `mask_bits`.
     """
     return _component("mask", elem_id, options)

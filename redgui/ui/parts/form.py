@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import fitting, images, knobs, presets, priors
+from redgui.asked import undamaged
 from redgui.operators import Inpaint, Operator, OperatorError, masks
 from redgui.priors.base import LARGEST
 from redgui.runs import cores
@@ -27,7 +28,7 @@ class NothingPainted(OperatorError):
 
 
 class Posed(NamedTuple):
-    """A picture (1, 3, h, w) in [-1, 1] as it was fitted, and its measurement."""
+    """A picture (1, c, h, w) in [-1, 1] as it was fitted, and its measurement."""
 
     picture: Tensor
     problem: Problem
@@ -80,9 +81,13 @@ class Form:
         """The prior that is chosen, loaded once for everybody."""
         return self.host.prior_named(values[self.prior])
 
+    def picture_shape(self, values: Values) -> tuple[int, int, int]:
+        """(c, h, w) of the prior's own pictures, without loading the network where its config tells."""
+        return priors.shape_of(self.prior_name(values)) or self.load_prior(values).picture_shape
+
     def size(self, values: Values) -> tuple[int, int]:
-        """Height and width of the prior's own pictures, without loading the network where its config tells."""
-        return priors.size_of(self.prior_name(values)) or self.load_prior(values).picture_shape[-2:]
+        """Height and width of the prior's own pictures."""
+        return self.picture_shape(values)[1:]
 
     def multiple(self, values: Values) -> int:
         """`Prior.multiple`, without loading the network where its config tells."""
@@ -155,7 +160,9 @@ class Form:
         setting = knobs.values(self.build_setting(values))
         # The measurement depends on no sampler: its knobs may be half typed.
         settings = Settings(H=H, sampler=RedDiff(), given=self.is_given(session, values), **setting)
-        picture = images.to_tensor(fitted.apply(self.source(session)))
+        source = self.source(session)
+        seen = undamaged(source, fitted, H) if settings.given else source
+        picture = images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0])
         return Posed(picture, cores.apart(lambda: settings.problem(picture)), fitted)
 
     # ---- the other way round

@@ -3,11 +3,12 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import api, images, knobs, metrics, origin
+from redgui import api, finishing, images, knobs, metrics, saving
 from redgui.operators import LinearOperator
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change
@@ -59,10 +60,12 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     if run.last is None:
         return None
     problem, particles = run.problem.to(run.last.x0_hat.device), run.last.x0_hat
-    restored = run.last.estimate
+    raw = run.last.estimate
+    restored = finishing.finished(raw, run.picture, run.problem)
     record = run.record()
-    png = images.data_url(restored)
-    after = to_see(restored)
+    image = finishing.fitted(restored, run.source, run.fitting, problem.H)
+    png = images.data_url(image)
+    differs = not np.array_equal(images.to_uint8(restored), images.to_uint8(raw))
     befores = sources(problem, restored)
     gallery = []
     if len(particles) > 1:
@@ -70,23 +73,24 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         spread = images.data_url(api.std_picture(particles))
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
-    full, came = run.full(), origin.of(run.source)
+    full = run.full()
     downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
     if full is not None:
         downloads.insert(0, download("restored-full.png", "Full-size picture (PNG)", full))
-    if came.format != "PNG":
-        data = came.encode(images.to_pil(restored) if full is None else full)
-        link = {"name": f"restored-full.{came.suffix}", "text": f"As it came ({came.format})"}
-        downloads.insert(0, {**link, "href": images.file_url(data, came.mime)})
+    if (jpeg := saving.as_it_came(image if full is None else full)) is not None:
+        link = {"name": "restored-full.jpg", "text": "As it came (JPEG)"}
+        downloads.insert(0, {**link, "href": images.file_url(jpeg, "image/jpeg")})
+    if differs:
+        downloads.append(download("restored-raw.png", "As the sampler left it (PNG)", images.encode(raw)))
     downloads.append(download("record.json", "record.json", record.to_json()))
-    cards = figures(summary(run.last, problem), problem)
+    cards = figures(summary(run.last, problem), problem, differs)
     if run.fitting is not None and full is not None:
         (h0, w0), (h, w) = run.fitting.original, run.fitting.size
         note = "its own size" if (h, w) == (h0, w0) else f"of {w0}×{h0}"
         cards.append({"name": "worked on at", "text": f"{w}×{h}", "note": note})
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
-        "after": {"name": "restored", "src": after}, "figures": cards, "gallery": gallery, "downloads": downloads,
+        "after": {"name": "restored", "src": to_see(image)}, "figures": cards, "gallery": gallery, "downloads": downloads,
         "next": True,
     }  # fmt: skip
 
@@ -103,7 +107,8 @@ def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
 def to_see(picture: Tensor | Image.Image) -> str:
     """A picture for the page alone: exact, but a JPEG of its size where that would be megabytes."""
     image = picture if isinstance(picture, Image.Image) else images.to_pil(picture)
-    return images.data_url(image, "jpeg" if image.width * image.height > EXACT else "png")
+    large = image.width * image.height > EXACT and image.mode in ("RGB", "L")
+    return images.data_url(image, "jpeg" if large else "png")
 
 
 def reduced(image: Image.Image, longest: int) -> Image.Image:
@@ -115,12 +120,17 @@ def reduced(image: Image.Image, longest: int) -> Image.Image:
     return small
 
 
-def figures(row: dict[str, Any], problem: Problem) -> list[dict[str, str]]:
-    """The figures of a run as cards: name, text and a note that puts it in proportion."""
+def figures(row: dict[str, Any], problem: Problem, raw: bool = False) -> list[dict[str, str]]:
+    """The figures of a run as cards: name, text and a note that puts it in proportion.
+
+    Args:
+        raw: the picture that is shown is not the sampler's own, of which the figures are.
+    """
     cards = []
     if row["psnr"] is not None:
         gain = row["psnr"] - row["psnr_measurement"]
         turned = ", the better of upright and turned" if row["aligned"] else ""
+        turned += ", of restored-raw.png" if raw else ""
         cards.append({"name": "PSNR", "text": f"{row['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
         gain = row["ssim"] - row["ssim_measurement"]
         cards.append({"name": "SSIM", "text": f"{row['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})

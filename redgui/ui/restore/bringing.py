@@ -4,11 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from redgui import images, origin
+from redgui import finishing, images
 from redgui.errors import RedguiError
 from redgui.ui.host.sessions import Session
 from redgui.ui.host.uploads import discard, uploaded
 from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent_text
+from redgui.ui.restore import given_masks
 from redgui.ui.restore.editing import Editing
 from redgui.ui.restore.state import Restoring
 from redgui.ui.restore.ways import FACES, PHOTOS, offered, usual_way
@@ -27,7 +28,7 @@ class Bringing:
             return {self.form.picture: gr.skip()}
         session = self._session(request)
         try:
-            session.source = origin.remembered(images.read(uploaded(path), self.form.host.limits.pixels), path)
+            session.source = images.read(uploaded(path), self.form.host.limits.pixels)
         except RedguiError as error:
             gr.Warning(str(error), title="This picture cannot be read")
             discard(path)
@@ -35,6 +36,7 @@ class Bringing:
         session.file = (path, session.source)
         session.files.add(path)
         session.own = True
+        given_masks.opened(session, session.source)
         state, before = session.state(Restoring), values[self.form.prior]
         if state.prior_chosen or before not in (PHOTOS, FACES):
             moved = usual_way(self.form, before).values(self.form)
@@ -59,8 +61,9 @@ class Bringing:
         run = session.state(Restoring).played
         if run is None or run.last is None or run.playing:
             return {self.layout.measurement: gr.skip()}
-        session.source = origin.passed(run.source, run.full() or images.to_pil(run.last.estimate))
-        session.own = True
+        restored = finishing.finished(run.last.estimate, run.picture, run.problem)
+        picture = run.full() or finishing.fitted(restored, run.source, run.fitting, run.problem.H)
+        session.source, session.own = images.read(picture), True
         return {self.form.picture: self.form.file(session), **self._taken(session, values, fresh=True)}
 
     def take(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:

@@ -19,6 +19,7 @@ from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.parts.form import NothingPainted
 from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values
+from redgui.ui.restore import given_masks
 from redgui.ui.restore.layout import RestoreLayout
 from redgui.ui.restore.outcome import around
 from redgui.ui.restore.state import Restoring
@@ -129,11 +130,11 @@ class Editing:
         fitted = self.form.fitted(session, values)
         if fresh:
             state.shown.clear()
-            values, hole = {**values, self.kind: "mask"}, np.zeros(fitted.size, bool)
+            values, (hole, said) = {**values, self.kind: "mask"}, given_masks.fresh(session, fitted)
         else:
-            values, hole = self._carried(session, values, fitted)
+            (values, hole), said = self._carried(session, values, fitted), {}
         state.shown[session.version] = fitted
-        editor = components.mask_value(fitted.apply(self.form.source(session)), hole, session.version)
+        editor = components.mask_value(fitted.apply(self.form.source(session)), hole, session.version) | said
         values = {**values, self.form.mask: editor}
         updates: Updates = {self.form.mask: editor, **self._preview(session, values), **ways}
         updates |= {self.kind: values[self.kind]} if values[self.kind] != kind else {}
@@ -170,7 +171,7 @@ class Editing:
         h, w = self.form.fitted(session, values).size
         inpaint = self.form.operators["inpaint"].build(values)
         inpaint.check_size(h, w)
-        return inpaint.hole(h, w)
+        return inpaint.drawn(h, w)
 
     def _carried(self, session: Session, values: Values, fitted: Fitting) -> tuple[Values, np.ndarray]:
         """The mask on the fitted picture: generated, or what was painted, carried over from another fit of the picture."""
@@ -180,6 +181,8 @@ class Editing:
         try:
             if values[self.kind] != "mask":
                 return values, self._hole(session, values)
+            if (given := given_masks.refitted(session, value, fitted)) is not None:
+                return values, given
             if before is not None and before != fitted and before.original == fitted.original:
                 return values, fitted.hole(before.hole_of_picture(components.mask_bits(value, *before.size)))
             return values, components.mask_bits(value, *fitted.size)
@@ -258,6 +261,7 @@ class Editing:
         gr.on([part.change for part in form.operators[Inpaint.name]], self.change_mask, problem, page, **LATEST)
         gr.on([part.change for part in simulated], self.preview, problem, layout.measurement, **LATEST)
         form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
+        given_masks.wire(self)
         form.given.change(self.refit, problem, layout.refitted, **SILENT)
 
         # the sampler: its knobs act on the very next iteration of a run

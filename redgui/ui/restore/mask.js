@@ -230,17 +230,15 @@ document.addEventListener("keydown", onPageKey);
 
 // ---- files ----------------------------------------------------------------------------------------------
 
-async function readMaskFile() {
+/** The server reads the file, and sends the mask that it has read. */
+function readMaskFile() {
   const [file] = fileInput.files;
   fileInput.value = ""; // so that the same file can be chosen again
   if (!file || !state.w) return;
-  try {
-    const { mask, width, height } = await maskOfFile(file, state.w, state.h);
-    replaceMask(mask);
-    say(width === state.w && height === state.h ? HINT : `${width} × ${height} mask resized to ${state.w} × ${state.h}.`);
-  } catch {
-    say(`${file.name} is not a picture that this browser can read; use a PNG.`, true);
-  }
+  const reader = new FileReader();
+  reader.onload = () => trigger("upload", { file: reader.result.replace(/^data:[^,]*/, "data:application/octet-stream;base64") });
+  reader.onerror = () => say(`${file.name} cannot be read.`, true);
+  reader.readAsDataURL(file);
 }
 
 // ---- values from the server -----------------------------------------------------------------------------
@@ -278,6 +276,7 @@ function load() {
   } else remember(state, state.mask);
   Object.assign(state, { w, h, version, mask: bits, sent: image ? "" : mask, seen: image ? key : state.seen });
   showPicture();
+  if (typeof value.said === "string") say(value.said);
 }
 
 new ResizeObserver(() => paint()).observe(stage);

@@ -16,8 +16,8 @@ function maskPage(root, act) {
   const redoButton = iconButton("redo", "Redo (Ctrl+Y)", act.redo);
   const clearButton = iconButton("clear", "Clear the mask", () => act.replace(() => 0));
   const invertButton = iconButton("invert", "Invert the mask", () => act.replace((bit) => 1 - bit));
-  const fileInput = el("input", { type: "file", accept: "image/*", hidden: true, tabindex: "-1", "aria-label": "Mask picture", onchange: act.read });
-  const uploadButton = iconButton("upload", "Load a mask picture (white = fill in)", () => fileInput.click());
+  const fileInput = el("input", { type: "file", accept: "image/*,.heic,.npy,.npz", hidden: true, tabindex: "-1", "aria-label": "Mask picture", onchange: act.read });
+  const uploadButton = iconButton("upload", "Load a mask (white, or painted at all = fill in)", () => fileInput.click());
   const downloadButton = iconButton("download", "Save the mask as PNG", act.save);
   const peekButton = iconButton("eye", "Hold to see the picture without the mask");
   const zoomText = el("output", { class: "rg-zoom-level" }, "1×");

@@ -1,4 +1,4 @@
-// A mask as pictures: the overlay and the outline on the screen, and files that a person loads and saves.
+// A mask as pictures: the overlay and the outline on the screen, and the file that a person saves.
 
 const HOLE = [255, 45, 146]; // the overlay's colour; the stylesheet's --rg-hole is the same
 const MOST_EDGES = 1200; // beyond this many outline segments (scattered pixels) the outline only hides the picture
@@ -54,22 +54,6 @@ function paintEdges(edges, stage, { w, h, mask }, view) {
   context.strokeStyle = "rgba(255,255,255,0.85)";
   context.lineWidth = Math.max(1, Math.round(density));
   context.stroke(path);
-}
-
-/** The mask, white = hole, in a picture of any size that a person gives, and that picture's own size. Throws where it is none. */
-async function maskOfFile(file, w, h) {
-  const bitmap = await createImageBitmap(file, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
-  const sheet = Object.assign(document.createElement("canvas"), { width: w, height: h });
-  const context = sheet.getContext("2d", { willReadFrequently: true });
-  context.imageSmoothingEnabled = false; // nearest: a mask has no half pixels
-  context.drawImage(bitmap, 0, 0, w, h);
-  const { data } = context.getImageData(0, 0, w, h);
-  const mask = new Uint8Array(w * h);
-  for (let k = 0; k < mask.length; k++) {
-    const grey = 0.299 * data[4 * k] + 0.587 * data[4 * k + 1] + 0.114 * data[4 * k + 2];
-    mask[k] = data[4 * k + 3] >= 128 && grey >= 127.5 ? 1 : 0;
-  }
-  return { mask, width: bitmap.width, height: bitmap.height };
 }
 
 /** Saves the mask as a PNG, white = hole. */

@@ -1,0 +1,114 @@
+"""What a person is given back of a run: the restoration, with all that the picture had and the sampler need not guess.
+
+    kept pixels     an inpainting without noise has measured them: they are the measurement's, whatever the sampler made of them
+    grey            a grey picture comes back grey, unless its colours were what was looked for
+    transparency    as the picture had it; what was filled in is opaque
+    profile         the result says sRGB where the picture had a profile
+
+The sampler's own estimate stays beside it (`restored-raw.png`): records, and the figures of a run, are of that one.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from redgui import images
+from redgui.fitting import Fitting, full_size
+from redgui.operators import Inpaint, Operator
+from redgui.reading import Origin, on_white
+from redgui.reading.pictures import KEY
+from redgui.runs.problem import Problem
+
+LUMA = (0.299, 0.587, 0.114)  # as Pillow's "L" weighs them
+
+
+def finished(raw: Tensor, picture: Tensor, problem: Problem) -> Tensor:
+    """The estimate of a sampler (1, c, h, w) as it is given back, in the same units.
+
+    Args:
+        picture: what was fitted, (1, c, h', w'): the original, or the measurement itself.
+    """
+    restored = raw
+    if raw.shape[1] == 3 and is_grey(picture) and not _looks_for_colour(problem):
+        weights = torch.tensor(LUMA, dtype=raw.dtype, device=raw.device)[:, None, None]
+        restored = (weights * raw).sum(1, keepdim=True).expand_as(raw)
+    if isinstance(problem.H, Inpaint) and problem.sigma_y == 0:
+        keep = problem.H.keep(*raw.shape[-2:]).to(raw.device)
+        restored = torch.where(keep, problem.y.to(raw), restored)
+    return restored
+
+
+def is_grey(picture: Tensor) -> bool:
+    """Whether all channels of a picture (b, c, h, w) are equal."""
+    return bool((picture == picture[:, :1]).all())
+
+
+def fitted(restored: Tensor, source: Image.Image | None, fitting: Fitting | None, H: Operator) -> Image.Image:
+    """`finished` as a picture to be saved, (h, w) of the tensor; without a source only its pixels and whether it is grey."""
+    image = images.to_pil(restored)
+    if source is None or fitting is None:
+        return image.convert("L") if is_grey(restored) else image
+    origin = images.origin(source)
+    if origin.rgba is not None:
+        origin = replace(origin, rgba=_fitted(origin.rgba, fitting, image.size))
+    hole = H.hole(*restored.shape[-2:]) if isinstance(H, Inpaint) else None
+    return dressed(image, origin, hole, is_grey(restored))
+
+
+def whole(restored: Tensor, source: Image.Image, fitting: Fitting, H: Operator, drawn: np.ndarray | None = None) -> Image.Image:
+    """`finished` at the picture's own size (`fitting.full_size`) as a picture to be saved.
+
+    Args:
+        drawn: (h0, w0), the hole where it was drawn on the picture itself.
+    """
+    full = full_size(fitting, source, restored, H, drawn)
+    hole = None
+    if isinstance(H, Inpaint):
+        hole = fitting.hole_of_picture(H.hole(*fitting.size))
+        hole = hole if drawn is None else drawn & fitting.hole_of_picture(np.ones(fitting.size, bool))  # none beside a crop
+    return dressed(full, images.origin(source), hole, images.origin(source).grey and is_grey(restored))
+
+
+def dressed(image: Image.Image, origin: Origin, hole: np.ndarray | None, grey: bool) -> Image.Image:
+    """An RGB picture with transparency and profile of its origin (of its size, or enlarged), and as one of grey if it is."""
+    result = image.convert("L") if grey else image.convert("RGB")
+    if origin.rgba is not None:
+        rgba = origin.rgba if origin.rgba.size == image.size else origin.rgba.resize(image.size, Image.Resampling.BICUBIC)
+        alpha = np.array(rgba.getchannel("A"))
+        if hole is not None and hole.shape == alpha.shape:
+            alpha[hole] = 255
+        pixels, own = np.asarray(image.convert("RGB")), np.asarray(rgba)
+        colours = _without_white(pixels, alpha)
+        untouched = (pixels == np.asarray(on_white(rgba))).all(-1) & (alpha == own[..., 3])
+        colours[untouched] = own[..., :3][untouched]
+        result = Image.fromarray(colours).convert(result.mode)
+        result.putalpha(Image.fromarray(alpha))
+    result.info = {KEY: replace(origin, rgba=None)} | ({"icc_profile": origin.profile} if origin.profile and not grey else {})
+    return result
+
+
+def _without_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The colours (h, w, 3) that lie on white with this transparency as these pixels; white itself where all is clear."""
+    share = alpha[..., None] / 255
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = 255 - (255 - pixels.astype(np.float64)) / share
+    return np.where(share > 0, found.clip(0, 255), 255).round().astype(np.uint8)
+
+
+def _fitted(rgba: Image.Image, fitting: Fitting, size: tuple[int, int]) -> Image.Image:
+    """A picture with its transparency, fitted as its colours on white were."""
+    alpha = fitting.apply(rgba.getchannel("A").convert("RGB")).getchannel(0)
+    colours = fitting.apply(on_white(rgba))
+    if colours.size != size:  # the measurement was smaller than what was restored
+        colours, alpha = (part.resize(size, Image.Resampling.BICUBIC) for part in (colours, alpha))
+    found = Image.fromarray(_without_white(np.asarray(colours), np.asarray(alpha)))
+    found.putalpha(alpha)
+    return found
+
+
+def _looks_for_colour(problem: Problem) -> bool:
+    """Whether one channel was measured of a picture of three."""
+    return problem.y.ndim == 4 and problem.y.shape[1] == 1

@@ -1,0 +1,70 @@
+"""Files of pictures as cameras, scanners and editors write them, made here: what Pillow itself cannot write."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+
+def saved(image: Image.Image | np.ndarray, format: str = "PNG", **options) -> bytes:
+    """A picture as a file."""
+    buffer = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def npy(**arrays: np.ndarray) -> bytes:
+    """Arrays as a `.npz` file; one called `alone` as a `.npy` file."""
+    buffer = io.BytesIO()
+    if "alone" in arrays:
+        np.save(buffer, arrays["alone"])
+    else:
+        np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def png16(values: np.ndarray) -> bytes:
+    """Colours (h, w, 3 or 4) of 16 bits as a PNG."""
+    h, w, c = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", w, h, 16, {3: 2, 4: 6}[c], 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def turned(image: Image.Image, orientation: int = 6, format: str = "PNG") -> bytes:
+    """A file whose EXIF says that it is to be turned."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return saved(image, format, exif=exif)
+
+
+def wide_gamut() -> bytes:
+    """A colour profile (ICC, version 2) with the primaries of Adobe RGB and a gamma of 2.2."""
+
+    def fixed(x: float) -> bytes:
+        return struct.pack(">i", round(x * 65536))
+
+    def xyz(*v: float) -> bytes:
+        return b"XYZ \0\0\0\0" + b"".join(map(fixed, v))
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    name = b"Test wide gamut"
+    desc = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name + b"\0" + bytes(78)
+    tags = {
+        b"desc": desc + bytes(-len(desc) % 4), b"cprt": b"text\0\0\0\0none\0\0\0\0", b"wtpt": xyz(0.9642, 1, 0.8249),
+        b"rXYZ": xyz(0.60974, 0.31111, 0.01947), b"gXYZ": xyz(0.20528, 0.62567, 0.06087),
+        b"bXYZ": xyz(0.14919, 0.06322, 0.74457), b"rTRC": curve, b"gTRC": curve, b"bTRC": curve,
+    }  # fmt: skip
+    at, table, body = 128 + 4 + 12 * len(tags), b"", b""
+    for tag, data in tags.items():
+        table += tag + struct.pack(">II", at + len(body), len(data))
+        body += data
+    content = struct.pack(">I", len(tags)) + table + body
+    head = struct.pack(">I4sI4s4s4s", 128 + len(content), b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
+    head += struct.pack(">6H4s4sI", 2026, 1, 1, 0, 0, 0, b"acsp", b"APPL", 0) + bytes(20)
+    head += b"".join(map(fixed, (0.9642, 1, 0.8249)))
+    return head.ljust(128, b"\0") + content
