@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, finishing, fitting, images, knobs, metrics, operators, priors, saving
+from redgui import bundled, files, finishing, fitting, images, knobs, metrics, operators, priors, saving
 from redgui.asked import Asked as Asked
 from redgui.asked import opened as opened
 from redgui.asked import resolve as resolve
@@ -108,12 +108,13 @@ def restore(
     *,
     mask: Source | None = None,
     mask_keep: bool = False,
+    kernel: files.Kernel | None = None,
     fit: str = "auto",
     size: int | None = None,
     prior: str | Path | Prior = "faces-64",
     operator: str | Operator = "inpaint",
     sampler: str | Sampler = "reddiff",
-    sigma_y: float = 0.0,
+    sigma_y: float | str = 0.0,
     particles: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -129,12 +130,15 @@ def restore(
         mask: what is to be filled in, white or painted, as any of these or a boolean array (`redgui.reading.holes`); makes the
             operator an inpainting with it. Without one, `given:of=inpaint` fills in what is transparent.
         mask_keep: the mask says what is kept instead.
+        kernel: of a blur: a picture or a .npy file, or an array; `blur:kind=file,path=k.png` says the same.
         fit: how the picture is brought to what the prior takes: crop, pad, stretch, native or face (`redgui.fitting`);
             auto: native where the prior takes any size, else crop.
         size: longest side of the fit native; None: 256.
-        operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged.
+        operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged. Of a JPEG the file
+            tells quality and subsampling where they are not said.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
-        sigma_y: noise added to (or present in) the measurement, [-1, 1] units.
+        sigma_y: noise added to (or present in) the measurement, the picture spanning -1 to 1; a text "a/b" where it spans 0
+            to b: "12.75/255" and "0.05/1" are 0.1.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         threads: of the CPU; None: as many as torch has. With another number the last bits are others.
         watch: called after every step.
@@ -144,6 +148,7 @@ def restore(
     """
     with limited(threads):
         loaded = prior_of(prior, device, precision)
+        operator = files.told(operator, image, kernel)
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, particles=particles, seed=seed,
                     fit=fitting.way(fit, loaded.multiple, size), size=size, threads=threads)  # fmt: skip
         asked = settled(image, mask, loaded, said, mask_keep)
@@ -159,18 +164,17 @@ def prior_of(prior: Any, device: str = "auto", precision: str = "auto") -> Prior
     return prior
 
 
-def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[fitting.Fitting, Tensor]:
-    """How a picture is fitted, and the fitted picture (1, c, h, w), c the prior's. Raises ImageError, or OperatorError."""
+def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[Settings, fitting.Fitting, Tensor]:
+    """The settings for a fitted picture, how it is fitted, and it (1, c, h, w). Raises ImageError or OperatorError."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
-    settings.H.check_size(*fitted.solved)
     seen = undamaged(source, fitted, settings.H) if settings.given else source
-    return fitted, images.to_tensor(fitted.apply(seen), prior.picture_shape[0])
+    return settings.fitted(fitted), fitted, images.to_tensor(fitted.apply(seen), prior.picture_shape[0])
 
 
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:
     """`restore` of what is `settled`, with the prior loaded."""
     with limited(settings.threads):
-        fitted, picture = fitted_to(prior, settings, source)
+        settings, fitted, picture = fitted_to(prior, settings, source)
         problem, counted = settings.problem(picture), Counted(prior)
         steps = measured(solve(problem, counted, settings.sampler, settings.particles), problem, counted)
 
@@ -181,7 +185,7 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
         def finished(last: Measured, film: list[Tensor]) -> Result:
             result = finish(picture, problem, made(last), last, film)
             image = finishing.fitted(result.restored, source, fitted, settings.H)
-            if fitted.original == prior.picture_shape[-2:]:
+            if fitted.original == prior.picture_shape[-2:] == fitted.solved:
                 return replace(result, image=image)
             return replace(result, image=image, full=finishing.whole(result.restored, source, fitted, settings.H, drawn))
 
@@ -201,6 +205,7 @@ def sweep(
     *,
     mask: Source | None = None,
     mask_keep: bool = False,
+    kernel: files.Kernel | None = None,
     prior: str | Path | Prior = "faces-64",
     device: str = "auto",
     precision: str = "auto",
@@ -218,6 +223,7 @@ def sweep(
     """
     loaded = prior_of(prior, device, precision)
     said["fit"] = fitting.way(said.get("fit", "auto"), loaded.multiple, said.get("size"))
+    said["operator"] = files.told(said.get("operator", "inpaint"), image, kernel)
     settings, source, drawn, notes = settled(image, mask, loaded, said, mask_keep)
     sides = (text.partition("=")[::2] for text in (rows, columns))
     of = type(settings.sampler)

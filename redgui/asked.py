@@ -35,6 +35,8 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
     operator = said.get("operator")
     if mask is not None and isinstance(operator, Operator):
         raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
+    if not isinstance(mask_keep, bool):
+        raise KnobError(f"mask_keep is true or false; got {knobs.shown(mask_keep)}.")
     settings = Settings.read(said if mask is None else {**said, "operator": "inpaint"})
     source = opened(image)
     notes = tuple(f"the picture: {note}" for note in reading.origin(source).notes)

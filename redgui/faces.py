@@ -1,7 +1,7 @@
 """Faces in a picture, and the fit `face`: the largest one turned, moved and resized to where the face prior has its faces.
 
     face = faces.find(image)                        None where there is none
-    fitting = faces.aligned(image, (64, 64))        what `redgui.fitting` calls a Fitting
+    fitting = faces.aligned(image, like)            what `redgui.fitting` calls a Fitting (`for_picture`)
 
 A similarity takes the five points of the face (`redgui.mtcnn`) to those of the prior's pictures, by least squares. What lies
 beyond the photo is filled with its edge. The way back undoes the rotation: the restored square is laid over the photo with a
@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from redgui import fitting, images, mtcnn
-from redgui.fitting import Fitting, Size
+from redgui import images, mtcnn
+from redgui.fitting import Fitting
 from redgui.images import ImageError
-from redgui.operators import Operator, masks
+from redgui.operators import masks
 
 # Where the face prior's pictures have left eye, right eye, nose and the corners of the mouth: x + iy in a square of 64, from
 # its corner. The mean over pictures that it was trained for.
@@ -82,19 +82,15 @@ def portrait(image: Image.Image) -> Face | None:
     return face if face is not None and face.side >= PORTRAIT * min(image.size) else None
 
 
-def aligned(image: Image.Image, prior: Size, H: Operator | None = None, given: bool = False) -> Fitting:
-    """The fit `face` of a picture for a prior of (h, w). One that has that size already is taken as it is.
-
-    Args:
-        H: with `given` the picture is its measurement, of `H.measured_size`.
+def aligned(image: Image.Image, like: Fitting) -> Fitting:
+    """The fit `face` of a picture, of the sizes of another fit. A picture that has that size already is taken as it is.
 
     Raises:
-        ImageError: there is no face, or the prior's pictures are not square.
+        ImageError: there is no face, or the fitted picture is not square.
     """
-    h, w = H.measured_size(*prior) if H is not None and given else prior
-    original = (image.height, image.width)
+    (h, w), original = like.size, (image.height, image.width)
     if original == (h, w):
-        return replace(fitting.plan(original, prior, "crop", H=H, given=given), how="face")
+        return replace(like, how="face", original=original, box=(0.0, 0.0, float(w), float(h)))
     if h != w:
         raise ImageError(f"the fit face is for priors of square pictures; this one's are {w}x{h}. Choose another fit.")
     face = find(image)
@@ -104,7 +100,7 @@ def aligned(image: Image.Image, prior: Size, H: Operator | None = None, given: b
     corners = [a * z + b for z in (0, w, w + 1j * h, 1j * h)]
     xs, ys = [z.real for z in corners], [z.imag for z in corners]
     box = (max(min(xs), 0.0), max(min(ys), 0.0), min(max(xs), float(original[1])), min(max(ys), float(original[0])))
-    return FaceFitting("face", original, (h, w), box, (0, 0, w, h), prior, a, b)
+    return FaceFitting("face", original, (h, w), box, (0, 0, w, h), like.solved, like.times, a, b)
 
 
 @dataclass(frozen=True)
@@ -140,10 +136,10 @@ class FaceFitting(Fitting):
         return self._of_photo(mask, _centres(h, w) * self.a + self.b) if found.all() else found
 
     def undo(self, restored: Tensor, original: Image.Image, hole: np.ndarray | None = None) -> Image.Image:
-        times = restored.shape[-1] / self.size[1]
-        h0, w0 = (round(n * times) for n in self.original)
+        times, shown = self.times, images.to_pil(restored).crop(self.shown if restored.shape[-2:] == self.solved else None)
+        h0, w0 = (n * times for n in self.original)
         whole = original if original.size == (w0, h0) else original.resize((w0, h0), Image.Resampling.BICUBIC)
-        left, top, right, bottom = (round(v * times) for v in self._around_box())
+        left, top, right, bottom = (v * times for v in self._around_box())
         replaced = None
         if hole is not None:
             replaced = masks.resized(hole if hole.shape == self.original else self.hole_of_picture(hole), h0, w0)
@@ -153,9 +149,9 @@ class FaceFitting(Fitting):
             top, bottom, left, right = top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
         photo = np.asarray(whole.crop((left, top, right, bottom)))
         z = (_centres(bottom - top, right - left) + complex(left, top) - self.b * times) / self.a
-        n = restored.shape[-1]
+        n = shown.width
         depth = np.minimum.reduce([np.real(z), n - np.real(z), np.imag(z), n - np.imag(z)])  # below 0 outside of the square
-        square = images.to_uint8(_sampled(images.to_tensor(images.to_pil(restored)), z))
+        square = images.to_uint8(_sampled(images.to_tensor(shown), z))
         if replaced is None:
             share = (depth / (SEAM * n)).clip(0, 1)[..., None]
             share = share * share * (3 - 2 * share)

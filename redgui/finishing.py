@@ -86,7 +86,10 @@ def dressed(image: Image.Image, origin: Origin, hole: np.ndarray | None, grey: b
         colours[untouched] = own[..., :3][untouched]
         result = Image.fromarray(colours).convert(result.mode)
         result.putalpha(Image.fromarray(alpha))
-    result.info = {KEY: replace(origin, rgba=None)} | ({"icc_profile": origin.profile} if origin.profile and not grey else {})
+    result.info = {}
+    result.info[KEY] = replace(origin, rgba=None)
+    if origin.profile and not grey:
+        result.info["icc_profile"] = origin.profile
     return result
 
 

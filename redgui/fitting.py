@@ -8,10 +8,11 @@
     face     the largest face, turned and moved to where the face prior has its faces (`redgui.faces`)
 
 The first four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing
-it resizes that rectangle back into the box. Around an inpainted hole the picture's own pixels stay as they are, bit for bit:
-only the hole comes from the restoration, with no blend across its edge, which would let what is damaged shine through.
+it resizes that rectangle back into the box. What an operator measured that is `framed` is not mirrored. Around an inpainted
+hole the picture's own pixels stay, bit for bit: no blend across its edge lets what is damaged shine through.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -43,6 +44,7 @@ class Fitting:
         box: left, top, right, bottom in the picture, in pixels (a crop may begin within a pixel).
         inner: left, top, right, bottom of the rectangle within h x w that the box is resized to.
         solved: (h, w) of the pictures that the sampler works on: `size`, unless the picture is a measurement of another size.
+        times: how many times larger `solved` is than `size`, but for what that does not divide.
     """
 
     how: Way
@@ -51,6 +53,20 @@ class Fitting:
     box: tuple[float, float, float, float]
     inner: tuple[int, int, int, int]
     solved: Size
+    times: int = 1
+
+    @property
+    def shown(self) -> tuple[int, int, int, int]:
+        """left, top, right, bottom of the part of `solved` that shows the picture: it is not mirrored, nor left over."""
+        k = self.times
+        top, left = ((n - k * m) // 2 // k * k for n, m in zip(self.solved, self.size, strict=True))
+        return left + k * self.inner[0], top + k * self.inner[1], left + k * self.inner[2], top + k * self.inner[3]
+
+    def pixels_kept(self, grid: int = 1) -> bool:
+        """Whether the pixels are those of the picture itself, of a part that begins at multiples of `grid`."""
+        (left, top, right, bottom), inner = self.box, self.inner
+        sides = (right - left, bottom - top) == (inner[2] - inner[0], inner[3] - inner[1])
+        return sides and left % grid == top % grid == 0
 
     @property
     def same(self) -> bool:
@@ -93,20 +109,18 @@ class Fitting:
         """The restoration (1, c, h', w') at the picture's own size; outside a crop, and outside a hole, the picture itself.
 
         Args:
-            restored: of the size `solved`; where that is k times `size`, the result is k times larger than the picture.
+            restored: of the size `solved`, or what of it is `shown`; the result is `times` larger than the picture.
             original: the picture that was fitted, RGB.
             hole: (h0, w0) or (h, w), what was to be filled in; None where all of the picture was degraded.
         """
-        times = tuple(n / m for n, m in zip(restored.shape[-2:], self.size, strict=True))
-        h0, w0 = (round(n * k) for n, k in zip(self.original, times, strict=True))
+        h0, w0 = (n * self.times for n in self.original)
         whole = original if original.size == (w0, h0) else original.resize((w0, h0), Image.Resampling.BICUBIC)
-        inner = [round(v * times[1 - k % 2]) for k, v in enumerate(self.inner)]
-        box = [v * times[1 - k % 2] for k, v in enumerate(self.box)]
+        box = [v * self.times for v in self.box]
         # Of a box that begins within a pixel only whole pixels are replaced.
         left, top, right, bottom = (round(v) if abs(v - round(v)) < 1e-6 else int(v) + (k < 2) for k, v in enumerate(box))
         if right <= left or bottom <= top:  # of a picture one pixel high a crop may hold no whole pixel
             return whole
-        part = images.to_pil(restored).crop((inner[0], inner[1], inner[2], inner[3]))
+        part = images.to_pil(restored).crop(self.shown if restored.shape[-2:] == self.solved else None)
         if part.size != (right - left, bottom - top):
             sx, sy = part.width / (box[2] - box[0]), part.height / (box[3] - box[1])
             source = ((left - box[0]) * sx, (top - box[1]) * sy, (right - box[0]) * sx, (bottom - box[1]) * sy)
@@ -152,7 +166,7 @@ class Fitting:
 
 
 def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, longest: int | None = None,
-         H: Operator | None = None, given: bool = False) -> Fitting:  # fmt: skip
+         H: Operator | None = None, given: bool = False, room: bool = True) -> Fitting:  # fmt: skip
     """The fitting of a picture of `original` (h0, w0) for a prior, in a way that needs no look at it: any but face.
 
     Args:
@@ -160,7 +174,9 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
         how: one of them, or `auto` (`way`).
         longest: longest side of `native`; None: 256.
-        H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, of `H.measured_size`.
+        H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, and there is room
+            around it for what the measurement depends on beyond its frame.
+        room: whether pictures may be larger than the prior's for that.
 
     Raises:
         ImageError: the way is none of them, or the prior does not take it.
@@ -170,17 +186,21 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
         raise ImageError("the fit face is found in a picture; give the picture itself (`fitting.for_picture`).")
     if how == "native":
         return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
-    h, w = H.measured_size(*prior) if H is not None and given else prior
+    scale, beyond, framed = (H.scale, H.overlap, H.framed) if H is not None and given else (1, 0, False)
+    around, step = 2 * beyond, math.lcm(max(1, multiple), scale)
+    h, w = ((n if room else n - around) // scale for n in prior)
+    solved = (-(-(h * scale + around) // step) * step, -(-(w * scale + around) // step) * step) if around and room else prior
     h0, w0 = original
     if how == "crop":
         wide = w0 * h >= h0 * w
         cw, ch = (w / h * h0, float(h0)) if wide else (float(w0), h / w * w0)
         box = ((w0 - cw) / 2, (h0 - ch) / 2, (w0 + cw) / 2, (h0 + ch) / 2)
-        return Fitting("crop", original, (h, w), box, (0, 0, w, h), prior)
+        return Fitting("crop", original, (h, w), box, (0, 0, w, h), solved, scale)
     if how == "stretch":
-        return Fitting("stretch", original, (h, w), (0.0, 0.0, float(w0), float(h0)), (0, 0, w, h), prior)
+        return Fitting("stretch", original, (h, w), (0.0, 0.0, float(w0), float(h0)), (0, 0, w, h), solved, scale)
     k = min(h / h0, w / w0)
-    return _centred("pad", original, (h, w), prior, (max(1, round(h0 * k)), max(1, round(w0 * k))))
+    inner = (max(1, round(h0 * k)), max(1, round(w0 * k)))
+    return _centred("pad", original, inner if framed else (h, w), solved, inner, scale)
 
 
 def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operator | None, given: bool) -> Fitting:
@@ -191,26 +211,25 @@ def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operato
         )
     if not SMALLEST <= longest <= LARGEST:
         raise ImageError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
-    # How many times larger than its measurement a picture is, where the measurement is what is given.
-    times = tuple(n // m for n, m in zip(prior, H.measured_size(*prior), strict=True)) if H is not None and given else (1, 1)
-    h0, w0 = (n * k for n, k in zip(original, times, strict=True))
-    k = min(1.0, longest / max(h0, w0))
-    inner = tuple(max(1, round(n * k / m)) for n, m in zip((h0, w0), times, strict=True))
+    # A measurement is smaller than the picture that is restored, by its scale and by what lies beyond its frame.
+    scale, beyond, grid, framed = (H.scale, H.overlap, H.grid, H.framed) if H is not None and given else (1, 0, 1, False)
+    k = min(1.0, longest / (scale * max(original)))
+    inner = (max(1, round(original[0] * k)), max(1, round(original[1] * k)))
 
     def sides(step: int) -> Size:
         least = SMALLEST if multiple > 1 else 1
-        h, w = (-(-max(n * m, least) // step) * step for n, m in zip(inner, times, strict=True))
+        h, w = (-(-max(n * scale + 2 * beyond, least) // step) * step for n in inner)
         return h, w
 
     found = sides(multiple)
     # Sides that the operator takes, too: a factor of super-resolution, whole blocks of a JPEG.
     for step in range(multiple, 65, multiple):
         size = sides(step)
-        if max(size) <= LARGEST and all(n % m == 0 for n, m in zip(size, times, strict=True)) and _takes(H, *size):
+        if max(size) <= LARGEST and all(n % scale == 0 for n in size) and _takes(H, *size):
             found = size
             break
-    h, w = (n // m for n, m in zip(found, times, strict=True))
-    return _centred("native", original, (h, w), found, inner)
+    h, w = (n // scale for n in found)
+    return _centred("native", original, inner if framed else (h, w), found, inner, scale, grid // scale)
 
 
 def _takes(H: Operator | None, h: int, w: int) -> bool:
@@ -222,11 +241,11 @@ def _takes(H: Operator | None, h: int, w: int) -> bool:
     return True
 
 
-def _centred(how: Way, original: Size, size: Size, solved: Size, inner: tuple[int, ...]) -> Fitting:
+def _centred(how: Way, original: Size, size: Size, solved: Size, inner: Size, times: int = 1, grid: int = 1) -> Fitting:
     (h, w), (ih, iw) = size, inner
-    top, left = (h - ih) // 2, (w - iw) // 2
+    top, left = ((n - m) // 2 // grid * grid for n, m in ((h, ih), (w, iw)))
     box = (0.0, 0.0, float(original[1]), float(original[0]))
-    return Fitting(how, original, size, box, (left, top, left + iw, top + ih), solved)
+    return Fitting(how, original, size, box, (left, top, left + iw, top + ih), solved, times)
 
 
 def usual(multiple: int) -> Way:
@@ -246,20 +265,22 @@ def way(how: str, multiple: int, longest: int | None = None) -> Way:
 
 
 def for_picture(image: Image.Image, prior: Size, how: str = "auto", *, multiple: int = 0, longest: int | None = None,
-                H: Operator | None = None, given: bool = False) -> Fitting:  # fmt: skip
+                H: Operator | None = None, given: bool = False, room: bool = True) -> Fitting:  # fmt: skip
     """`plan` for a picture, by the ways that look at it, too."""
     if way(how, multiple, longest) == "face":
         from redgui import faces  # with its networks, for who asks for it
 
-        return faces.aligned(image, prior, H, given)
-    return plan((image.height, image.width), prior, how, multiple=multiple, longest=longest, H=H, given=given)
+        return faces.aligned(image, plan(prior, prior, "crop", multiple=multiple, H=H, given=given, room=room))
+    size = image.height, image.width
+    return plan(size, prior, how, multiple=multiple, longest=longest, H=H, given=given, room=room)
 
 
 def for_prior(image: Image.Image, prior: Prior, how: str = "auto", longest: int | None = None, H: Operator | None = None,
               given: bool = False) -> Fitting:  # fmt: skip
     """`for_picture` for a prior that is loaded."""
     h, w = prior.picture_shape[-2:]
-    return for_picture(image, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given)
+    room = prior.shape == prior.picture_shape  # a latent prior decodes pictures of one size
+    return for_picture(image, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given, room=room)
 
 
 def read_mask(source: reading.Source, fitting: Fitting, keep: bool = False) -> tuple[np.ndarray, np.ndarray | None]:

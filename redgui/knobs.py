@@ -49,6 +49,7 @@ class Knob:
     advanced: bool
     shown: bool  # False: not offered as a control (set by other means, such as a painted mask)
     only_with: tuple[str, tuple[str, ...]] | None  # shown when another knob has one of these values
+    whole: float | None  # a text a/b is a of b times this
 
 
 def knob(
@@ -65,14 +66,15 @@ def knob(
     shown: bool = True,
     only_with: tuple[str, tuple[str, ...]] | None = None,
     compare: bool = True,
+    whole: float | None = None,
 ) -> Any:
     """A dataclass field with bounds (`lo`, `hi`, both inclusive; of a text, `hi` characters at most) and a `help` text.
 
     A default of None means that nothing is chosen, and makes None a value. `compare` is that of `dataclasses.field`.
+    With `whole` a number may be written in the units of somebody else: as a/b, where they span b and the knob's own `whole`.
     """
-    meta = dict(
-        lo=lo, hi=hi, help=help, label=label, log=log, step=step, live=live, advanced=advanced, shown=shown, only_with=only_with
-    )
+    meta = dict(lo=lo, hi=hi, help=help, label=label, log=log, step=step, live=live, advanced=advanced, shown=shown,
+                only_with=only_with, whole=whole)  # fmt: skip
     return dataclasses.field(default=default, compare=compare, metadata={"knob": meta})
 
 
@@ -133,10 +135,11 @@ def coerce(k: Knob, value: Any, owner: str = "") -> Any:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise KnobError(f"{where} is a number; got {got}.")
+    part, slash, of = value.partition("/") if isinstance(value, str) and k.whole is not None else (value, "", "1")
     try:
-        number = float(value)
-    except ValueError:
-        raise KnobError(f"{where} is a number; got {got}.") from None
+        number = k.whole * float(part) / float(of) if slash and k.whole else float(value)
+    except (ValueError, ZeroDivisionError):
+        raise KnobError(f"{where} is a number{', or a part such as 12.75/255' if k.whole else ''}; got {got}.") from None
     except OverflowError:  # a whole number of hundreds of digits
         number = math.inf
     if not math.isfinite(number):
@@ -189,8 +192,12 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 def spec(thing: Any, than: Any = None) -> str:
     """The text form of an instance, with the knobs that differ from those of `than`, of the same class (None: the defaults)."""
     usual = {k.name: k.default for k in knobs(type(thing))} if than is None else values(than)
-    changed = [f"{name}={_text(value)}" for name, value in values(thing).items() if value != usual[name]]
-    return type(thing).name + (":" + ",".join(changed) if changed else "")
+    return written(type(thing).name, {name: value for name, value in values(thing).items() if value != usual[name]})
+
+
+def written(name: str, given: dict[str, Any]) -> str:
+    """The text that `parse` splits into the name and these values."""
+    return name + (":" + ",".join(f"{key}={_text(value)}" for key, value in given.items()) if given else "")
 
 
 def find(classes: tuple[type, ...], name: str, what: str) -> type:

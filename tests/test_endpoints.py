@@ -60,7 +60,7 @@ def test_the_three_endpoints_are_named_and_typed_and_no_others(served: Client):
     assert set(told["named_endpoints"]) == {"/list", "/degrade", "/restore"}
     assert told["unnamed_endpoints"] == {}
     types = {p["parameter_name"]: p["type"] for p in told["named_endpoints"]["/restore"]["parameters"]}
-    assert types["sigma_y"] == {"type": "number"}
+    assert types["sigma_y"] == {"anyOf": [{"type": "number"}, {"type": "string"}]}  # a text in other units, 12.75/255
     assert types["seed"] == {"type": "integer"}
     assert types["fit"] == {"enum": ["crop", "pad", "stretch", "native", "face"]}
     assert len(told["named_endpoints"]["/restore"]["returns"]) == 3
@@ -141,7 +141,7 @@ def test_a_cancelled_call_ends_and_frees_its_place(served: Client):
 def test_errors_come_in_the_words_of_the_command_line(served: Client):
     assert "did you mean 'superres'" in wrong(served, operator="superress")
     assert "steps lies in 1 to 5000; got 0" in wrong(served, sampler="reddiff:steps=0")
-    assert "sigma_y is a number; got 'much'" in wrong(served, sigma_y="much")
+    assert "sigma_y is a number, or a part such as 12.75/255; got 'much'" in wrong(served, sigma_y="much")
     assert "particles lies in 1 to 16" in wrong(served, particles=17)
     assert "ΠGDM needs a" in wrong(served, sampler="pigdm", operator="hdr")
     assert "operator is a text" in wrong(served, operator=3)
@@ -176,3 +176,26 @@ def test_mcp_without_its_package_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "pip install 'gradio[mcp]" in done.stderr
+
+
+def test_a_kernel_is_uploaded_and_no_path_of_the_server_is_read(served: Client, tmp_path):
+    taps = np.arange(1.0, 25.0).reshape(4, 6)
+    np.save(tmp_path / "k.npy", taps)
+    call = dict(picture="example:face-06", operator="blur:kind=file", sigma_y="12.75/255", seed=5, api_name="/degrade")
+    shown, figures = served.predict(kernel=handle_file(tmp_path / "k.npy"), **call)
+    wanted = api.restore("example:face-06", operator="blur", kernel=taps, sigma_y=0.1, seed=5, prior="gaussian:size=64",
+                         sampler="reddiff:steps=1").problem  # fmt: skip
+    assert np.array_equal(pixels(shown), images.to_uint8(wanted.H.picture(wanted.y)))
+    assert figures["sigma_y"] == 0.1
+    assert figures["operator"].startswith("blur:kind=file,taps=7x7:")
+    assert "no knob 'path'" in wrong(served, operator=f"blur:kind=file,path={tmp_path / 'k.npy'}")
+    assert "there is no kernel" in wrong(served, operator="blur:kind=file")
+    assert "one kernel goes with" in wrong(served, operator="inpaint", kernel=handle_file(tmp_path / "k.npy"))
+
+
+def test_a_damaged_picture_with_a_blur_is_a_frame_over_http_too(served: Client):
+    call = dict(picture="example:face-06", operator="blur:kind=disc,size=5", sampler="reddiff:steps=2", given=True)
+    *_, last = served.submit(**call, api_name="/restore")
+    record = Record.from_json(json.dumps(last[2]))
+    assert record.settings.H.border == "valid"
+    assert pixels(last[0]).shape == (64, 64, 3)

@@ -40,7 +40,11 @@ def turned(degrees: float, scale: float, h: int = 300, w: int = 400, at: complex
     a = scale * np.exp(1j * np.deg2rad(degrees))
     b = at - a * (32 + 32j)
     box, inner = (0.0, 0.0, float(w), float(h)), (0, 0, 64, 64)
-    return FaceFitting("face", (h, w), (64, 64), box, inner, (64, 64), complex(a), complex(b))
+    return FaceFitting("face", (h, w), (64, 64), box, inner, (64, 64), a=complex(a), b=complex(b))
+
+
+def fit(image: Image.Image, prior: tuple[int, int] = (64, 64), **options) -> fitting.Fitting:
+    return fitting.for_picture(image, prior, "face", **options)
 
 
 # ---- finding ----
@@ -55,7 +59,7 @@ def test_a_face_is_found_and_comes_to_the_priors_places_whatever_its_angle(portr
     a, _ = found.similarity()
     assert np.rad2deg(np.angle(a)) == pytest.approx(-degrees, abs=6)
     assert abs(a) * 64 == pytest.approx(320, rel=0.12)
-    again = faces.find(faces.aligned(sheet, (64, 64)).apply(sheet))
+    again = faces.find(fit(sheet).apply(sheet))
     assert again is not None
     off = abs(np.array(again.points) - PLACES)  # in pixels of 64; a face has its own proportions
     assert off[:2].max() < 2  # the eyes
@@ -66,9 +70,9 @@ def test_no_face_is_no_face_and_says_so():
     for nothing in (smooth(200, 300), Image.new("RGB", (30, 1000)), Image.new("RGB", (5, 5))):
         assert faces.find(nothing) is None
         with pytest.raises(ImageError, match="finds no face"):
-            faces.aligned(nothing, (64, 64))
+            fit(nothing)
     with pytest.raises(ImageError, match="square pictures; this one's are 96x64"):
-        faces.aligned(face(), (64, 96))
+        fit(face(), (64, 96))
     with pytest.raises(ImageError, match="a size goes with the fit native; got face"):
         fitting.for_picture(face(), (64, 64), "face", longest=128)
 
@@ -178,11 +182,11 @@ def test_python_and_the_command_line_take_a_face_and_the_record_replays(portrait
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 3
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "restored-full.png")), full)
     # What the record names as its picture is aligned already, and is taken as it is.
-    assert faces.aligned(images.to_pil(result.picture), (64, 64)).apply(images.to_pil(result.picture)).size == (64, 64)
+    assert fit(images.to_pil(result.picture)).apply(images.to_pil(result.picture)).size == (64, 64)
 
 
 def test_a_measurement_of_a_face_is_of_the_measured_size(portrait):
-    fitted = faces.aligned(portrait, (64, 64), build("superres:factor=4"), given=True)
+    fitted = fit(portrait, H=build("superres:factor=4"), given=True)
     assert (fitted.size, fitted.solved) == ((16, 16), (64, 64))
     full = fitted.undo(torch.zeros(1, 3, 64, 64), portrait)
     assert full.size == (4 * 640, 4 * 480)

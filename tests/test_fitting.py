@@ -137,7 +137,7 @@ def test_native_sides_are_multiples_within_bounds_and_suit_the_operator():
     assert size(200, 300, longest=512, spec="superres:factor=3") == (216, 312)
     assert size(200, 300, longest=512, spec="superres:factor=5") == (200, 320)
     given = plan((50, 75), (64, 64), "native", multiple=8, H=build("superres:factor=4"), given=True)
-    assert (given.size, given.solved) == ((44, 64), (176, 256))
+    assert (given.size, given.solved) == ((43, 64), (176, 256))  # nothing that is mirrored counts as measured
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_the_page_takes_a_grey_prior(home: Served, tmp_path):
     frame = np.asarray(images.read(base64.b64decode(outputs["result"]["after"]["src"].partition(",")[2])))
     assert (frame == frame[..., :1]).all()
     answer = page.call("restore", data=[EXAMPLE, "blur", "reddiff:steps=2", 0.0, 0, 1, str(tmp_path / "grey"), None, False,
-                                        "crop", None, False, False, False])  # fmt: skip
+                                        "crop", None, False, False, False, None])  # fmt: skip
     assert answer.error is None
 
 
@@ -142,6 +142,15 @@ def test_other_channels_are_refused_in_one_line(tmp_path, options, told):
     with pytest.raises(PriorError, match=told) as error:
         load(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_a_grey_network_is_not_trained_further(tmp_path, capsys):
+    tiny.save(tmp_path / "grey", tiny.unet(1))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    words = ["train", str(tmp_path), "--init", str(tmp_path / "grey"), "--steps", "1", "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has 1 channel" in line
 
 
 def latents(folder: Path, pictures: int = 3, of: int = 4, **told: object) -> AutoencoderKL:

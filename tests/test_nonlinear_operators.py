@@ -241,7 +241,7 @@ def test_jpeg_says_what_it_needs():
     with pytest.raises(OperatorError, match="at least 8x8"):
         build("jpeg:subsampling=444").check_size(40, 4)
     with pytest.raises(OperatorError, match="3 channels"):
-        build("jpeg")(torch.zeros(1, 1, 16, 16))
+        build("jpeg")(torch.zeros(1, 2, 16, 16))
 
 
 # --- non-linear blur ------------------------------------------------------------------------------------------------

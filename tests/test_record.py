@@ -243,7 +243,7 @@ def test_a_record_that_does_not_fit_says_where(changes, told):
         (dict(sampler={"name": "reddiff", "knobs": {"speed": 1}}), "no knob 'speed'"),
         (dict(sampler={"name": "reddiff", "knobs": {"lr": 1e9}}), "lr lies in"),
         (dict(operator={"name": "inpaint", "knobs": {"kind": "hole"}}), "kind is one of"),
-        (dict(operator={"name": "superres", "knobs": {"factor": 5}}), "divisible"),
+        (dict(operator={"name": "blur", "knobs": {"size": 31}}), "at most 15"),
         (dict(image="not base64!"), "image cannot be read"),
         (dict(image=""), "image cannot be read"),
         (dict(image="aGVsbG8="), "image cannot be read"),

@@ -88,7 +88,7 @@ def test_min_snr_and_other_predictions_learn_too(folder, tmp_path):
     ("prediction", "scheduler"), [("flow", "FlowMatchEulerDiscreteScheduler"), ("edm", "EDMEulerScheduler")]
 )
 def test_every_prediction_is_exported_as_what_it_is_and_denoises(folder, tmp_path, prediction, scheduler):
-    train([str(folder)], str(tmp_path), steps=60, prediction=prediction, with_report=False, **TINY)
+    train([str(folder)], str(tmp_path), steps=40, prediction=prediction, with_report=False, **TINY)
     assert json.loads((tmp_path / "scheduler/scheduler_config.json").read_text())["_class_name"] == scheduler
     assert json.loads((tmp_path / "model_index.json").read_text())["scheduler"] == ["diffusers", scheduler]
     prior = load(str(tmp_path), device="cpu", precision="fp32")

@@ -22,7 +22,8 @@ def make(task: Task) -> dict:
         str(task.example), prior=PRIOR, operator=task.build_operator(), sampler=task.sampler, sigma_y=task.sigma_y,
         particles=task.particles(), seed=task.seed, device="cpu", precision="fp32",
     )  # fmt: skip
-    for what, picture in (("measurement", result.problem.H.picture(result.problem.y)), ("restored", result.restored)):
+    # The sampler's own estimate, of which the figures are.
+    for what, picture in (("measurement", result.problem.H.picture(result.problem.y)), ("restored", result.raw)):
         images.to_pil(picture).save(bundled.TASKS / f"{task.name}-{what}.png", optimize=True)
     kept = {key: result.figures[key] for key in FIGURES if key in result.figures}
     return {"setting": task.setting(), "figures": {k: round(v, 4) if isinstance(v, float) else v for k, v in kept.items()}}

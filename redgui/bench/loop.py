@@ -35,8 +35,9 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
     picture to start from where there was none); the others of its batch go on.
     """
     s = batch[0].settings
-    H, sampler, sigma_y, n = s.H, s.sampler, s.sigma_y, s.particles
+    sampler, sigma_y, n = s.sampler, s.sigma_y, s.particles
     problems = [job.settings.problem(job.picture.x).to(prior.device) for job in batch]
+    H = problems[0].H
     good: list[Step | None] = [None] * len(batch)  # of each picture the newest Step, or the last that was sound
     failed: list[str | None] = [None] * len(batch)
     y = torch.cat([problem.y.expand(n, *problem.y.shape[1:]) for problem in problems])

@@ -116,7 +116,7 @@ def jobs(
             raise BenchError(f"{what} has {', '.join(map(str, dict.fromkeys(twice)))} twice; leave one of them out.")
     for operator_spec in operator_specs:
         H = operators.build(operator_spec)
-        H.check_size(h, w)
+        H.placed(h, w)  # whether it fits
         for sigma_y in sigmas_y:
             made = (spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, sigma_y) for spec in specs)
             for sampler in dict.fromkeys(made):

@@ -165,7 +165,8 @@ def sheet(done: Sequence[Row], members: Sequence[Row], shown: Sequence[bench.Pic
     H = operators.build(members[0]["operator"])
     found = {(row["sampler"], row["index"]): row for row in done if row["seed"] < 100_000}
     problems = [Problem.simulate(picture.x, H, members[0]["sigma_y"], k) for k, picture in enumerate(shown)]
-    lines = [("truth", [images.to_pil(p.x) for p in shown]), ("measurement", [images.to_pil(H.picture(p.y)) for p in problems])]
+    measured = [images.to_pil(p.H.picture(p.y)) for p in problems]
+    lines = [("truth", [images.to_pil(p.x) for p in shown]), ("measurement", measured)]
     for row in members:
         tiles = []
         for k in range(len(shown)):

@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     bench.add_argument("--operators", nargs="+", default=["inpaint"], metavar="NAME[:knob=value,...]")
     bench.add_argument("--samplers", nargs="+", default=["all"], metavar="NAME[:knob=value,...]",
                        help="all: each with its presets; further settings may stand beside it")  # fmt: skip
-    bench.add_argument("--sigma-y", type=float, nargs="+", default=[0.0], help="noise levels, [-1, 1] units")
+    bench.add_argument("--sigma-y", nargs="+", default=[0.0], help="noise levels, the picture spanning -1 to 1, or A/B")
     bench.add_argument("--seeds", type=int, default=1, metavar="N", help="repetitions with other random numbers")
     bench.add_argument("--particles", type=int, help="runs of each, their mean is taken (1; 4 for phase, RSD)")
     bench.add_argument("--batch", type=int, default=16, help="pictures solved together")
@@ -33,15 +33,19 @@ def add(commands: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from redgui import bench, priors
+    from redgui import bench, files, knobs, priors
     from redgui.bench import report
     from redgui.bench.judge import kids
     from redgui.bench.processes import Share
+    from redgui.runs.settings import Settings, checked
 
     for name, most in (("limit", 10**6), ("seeds", 1000), ("particles", 64), ("batch", 4096)):
         value = getattr(chosen, name)
         if value is not None and not 1 <= value <= most:
             raise bench.BenchError(f"--{name} lies in 1 to {most}; got {value}.")
+    sigma_y = next(k for k in knobs.knobs(Settings) if k.name == "sigma_y")
+    levels = [checked(sigma_y, level) for level in chosen.sigma_y]
+    specs = [str(files.told(spec)) for spec in chosen.operators]
     parquet = report.has_parquet(chosen.parquet)
     share = Share.of_environment()
     share.take_device()
@@ -53,7 +57,7 @@ def run(chosen: argparse.Namespace) -> None:
         print("\n".join(judges.lines()), file=sys.stderr)
     with JobsBar(share.rank, share.world) as bar:
         each = bench.finished(
-            shown, prior, chosen.operators, chosen.samplers, sigmas_y=chosen.sigma_y, seeds=chosen.seeds,
+            shown, prior, specs, chosen.samplers, sigmas_y=levels, seeds=chosen.seeds,
             particles=chosen.particles, batch=chosen.batch, judges=judges, out=chosen.out, watch=bar,
         )  # fmt: skip
     if not share.first:

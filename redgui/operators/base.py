@@ -14,17 +14,30 @@ input. Noise is no part of it: sigma_y belongs to the problem.
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
 from redgui import knobs
 from redgui.errors import RedguiError
+from redgui.operators.krylov import conjugate_gradients
 
 
 class OperatorError(RedguiError):
     """An operator that does not fit the picture; the message says what to do."""
+
+
+class ByLevel(abc.ABCMeta):
+    """A call of a class makes an instance of the one that fits the knobs, where what an operator can do depends on them.
+
+    `level`, a method of the class, names it.
+    """
+
+    def __call__(cls, **values: Any) -> Any:
+        made = super().__call__(**values)
+        fitting = made.level()
+        return made if fitting is type(made) else type.__call__(fitting, **values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +49,8 @@ class Operator(abc.ABC):
     pictorial: y is itself a picture (b, 1 or 3, h', w'), so that another degradation can follow it in a composition.
     ambiguous: quite different pictures have the same measurement. A mean over particles is then nobody's picture: the
         particle of the least residual is reported, and figures are those of its `aligned` form.
+    pointwise: each pixel of y is made of the pixel of x at its place.
+    own_scale: of a picture that was measured elsewhere only its own pixels will do; made larger or smaller it is none.
     """
 
     name: ClassVar[str]
@@ -43,6 +58,8 @@ class Operator(abc.ABC):
     about: ClassVar[str]
     pictorial: ClassVar[bool] = True
     ambiguous: ClassVar[bool] = False
+    pointwise: ClassVar[bool] = False
+    own_scale: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         knobs.check(self)
@@ -97,13 +114,59 @@ class Operator(abc.ABC):
         """A person's own damaged picture (b, 3, h', w') as the measurement y."""
         return self.on_support(picture)
 
+    @property
+    def scale(self) -> int:
+        """How many times larger the sides of x are than those of the picture that `measurement_of` takes."""
+        return 1
+
+    @property
+    def overlap(self) -> int:
+        """Pixels of x beyond its frame on which a measurement depends that was made elsewhere (`placed`)."""
+        return 0
+
+    @property
+    def framed(self) -> bool:
+        """Whether y may be of a part of x, so that a picture that was measured elsewhere needs nothing mirrored around it."""
+        return self.overlap > 0
+
+    @property
+    def grid(self) -> int:
+        """A picture that was measured elsewhere begins in x at a multiple of this."""
+        return self.scale
+
     def measured_size(self, h: int, w: int) -> tuple[int, int]:
         """Height and width of the picture that `measurement_of` takes for images of h x w."""
-        return h, w
+        return h // self.scale, w // self.scale
+
+    def placed(self, h: int, w: int, box: tuple[int, int, int, int] | None = None) -> "Operator":
+        """This operator for pictures of h x w.
+
+        Args:
+            box: left, top, right, bottom of the part of x that shows a picture which was measured elsewhere (`given`): what
+                lies around it is no measurement, and the scene may go on there. None: y is simulated on all of x.
+
+        Raises:
+            OperatorError: the size does not fit.
+        """
+        self.check_size(h, w)
+        return self
+
+    def size_of_x(self, y: Tensor) -> tuple[int, int] | None:
+        """Height and width of x where y tells it; None where x is as large as a prior's pictures."""
+        return None
+
+    @property
+    def unplaced(self) -> "Operator":
+        """What `placed` was made of, as far as the same picture places it again."""
+        return self
 
     def picture(self, y: Tensor) -> Tensor:
         """The measurement as a person sees it, (b, 1 or 3, h', w') in [-1, 1]."""
         return y
+
+    def visible(self, x: Tensor) -> Tensor:
+        """The part of x (b, c, h, w) that the measurement shows."""
+        return x
 
     def aligned(self, x: Tensor, x_true: Tensor) -> Tensor:
         """Of the pictures that H cannot tell from x, the one nearest to x_true: for figures only, never for a sampler."""
@@ -115,7 +178,12 @@ class Operator(abc.ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearOperator(Operator):
-    """A linear H with its adjoint; `solve` and `pinv` by conjugate gradients unless there is better."""
+    """A linear H with its adjoint; `solve` and `pinv` by conjugate gradients unless there is better.
+
+    Class attribute: `completes`, whether there is a spectral operator near this one, for methods that need the spectrum.
+    """
+
+    completes: ClassVar[bool] = False
 
     @abc.abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
@@ -136,6 +204,10 @@ class LinearOperator(Operator):
     def pinv(self, y: Tensor) -> Tensor:
         """H^+ y, the least-squares solution of least norm."""
         return conjugate_gradients(self.gram, self.adjoint(y))
+
+    def completed(self, y: Tensor) -> "tuple[SpectralOperator, Tensor]":
+        """A spectral operator near this one, and what it would have measured where y was; where it `completes`."""
+        raise NotImplementedError
 
     @final
     def start(self, y: Tensor) -> Tensor:
@@ -212,36 +284,3 @@ def clipped_residual(z: Tensor, y: Tensor, lo: float = -1.0, hi: float = 1.0, ma
 def through(value: Tensor, x: Tensor) -> Tensor:
     """`value` with the gradient of x: the straight-through estimator of a rounding."""
     return value.detach() + (x - x.detach())  # in this order exactly the value
-
-
-def conjugate_gradients(apply: Callable[[Tensor], Tensor], b: Tensor, tol: float = 1e-6, limit: int = 200) -> Tensor:
-    """Solves apply(v) = b for a symmetric positive (semi-)definite map, per image, from v = 0.
-
-    Args:
-        apply: the map, images (b, c, h, w) to the same.
-        tol: stop when every image's residual is below tol |b|.
-        limit: most iterations.
-    """
-    v = torch.zeros_like(b)
-    r, p = b.clone(), b.clone()
-    rr = _dot(r, r)
-    stop = tol**2 * rr
-    for _ in range(limit):
-        if bool((rr <= stop).all()):
-            break
-        Ap = apply(p)
-        curvature = _dot(p, Ap)
-        # An image that has converged (or a direction in the null space) takes no further step.
-        moving = (rr > stop) & (curvature > 0)
-        alpha = torch.where(moving, rr / torch.where(moving, curvature, torch.ones_like(rr)), torch.zeros_like(rr))
-        v = v + alpha * p
-        r = r - alpha * Ap
-        rr_new = _dot(r, r)
-        beta = torch.where(moving, rr_new / torch.where(moving, rr, torch.ones_like(rr)), torch.zeros_like(rr))
-        p = r + beta * p
-        rr = torch.where(moving, rr_new, rr)
-    return v
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(1).reshape(-1, *[1] * (a.ndim - 1))

@@ -5,11 +5,12 @@ the projection P = w w^T / |w|^2
 
     f(H^T H) x = f(0) (x - P x) + f(|w|^2) P x.
 
-Equal weights are those of DDRM, DDNM and RED-diff; luma is that of ITU-R BT.601, as in JPEG and Pillow's "L".
+Equal weights are those of DDRM, DDNM and RED-diff; luma is that of ITU-R BT.601, as in JPEG and Pillow's "L", which is how a
+grey picture that comes from elsewhere was most likely made.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, final
 
@@ -20,6 +21,7 @@ from redgui.knobs import knob
 from redgui.operators.base import OperatorError, SpectralOperator, through_gram
 
 WEIGHTS = {"mean": (1 / 3, 1 / 3, 1 / 3), "luma": (0.299, 0.587, 0.114)}
+WEIGHTS["auto"] = WEIGHTS["mean"]
 
 
 @final
@@ -30,10 +32,16 @@ class Colorize(SpectralOperator):
     name = "colorize"
     label = "Colorisation"
     about = "Only the brightness is measured; the colours are to be found."
+    pointwise = True
 
-    weights: Literal["mean", "luma"] = knob(
-        "mean", help="how red, green and blue make the grey: equal parts, or as bright as the eye sees them (luma)"
+    weights: Literal["auto", "mean", "luma"] = knob(
+        "auto",
+        help="how red, green and blue make the grey: equal parts, or as bright as the eye sees them (luma); "
+        "auto: equal parts, but luma for a picture that is already grey",
     )
+
+    def placed(self, h: int, w: int, box: tuple[int, int, int, int] | None = None) -> "Colorize":
+        return self if box is None or self.weights != "auto" else replace(self, weights="luma")
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.shape[1] != 3:

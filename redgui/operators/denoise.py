@@ -20,6 +20,7 @@ class Denoise(SpectralOperator):
     name = "denoise"
     label = "Denoising"
     about = "The whole picture is measured; nothing is lost but to noise."
+    pointwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.clone()  # whoever adds noise to y in place must not add it to x

@@ -22,6 +22,7 @@ class HDR(Operator):
     name = "hdr"
     label = "High dynamic range"
     about = "The contrast is so high that bright and dark tones are clipped; they are to be found."
+    pointwise = True
 
     gain: float = knob(2.0, 1.0, 8.0, step=0.1, help="a: how many times the contrast is; RED-diff and DAPS have 2")
 

@@ -1,28 +1,35 @@
 """JPEG: y is the picture after compression at a quality and back (ITU-T T.81 / ISO 10918-1, JFIF).
 
-    C(x) = DCT of 8 x 8 blocks of the planes Y, Cb, Cr of x (4:2:0: chroma averaged 2 x 2), each in whole grey levels
+    C(x) = DCT of 8 x 8 blocks of the planes Y, Cb, Cr of x (4:2:0: chroma averaged 2 x 2; 4:2:2: 2 x 1), in whole grey levels
     y    = clip(C^-1(q round(C(x) / q)))
 
-with the tables q of Annex K scaled by the quality as libjpeg does, and chroma enlarged by its triangle filter, so that y is
-what Pillow decodes, but for its last rounding to 8 bits. The entropy coding loses nothing and is left out.
+with the tables q of Annex K scaled by the quality as libjpeg does, or those of a file (`told`), and chroma enlarged by its
+triangle filter, so that y is what Pillow decodes, but for its last rounding to 8 bits. The entropy coding loses nothing and is
+left out.
 
 Rounding has derivative 0 almost everywhere; H has the straight-through derivative, that of C^-1 C (with chroma's averaging and
 clipping). y says that each coefficient lies in a cell of width q. The residual is the distance to the cell (in units of x) and
 not to its middle: r = c - clip(c, q k - q/2, q k + q/2), where k are the whole numbers of the file, read back from y by undoing
 the decoder; where the decoder clipped they may be off by one. c is that of planes not in whole levels, for which the cells are
 widened by 1.5 levels, five standard deviations of such a rounding. f+(y) = y.
+
+The blocks of a file begin at its upper left corner. Where its sides are no whole blocks, those at the right and lower edge were
+filled up by the encoder in a way that no decoder tells: their cells are twice as wide.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
+from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 from redgui.knobs import knob
-from redgui.operators.base import Operator, OperatorError, through
+from redgui.operators import packed
+from redgui.operators.base import OperatorError, through
+from redgui.operators.frame import Framed, Margin
 
 # Annex K.1 and K.2, in rows of frequency.
 LUMA = (
@@ -49,24 +56,55 @@ YCBCR = (
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class JPEG(Operator):
+class JPEG(Framed):
     """y = clip(C^-1(q round(C(x) / q))), the same size as x."""
 
     name = "jpeg"
     label = "JPEG"
     about = "The picture was saved as a small JPEG file; its blocks and lost detail are to be mended."
 
+    own_scale = True
+
     quality: int = knob(10, 1, 100, help="as in Pillow and libjpeg; the lower, the smaller the file")
-    subsampling: Literal["420", "444"] = knob("420", help="colour at half the size in both directions (4:2:0), or at full size")
+    subsampling: Literal["420", "422", "444"] = knob(
+        "420", help="colour at half the size in both directions (4:2:0), in one (4:2:2), or at full size"
+    )
+    tables: str = knob("", hi=400, shown=False, help="the tables of a file that has its own, as text, 8x16:...")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tables:
+            _own_tables(self.tables)
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """Rows and columns of a block of all planes."""
+        return 16 if self.subsampling == "420" else 8, 8 if self.subsampling == "444" else 16
+
+    @property
+    def grid(self) -> int:
+        return max(self.unit)
 
     def check_size(self, h: int, w: int) -> None:
-        unit = 16 if self.subsampling == "420" else 8
-        if h % unit or w % unit:
-            whole = f"{h - h % unit}x{w - w % unit}" if min(h, w) >= unit else f"at least {unit}x{unit}"
+        rows, columns = self.unit
+        if h % rows or w % columns:
+            large = h >= rows and w >= columns
+            whole = f"{h - h % rows}x{w - w % columns}" if large else f"at least {rows}x{columns}"
+            by = f"{rows}" if rows == columns else f"{rows} and {columns}"
             raise OperatorError(
-                f"jpeg: both sides must be divisible by {unit} (subsampling {self.subsampling}), so that all blocks are whole; "
-                f"got a picture of {h}x{w}. Use pictures of {whole}{', or subsampling 444' if unit == 16 else ''}."
+                f"jpeg: both sides must be divisible by {by} (subsampling {self.subsampling}), so that all blocks are whole; "
+                f"got a picture of {h}x{w}. Use pictures of {whole}{', or subsampling 444' if self.grid == 16 else ''}."
             )
+
+    def placed(self, h: int, w: int, box: tuple[int, int, int, int] | None = None) -> "JPEG":
+        self.check_size(h, w)
+        return self.unplaced if box is None else self.with_margin(Margin(box[0], box[1], w - box[2], h - box[3]))
+
+    def measured_size(self, h: int, w: int) -> tuple[int, int]:
+        return h, w  # y is decoded around the frame, too, as the mirrored picture is
+
+    def size_of_x(self, y: Tensor) -> tuple[int, int] | None:
+        return None
 
     def __call__(self, x: Tensor) -> Tensor:
         planes = []
@@ -85,7 +123,8 @@ class JPEG(Operator):
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         parts = []
         for (of_x, q), (of_y, _) in zip(self.planes(x, "averaged"), self.planes(y, "undone"), strict=True):
-            c, middle, reach = _transformed(of_x), q * (_transformed(of_y) / q).round(), q / 2 + SLACK
+            c, middle = _transformed(of_x), q * (_transformed(of_y) / q).round()
+            reach = q / 2 * self._widened(c, x.shape[-2:]) + SLACK
             parts.append((c - c.clamp(middle - reach, middle + reach)).flatten(1) / 127.5)
         return torch.cat(parts, 1)
 
@@ -99,25 +138,34 @@ class JPEG(Operator):
             raise OperatorError(f"jpeg needs pictures of 1 or 3 channels; got {x.shape[1]}. Leave it out.")
         self.check_size(*x.shape[-2:])
         levels = (x + 1) * 127.5 - 128
+        tables = [_table(name, self.quality, self.tables, x.dtype, x.device) for name in ("luma", "chroma")]
         if x.shape[1] == 1:  # a grey file is luma alone
-            return [(through(levels.round(), levels) if whole else levels, _table("luma", self.quality, x.dtype, x.device))]
+            return [(through(levels.round(), levels) if whole else levels, tables[0])]
         planes = torch.einsum("ij,bjhw->bihw", _matrix("ycbcr", x.dtype, x.device), levels)
         planes = through(planes.round(), planes) if whole else planes
         luma, colour = planes[:, :1], planes[:, 1:]
-        if self.subsampling == "420":
-            rows, cols = (_resampling(n // 2, chroma, x.dtype, x.device) for n in x.shape[-2:])
-            colour = rows @ colour @ cols.mT
-            if whole:
-                bias = 0.25 + 0.25 * (torch.arange(colour.shape[-1], device=x.device) % 2)
-                colour = through((colour + bias).floor(), colour)
-        tables = [_table(name, self.quality, x.dtype, x.device) for name in ("luma", "chroma")]
+        if self.subsampling != "444":
+            colour = colour @ _resampling(x.shape[-1] // 2, chroma, x.dtype, x.device).mT
+            bias = 0.5 * (torch.arange(colour.shape[-1], device=x.device) % 2)
+            if self.subsampling == "420":
+                colour, bias = _resampling(x.shape[-2] // 2, chroma, x.dtype, x.device) @ colour, 0.25 + bias / 2
+            colour = through((colour + bias).floor(), colour) if whole else colour
         return [(luma, tables[0]), (colour, tables[1])]
 
+    def _widened(self, blocks: Tensor, size: torch.Size) -> Tensor:
+        """2 for the blocks of a plane that are in part beyond the frame, else 1: (rows, columns, 1, 1)."""
+        m, spans = self.beyond, []
+        for n, count, before, after in zip(size, blocks.shape[2:4], (m.top, m.left), (m.bottom, m.right), strict=True):
+            k = torch.arange(count, device=blocks.device) * (n // count)
+            spans.append((k >= before) & (k + n // count <= n - after))
+        return 2 - (spans[0][:, None] & spans[1])[..., None, None].to(blocks)
+
     def _enlarged(self, plane: Tensor, size: torch.Size) -> Tensor:
-        if plane.shape[-2:] == size:
-            return plane
-        rows, cols = (_resampling(n // 2, "enlarged", plane.dtype, plane.device) for n in size)
-        return rows @ plane @ cols.mT
+        if plane.shape[-2] < size[0]:
+            plane = _resampling(size[0] // 2, "enlarged", plane.dtype, plane.device) @ plane
+        if plane.shape[-1] < size[1]:
+            plane = plane @ _resampling(size[1] // 2, "enlarged", plane.dtype, plane.device).mT
+        return plane
 
 
 def table(base: tuple[tuple[int, ...], ...], quality: int) -> np.ndarray:
@@ -155,8 +203,42 @@ def _matrix(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def _table(name: str, quality: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.from_numpy(table(LUMA if name == "luma" else CHROMA, quality)).to(device, dtype)
+def _table(name: str, quality: int, own: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    luma = name == "luma"
+    found = _own_tables(own)[0 if luma else 1] if own else table(LUMA if luma else CHROMA, quality)
+    return torch.from_numpy(found).to(device, dtype)
+
+
+@lru_cache(maxsize=32)
+def _own_tables(text: str) -> np.ndarray:
+    """(2, 8, 8): luma and chroma."""
+    w, h, data = packed.read(text, "pair of tables", 16, lambda w, h: w * h)
+    found = np.frombuffer(data, np.uint8).astype(np.int64)
+    if (w, h) != (8, 16) or found.min() < 1:
+        raise OperatorError("jpeg: tables are two of 8x8 numbers from 1 to 255. Leave them out, or give the JPEG file itself.")
+    return found.reshape(2, 8, 8)
+
+
+def told(image: Image.Image) -> dict[str, Any]:
+    """The knobs that a JPEG file tells of itself: subsampling, and quality or its own tables; none for any other picture.
+
+    Args:
+        image: as Pillow opened the file; a copy or a conversion of it has forgotten them.
+    """
+    quantization = getattr(image, "quantization", None)
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode != "RGB" or not quantization:
+        return {}
+    names = {0: "444", 1: "422", 2: "420"}
+    subsampling = names.get(JpegImagePlugin.get_sampling(image))
+    if subsampling is None:
+        return {}
+    found = np.array([quantization[0], quantization.get(1, quantization[0])]).reshape(2, 8, 8)
+    for quality in range(1, 101):
+        if np.array_equal(found, np.stack([table(LUMA, quality), table(CHROMA, quality)])):
+            return {"subsampling": subsampling, "quality": quality}
+    if found.max() > 255:
+        return {}
+    return {"subsampling": subsampling, "tables": packed.text(8, 16, found.astype(np.uint8).tobytes())}
 
 
 @lru_cache(maxsize=32)

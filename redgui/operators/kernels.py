@@ -4,9 +4,18 @@ The centre of mass is the middle pixel in every kernel, so that no blur moves th
 Angles are in degrees, counter-clockwise from the horizontal as a person sees it.
 """
 
+import io
 import math
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+
+from redgui import images
+from redgui.operators import packed
+from redgui.operators.base import OperatorError
+
+LARGEST = 127  # pixels a side of a kernel that is read
 
 
 def gaussian(size: int, width: float) -> np.ndarray:
@@ -60,6 +69,69 @@ def shake(size: int, seed: int, steps: int = 400) -> np.ndarray:
     path -= path.mean(0)
     path *= (size - 1) / 2 / np.abs(path).max()
     return _splat(size, path[:, 0], path[:, 1])
+
+
+def read(source: str | Path | bytes | np.ndarray) -> np.ndarray:
+    """A kernel from a picture (brightness is weight, black none) or a .npy array, as `whole` makes it.
+
+    Args:
+        source: a path, the bytes of such a file, or the array (h, w) itself.
+
+    Raises:
+        OperatorError: it is no kernel. ImageError: the picture cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return whole(source)
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise OperatorError(f"the kernel {source} cannot be read: {error.strerror}.") from None
+    if not data.startswith(b"\x93NUMPY"):
+        image = images.opened(data, 10**6)
+        grey = image if image.mode.startswith(("I", "F")) else images.rgb(image).convert("L")
+        return whole(np.asarray(grey, dtype=np.float64))
+    try:
+        return whole(np.load(io.BytesIO(data), allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise OperatorError(f"the kernel's .npy file cannot be read: {error}.") from None
+
+
+def whole(taps: np.ndarray) -> np.ndarray:
+    """Any taps (h, w) as a square kernel of an odd size that sums to 1, zeros around them.
+
+    The middle of a side of n pixels is pixel n // 2, as in scipy.ndimage: an even side has one pixel more before it.
+    """
+    if taps.ndim == 3 and taps.shape[-1] in (1, 3, 4):
+        taps = taps[..., :3].mean(-1)
+    if taps.ndim != 2 or not 1 <= min(taps.shape) <= max(taps.shape) <= LARGEST or taps.dtype.kind not in "buif":
+        raise OperatorError(
+            f"a kernel is an array (h, w) of 1 to {LARGEST} numbers a side; got {taps.dtype} of shape {taps.shape}."
+        )
+    taps = taps.astype(np.float64)
+    if not np.isfinite(taps).all() or taps.sum() <= 1e-6 * np.abs(taps).sum():
+        raise OperatorError("the kernel's weights are to be finite, with a sum above 0. Give a picture with white on black.")
+    size = max(n + 1 - n % 2 for n in taps.shape)
+    before = [size // 2 - n // 2 for n in taps.shape]
+    after = [size - n - b for n, b in zip(taps.shape, before, strict=True)]
+    return _normalised(np.pad(taps, list(zip(before, after, strict=True))))
+
+
+def encode(kernel: np.ndarray) -> str:
+    """A kernel as text, `WxH:...` with the base64 of its deflated float32 numbers; `decode` reads it back."""
+    return packed.text(kernel.shape[1], kernel.shape[0], kernel.astype("<f4").tobytes())
+
+
+@lru_cache(maxsize=32)
+def decode(text: str) -> np.ndarray:
+    """The kernel that `encode` wrote, summing to 1. Raises OperatorError with what is wrong."""
+    w, h, data = packed.read(text, "kernel", LARGEST, lambda w, h: 4 * w * h)
+    return whole(np.frombuffer(data, "<f4").reshape(h, w))
+
+
+def roughness(h: int, w: int) -> np.ndarray:
+    """The spectrum of |grad|^2 on a torus of h x w, for real transforms: (h, w // 2 + 1)."""
+    rows, columns = 4 * np.sin(np.pi * np.fft.fftfreq(h)) ** 2, 4 * np.sin(np.pi * np.fft.rfftfreq(w)) ** 2
+    return rows[:, None] + columns
 
 
 def _splat(size: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:

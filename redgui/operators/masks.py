@@ -7,16 +7,14 @@ one setting looks alike at 64 and at 512 pixels. At least one pixel is always ke
 As text, in knobs and records, a mask is `WxH:` and the base64 of its deflated bits (`encode`, `decode`).
 """
 
-import base64
 import math
-import re
-import zlib
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from redgui.operators import packed
 from redgui.operators.base import OperatorError
 
 Kind = Literal["box", "half", "outpaint", "random", "stripes", "freeform", "text"]
@@ -213,14 +211,14 @@ def filled(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return pixels
     from scipy.ndimage import distance_transform_edt  # a requirement of scikit-image
 
-    return pixels[tuple(distance_transform_edt(mask, return_distances=False, return_indices=True))]
+    nearest: Any = distance_transform_edt(mask, return_distances=False, return_indices=True)
+    return pixels[tuple(nearest)]
 
 
 def encode(mask: np.ndarray) -> str:
     """A mask as text, `WxH:...`; `decode` reads it back."""
     h, w = mask.shape
-    packed = zlib.compress(np.packbits(mask.astype(bool)).tobytes(), 9)
-    return f"{w}x{h}:{base64.urlsafe_b64encode(packed).decode()}"
+    return packed.text(w, h, np.packbits(mask.astype(bool)).tobytes())
 
 
 def decode(text: str) -> np.ndarray:
@@ -229,22 +227,5 @@ def decode(text: str) -> np.ndarray:
     Raises:
         OperatorError: with what is wrong.
     """
-    parts = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3}):([A-Za-z0-9_-]+={0,2})", text, re.ASCII)
-    if parts is None:
-        raise OperatorError(f"a mask as text is WxH:... with base64 after the colon; got {_brief(text)}. Paint the mask anew.")
-    w, h = int(parts[1]), int(parts[2])
-    if max(w, h) > MAX_SIDE:
-        raise OperatorError(f"a mask has at most {MAX_SIDE} pixels a side; got {w}x{h}. Make it smaller.")
-    size = -(-w * h // 8)
-    unpacker = zlib.decompressobj()
-    try:
-        bits = unpacker.decompress(base64.b64decode(parts[3], altchars=b"-_", validate=True), size + 1)
-    except (ValueError, zlib.error) as error:
-        raise OperatorError(f"the mask {_brief(text)} is damaged: {error}. Paint it anew.") from None
-    if len(bits) != size or not unpacker.eof or unpacker.unused_data:
-        raise OperatorError(f"the mask {_brief(text)} does not hold the {size} bytes of {w}x{h} pixels. Paint it anew.")
-    return np.unpackbits(np.frombuffer(bits, np.uint8), count=h * w).reshape(h, w).astype(bool)
-
-
-def _brief(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    w, h, data = packed.read(text, "mask", MAX_SIDE, lambda w, h: -(-w * h // 8))
+    return np.unpackbits(np.frombuffer(data, np.uint8), count=h * w).reshape(h, w).astype(bool)

@@ -26,6 +26,7 @@ class Quantize(Operator):
     name = "quantize"
     label = "Quantisation"
     about = "Each channel has only a few tones left, and the shades between them are to be found."
+    pointwise = True
 
     bits: int = knob(2, 1, 8, help="bits per channel: 2 to that power tones")
 

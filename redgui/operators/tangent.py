@@ -7,7 +7,8 @@ derivative of w -> A^T w in the direction v, so that all differentiable operator
 import torch
 from torch import Tensor
 
-from redgui.operators.base import LinearOperator, Operator, SpectralOperator, conjugate_gradients
+from redgui.operators.base import LinearOperator, Operator, SpectralOperator
+from redgui.operators.krylov import conjugate_gradients
 
 
 def lift(H: LinearOperator, w: Tensor, reg: float) -> Tensor:

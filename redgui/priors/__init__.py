@@ -151,6 +151,8 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
         return LatentPrior.from_folder(
             folder, quantise=wanted.quantise, name=name, device=device, precision=precision, label=label
         )
+    if text.is_text_to_image(folder):
+        raise PriorError(f"{where} is a text-to-image model without vae/, the decoder of its latents; such are not read.")
     if wanted.quantise:
         raise PriorError(f"{where} is no latent model; leave quantise out.")
     return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label)

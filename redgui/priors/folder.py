@@ -14,7 +14,7 @@ import torch
 from redgui.errors import in_short
 from redgui.priors.base import PriorError
 
-NETWORKS = ("unet_ema", "unet")  # folders of the denoiser; averaged weights draw better pictures
+NETWORKS = ("unet_ema", "unet", "transformer")  # folders of the denoiser; averaged weights draw better pictures
 AUTOENCODERS = ("vqvae", "vae")
 LARGEST_SIDE = 4096
 STEM = "diffusion_pytorch_model"

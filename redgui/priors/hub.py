@@ -176,7 +176,7 @@ def _missing(folder: Path, present: list[str]) -> bool:
     except (OSError, ValueError):
         return True
     there = "config.json" in present  # flat
-    whole = there or any(f"{part}/config.json" in present for part in NETWORKS) or "unet" not in index
+    whole = there or any(f"{part}/config.json" in present for part in NETWORKS) or not any(part in index for part in NETWORKS)
     return not whole or (not there and any(part in index and f"{part}/config.json" not in present for part in AUTOENCODERS))
 
 

@@ -1,4 +1,4 @@
-"""A `diffusers` UNet2DModel with what its scheduler says of its training, as a denoiser D(x, sigma).
+"""A network of `diffusers` with what its scheduler says of its training, as a denoiser D(x, sigma).
 
 How D is made of the network's output is in `parametrisation`, which of its lines a folder has in `schedulers`. A network with a
 learned variance has twice the channels; the second half is not used.
@@ -29,7 +29,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @final
 class DiffusersPrior(Prior):
-    """D(x, sigma) of a UNet2DModel.
+    """D(x, sigma) of a UNet2DModel, or with texts (`prompted`) of a network of `text`.
 
     Args:
         net: called as `net(x, t)`, x as the parametrisation scales it, or returning an object with `.sample`; c or 2c channels.
@@ -82,7 +82,7 @@ class DiffusersPrior(Prior):
             PriorError: it is not there, not whole, or of a kind that is not read.
         """
         unet_dir = network_folder(folder)
-        unet_config = read_json(unet_dir / "config.json")
+        unet_config = text.of_latents(read_json(unet_dir / "config.json"))
         scheduler_config = read_json(scheduler_folder(folder) / "scheduler_config.json")
         check_class(unet_config, folder)
         check_label(unet_config, label, folder)
@@ -136,10 +136,10 @@ class DiffusersPrior(Prior):
 def check_class(unet_config: dict[str, Any], where: object) -> None:
     """Raises PriorError where a configuration is not that of an unconditional or class-conditional UNet."""
     kind = unet_config.get("_class_name")
-    if kind == text.CLASS:
+    if kind in text.CLASSES:
         text.check(unet_config, where)
     elif kind not in (None, "UNet2DModel", *OWN):
-        raise PriorError(f"{where} holds a {kind}; redgui reads UNet2DModel and {text.CLASS}.")
+        raise PriorError(f"{where} holds a {kind}; redgui reads UNet2DModel and {', '.join(text.CLASSES)}.")
 
 
 def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) -> None:
@@ -160,7 +160,7 @@ def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) ->
 def check_channels(unet_config: dict[str, Any], channels: tuple[int, ...], folder: Path) -> int:
     """The channels of a network's pictures. Raises PriorError where it has others than `channels`, or answers with others."""
     c = unet_config.get("in_channels", 3)
-    if c not in channels:
+    if type(c) is not int or c not in channels:
         told = " or ".join(map(str, channels))
         raise PriorError(f"the network in {folder} takes {str(c)[:40]} channels; redgui reads networks of {told} here.")
     if (out := unet_config.get("out_channels", 3)) not in (c, 2 * c):
@@ -211,10 +211,10 @@ def load_unet(folder: Path, config: dict[str, Any] | None = None) -> torch.nn.Mo
     config = read_json(folder / "config.json") if config is None else config
     if (own := OWN.get(config.get("_class_name"))) is not None:
         return load_model(folder, lambda where, **_: own.load(where, config))
-    if config.get("_class_name") == text.CLASS:
-        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    if (kind := config.get("_class_name")) in text.CLASSES:
+        import diffusers
 
-        return load_model(folder, UNet2DConditionModel.from_pretrained)
+        return load_model(folder, getattr(diffusers, str(kind)).from_pretrained)
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     return load_model(folder, UNet2DModel.from_pretrained)

@@ -41,11 +41,24 @@ def files() -> list[str]:
     return [FILE, *(f"{part}/{name}" for part, names in parts.items() for name in names)]
 
 
-def embeddings(folder: Path, texts: Iterable[str], pooled: bool = False) -> dict[str, Embedding]:
-    """Texts as a model's encoders have them, from prompt.safetensors or encoded and written there. Raises PriorError."""
+def embeddings(folder: Path, texts: Iterable[str], pooled: bool = False, encode: bool = True) -> dict[str, Embedding]:
+    """Texts as a model's encoders have them, from prompt.safetensors or encoded and written there.
+
+    Args:
+        pooled: the model wants pooled texts, too.
+        encode: its encoders are read here.
+
+    Raises:
+        PriorError: a text is not there, and cannot be encoded.
+    """
     texts = tuple(dict.fromkeys(texts))
     known = read(folder)
     missing = [text for text in texts if text not in known or (pooled and text + POOLED not in known)]
+    if missing and not encode:
+        raise PriorError(
+            f"the text {shown(missing[0])} is not in {folder / FILE}, and the encoders of this kind of model are not read "
+            "here; docs/models.md has the lines that write it."
+        )
     if missing:
         known |= encoded(folder, missing, pooled)
         with contextlib.suppress(OSError):  # a folder that is not ours to write in

@@ -41,7 +41,8 @@ def opened(values: np.ndarray, name: str, most: int) -> Opened:
     if values.dtype == np.uint8 or (values.dtype == np.uint16 and values.ndim == 2):
         return Opened(Image.fromarray(np.ascontiguousarray(values)))
     if values.dtype == np.uint16:
-        return Opened(*(Image.fromarray(np.ascontiguousarray(part.astype(np.uint8))) for part in (values >> 8, values & 255)))
+        high, low = (Image.fromarray(np.ascontiguousarray(part.astype(np.uint8))) for part in (values >> 8, values & 255))
+        return Opened(high, low)
     if values.ndim == 2:
         kind = np.float32 if values.dtype.kind == "f" or values.max() >= 2**31 else np.int32
         return Opened(Image.fromarray(values.astype(kind)))

@@ -33,8 +33,7 @@ def read_hole(source: Any, keep: bool = False, most: int = MAX_PIXELS) -> np.nda
     Raises:
         ImageError: no mask, or one that can be understood in two ways.
     """
-    found = opened(source, most)
-    hole = _painted(found, named(source).replace("the picture", "the mask"))
+    hole = _painted(opened(source, most, "mask"), named(source, "mask"))
     return ~hole if keep else hole
 
 

@@ -44,8 +44,8 @@ def eight(values: np.ndarray, sixteen: bool | None = None) -> tuple[np.ndarray, 
     if white is None or lo < black - OVERSHOOT * white:
         raise LevelError(f"holds numbers from {lo:.4g} to {hi:.4g}; {KNOWN}.")
     notes = (f"its brightest number is {hi:.0f}: it is taken as 12 bits, with white at 4095",) if white == 4095 else ()
-    if found.dtype == np.uint16:  # by a table: a large picture is not made into floats
-        return _scaled(np.arange(65536, dtype=np.float32), black, white)[found], notes
+    if values.dtype == np.uint16:  # by a table: a large picture is not made into floats
+        return _scaled(np.arange(65536, dtype=np.float32), black, white)[values], notes
     return _scaled(found, black, white), notes
 
 

@@ -50,9 +50,9 @@ def origin(image: Image.Image) -> Origin:
     return found
 
 
-def opened(source: Any, most: int = MAX_PIXELS) -> Opened:
+def opened(source: Any, most: int = MAX_PIXELS, what: str = "picture") -> Opened:
     """`read` without the conversion to RGB: for masks, whose values and transparency mean something else. Raises ImageError."""
-    name = named(source)
+    name = named(source, what)
     with _told(name, most):
         if isinstance(source, (np.ndarray, Tensor)):
             return arrays.opened(arrays.array_of(source), name, most)
@@ -61,16 +61,16 @@ def opened(source: Any, most: int = MAX_PIXELS) -> Opened:
             whole = files.of_lazy(source)
             return files.upright(source, None) if whole is None else files.decoded(whole, name, most)
         if not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) and not hasattr(source, "read"):
-            raise ImageError(f"a picture is {DOORS}; got {type(source).__name__}.")
+            raise ImageError(f"a {what} is {DOORS}; got {type(source).__name__}.")
         file = files.bytes_of(source)
         if (array := arrays.stored(file, most)) is not None:
             return arrays.opened(array, name, most)
         return files.decoded(file, name, most)
 
 
-def named(source: Any) -> str:
-    """What messages call a picture."""
-    return Path(source).name or str(source) if isinstance(source, (str, os.PathLike)) else "the picture"
+def named(source: Any, what: str = "picture") -> str:
+    """What messages call a picture or a mask."""
+    return Path(source).name or str(source) if isinstance(source, (str, os.PathLike)) else f"the {what}"
 
 
 @contextlib.contextmanager

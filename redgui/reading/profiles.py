@@ -1,7 +1,9 @@
 """Colour profiles (ICC): a picture's own colours as sRGB, which is what networks were trained on and pages show."""
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from PIL import Image, ImageCms
 
@@ -16,7 +18,8 @@ def to_srgb(image: Image.Image, data: bytes | None) -> tuple[Image.Image, tuple[
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         name = ImageCms.getProfileDescription(profile).strip()
-        space = profile.profile.xcolor_space.strip()
+        core: Any = profile.profile
+        space = core.xcolor_space.strip()
         if name.lower().startswith(NAMES):
             return image, ()
         mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}[space]
@@ -28,7 +31,7 @@ def to_srgb(image: Image.Image, data: bytes | None) -> tuple[Image.Image, tuple[
 
 
 @lru_cache(maxsize=8)
-def _through(data: bytes, mode: str):
+def _through(data: bytes, mode: str) -> Callable[[Image.Image], Any]:
     """The conversion of a profile, made once for the pictures of one camera."""
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
     made = ImageCms.buildTransform(io.BytesIO(data), io.BytesIO(SRGB), mode, "RGB", intent, flags)

@@ -43,7 +43,7 @@ class Problem:
     @classmethod
     def simulate(cls, x_true: Tensor, H: Operator, sigma_y: float = 0.0, seed: int = 0) -> "Problem":
         """Degrades x_true (1, c, h, w): y = H(x_true) + sigma_y n, n from the seed, zero where nothing is measured."""
-        H.check_size(*x_true.shape[-2:])
+        H = H.placed(*x_true.shape[-2:])
         y = H(x_true)
         if sigma_y > 0:
             y = y + sigma_y * H.on_support(Generators.of_run(seed, len(y), MEASUREMENT).randn_like(y))
@@ -61,7 +61,11 @@ class Problem:
 
     def start(self) -> Tensor:
         """The pseudo-inverse of the measurement (or its stand-in), what the sampler is to improve on."""
-        return self.H.start(self.y)
+        return self.visible(self.H.start(self.y))
+
+    def visible(self, x: Tensor) -> Tensor:
+        """x as it is shown beside a measurement that was made elsewhere: without what lies beyond its frame."""
+        return self.H.visible(x) if self.x_true is None else x
 
     def aligned(self, x: Tensor) -> Tensor:
         """x as it is compared with the truth: of what H cannot tell from x the nearest, where the operator is ambiguous."""

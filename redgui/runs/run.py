@@ -194,8 +194,9 @@ class Run:
 
     def full(self) -> Image.Image | None:
         """What is restored so far at the picture's own shape and size; None where that is what the prior takes."""
-        own = None if self.fitting is None else self.fitting.original
-        if self.last is None or self.fitting is None or self.source is None or own == self.prior.picture_shape[-2:]:
+        if self.last is None or self.fitting is None or self.source is None:
+            return None
+        if self.fitting.original == self.prior.picture_shape[-2:] == self.fitting.solved:
             return None
         restored = finishing.finished(self.last.estimate, self.picture, self.problem)
         return finishing.whole(restored, self.source, self.fitting, self.problem.H)

@@ -8,6 +8,7 @@ snippet, an entry of a record and what a call may send.
 """
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -24,7 +25,7 @@ from torch import Tensor
 from redgui import bundled, fitting, images, knobs, operators, presets
 from redgui.fitting import Way
 from redgui.knobs import Knob, KnobError, knob
-from redgui.operators import Operator, masks
+from redgui.operators import Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST, Prior
 from redgui.runs import cores
 from redgui.runs.problem import NOISIEST, Problem
@@ -52,8 +53,9 @@ class Settings:
     H: Operator
     sampler: Sampler
     sigma_y: float = knob(
-        0.0, 0.0, NOISIEST, step=0.005, label="Noise σ_y", help="standard deviation, the picture spanning -1 to 1"
-    )
+        0.0, 0.0, NOISIEST, step=0.005, label="Noise σ_y", whole=2.0,
+        help="standard deviation, the picture spanning -1 to 1; or a/b where it spans 0 to b: 12.75/255",
+    )  # fmt: skip
     seed: int = knob(0, 0, 2**63 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
     particles: int = knob(1, 1, 64, help="independent runs in one batch: their mean and spread")
     given: bool = knob(False, help="the picture is itself the measurement; there is no original")
@@ -109,6 +111,18 @@ class Settings:
         """The same, with the name, device and precision of a prior that is loaded."""
         return dataclasses.replace(self, prior=prior.name, device=prior.device.type, precision=prior.precision)
 
+    def fitted(self, how: fitting.Fitting) -> Self:
+        """The same with the operator for pictures that are fitted so. Raises OperatorError where their size does not fit."""
+        if self.given and self.H.own_scale and not how.pixels_kept(self.H.grid):
+            (h0, w0), (h, w) = how.original, how.size
+            raise OperatorError(
+                f"{self.H.name}: the picture of {w0}x{h0} was to be made {w}x{h}, and its pixels are then no longer those that "
+                "were measured. Use a prior of any size with the fit native and a size that is large enough, or give a part "
+                f"of the picture of {w}x{h} that begins at multiples of {self.H.grid} pixels."
+            )
+        H = self.H.placed(*how.solved, how.shown if self.given else None)
+        return dataclasses.replace(self, H=H) if self.given else self
+
     def problem(self, picture: Tensor) -> Problem:
         """The measurement of a fitted picture (1, c, h, w): simulated, or the picture itself where it is `given`."""
         make = Problem.given if self.given else Problem.simulate
@@ -120,7 +134,8 @@ class Settings:
         Args:
             page: without what is not `shown`.
         """
-        said: dict[str, Any] = {"operator": knobs.spec(self.H), "sampler": presets.text(self.sampler, self.H, self.sigma_y)}
+        sampler = presets.text(self.sampler, self.H, self.sigma_y)
+        said: dict[str, Any] = {"operator": knobs.spec(self.H.unplaced), "sampler": sampler}
         usual = {"particles": presets.particles(self.sampler, self.H), "prior": None}  # a host may have another prior
         for k in knobs.knobs(type(self)):
             if (k.shown or not page) and getattr(self, k.name) != usual.get(k.name, k.default):
@@ -130,7 +145,7 @@ class Settings:
     def figures(self) -> dict[str, Any]:
         """What was run, as command line, benchmark and tasks name it beside its results."""
         rest = ("sigma_y", "seed", "particles", "device", "precision")
-        specs = {"prior": self.prior, "operator": knobs.spec(self.H), "sampler": knobs.spec(self.sampler)}
+        specs = {"prior": self.prior, "operator": knobs.spec(self.H.unplaced), "sampler": knobs.spec(self.sampler)}
         return specs | {name: getattr(self, name) for name in rest}
 
 
@@ -139,6 +154,8 @@ def checked(k: Knob, value: Any) -> Any:
     try:
         return knobs.coerce(k, value)
     except KnobError:
+        with contextlib.suppress(ValueError, TypeError):
+            value = float(value) if k.kind is float and isinstance(value, str) else value
         number = type(value) is int or (type(value) is float and k.kind is float)
         if not number or k.lo is None or k.hi is None or k.lo <= value <= k.hi:
             raise
@@ -197,6 +214,5 @@ def _size_of(record: "Record") -> int | None:
     if s.fit != "native":
         return None
     if s.given:  # the longest side is that of the picture which is looked for
-        like = (256, 256)
-        h, w = (n * k // m for n, k, m in zip((h, w), like, s.H.measured_size(*like), strict=True))
+        h, w = h * s.H.scale, w * s.H.scale
     return min(max(h, w), LARGEST) if max(h, w) > fitting.LONGEST else None

@@ -17,6 +17,7 @@ from redgui import metrics
 from redgui.errors import out_of_memory
 from redgui.operators.base import Operator
 from redgui.priors.base import Counted, Prior
+from redgui.priors.bordered import Bordered
 from redgui.randomness import Generators
 from redgui.runs import cores
 from redgui.runs.divergence import Diverged, explained, sound
@@ -36,6 +37,7 @@ class Measured(Step):
         seconds: that the iterations took, without the consumer's and, beside other runs, without theirs.
         nfe, backward: forwards of the network so far, and backward passes through it, per picture.
         best: of an ambiguous operator, the particle with the least residual (the truth has no say in it).
+        whole: x0_hat with what lies beyond the frame of a picture that is given (`Problem.visible`); None: it is x0_hat.
         threads: of the CPU, where the steps are made there: the last bits depend on it.
     """
 
@@ -46,6 +48,12 @@ class Measured(Step):
     backward: int = 0
     best: int | None = None
     threads: int | None = None
+    whole: Tensor | None = None
+
+    @property
+    def state(self) -> Tensor:
+        """What the measurement is explained by, (b, c, h, w): all that the sampler made."""
+        return self.x0_hat if self.whole is None else self.whole
 
     @property
     def estimate(self) -> Tensor:
@@ -55,7 +63,8 @@ class Measured(Step):
     def carried(self) -> "Measured":
         """The Step as it goes to another process: its tensors on the CPU."""
         scalars = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in self.scalars.items()}
-        return replace(self, x0_hat=self.x0_hat.cpu(), scalars=scalars)
+        whole = None if self.whole is None else self.whole.cpu()
+        return replace(self, x0_hat=self.x0_hat.cpu(), scalars=scalars, whole=whole)
 
     def scalar(self, name: str) -> float:
         """A scalar of the sampler, mean over particles; nan where it has none."""
@@ -84,8 +93,16 @@ def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sample
     """`solve` for any batch of measurements y with a generator each."""
     seen = seen_by(prior, H)
     sampler.check_fit(seen, SAMPLERS)
-    steps = sampler(prior, seen, y, sigma_y, generator=generator)
+    of, y = sampler.posed(seen, y, sigma_y)
+    steps = sampler(with_room(prior, of, y), of, y, sigma_y, generator=generator)
     return steps if seen is H else decoded(steps, prior)
+
+
+def with_room(prior: Prior, H: Operator, y: Tensor) -> Prior:
+    """The prior for pictures as large as those that H measured y of: one of a single size may have to be `Bordered`."""
+    size = H.size_of_x(y)
+    fixed = prior.multiple == 0 and prior.shape == prior.picture_shape
+    return Bordered(prior, *size) if fixed and size is not None and size != prior.shape[-2:] else prior
 
 
 def seen_by(prior: Prior, H: Operator) -> Operator:
@@ -122,7 +139,9 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
                 raise Diverged(explained(step, counted), last)
             y = problem.y.to(step.x0_hat.device)
             best = int(metrics.residual(step.x0_hat, y, problem.H).argmin()) if problem.H.ambiguous else None
-            seen = Measured(step.i, step.n, step.sigma, step.x0_hat, step.scalars, best=best)
+            x0_hat = problem.visible(step.x0_hat)
+            whole = None if x0_hat is step.x0_hat else step.x0_hat
+            seen = Measured(step.i, step.n, step.sigma, x0_hat, step.scalars, best=best, whole=whole)
             psnr = None if x_true is None else float(metrics.psnr(problem.aligned(seen.estimate), x_true.to(y.device)))
             residual = _mean(step.scalars.get("residual"))
             if residual is None:
@@ -180,7 +199,7 @@ def summary(step: Measured, problem: Problem) -> dict[str, Any]:
     problem = problem.to(step.x0_hat.device)
     estimate, start = problem.aligned(step.estimate), problem.aligned(problem.start())
     x_true = problem.x_true
-    shown = step.x0_hat if step.best is None else step.estimate
+    shown = step.state if step.best is None else step.state[step.best : step.best + 1]
     return {
         "psnr": None if x_true is None else float(metrics.psnr(estimate, x_true)),
         "ssim": None if x_true is None else float(metrics.ssim(estimate, x_true)),

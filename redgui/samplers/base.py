@@ -100,8 +100,12 @@ class Sampler(abc.ABC):
 
     @classmethod
     def accepts(cls, H: Operator) -> bool:
-        """Whether this method can work with the operator."""
-        return isinstance(H, cls.needs)
+        """Whether this method can work with the operator, or with a spectral one near it."""
+        return isinstance(H, cls.needs) or (cls.needs is SpectralOperator and isinstance(H, LinearOperator) and H.completes)
+
+    def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
+        """The operator that this method works with, and its measurement: H and y, or those near them that have a spectrum."""
+        return (H, y) if isinstance(H, self.needs) or not isinstance(H, LinearOperator) else H.completed(y)
 
     def check_fit(self, H: Operator, samplers: tuple[type[Self], ...] = ()) -> None:
         """Raises SamplerError when the operator is not what the method needs, naming what fits instead."""

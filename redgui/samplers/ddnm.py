@@ -34,7 +34,7 @@ from torch import Tensor
 
 from redgui import schedule
 from redgui.knobs import knob
-from redgui.operators.base import LinearOperator, SpectralOperator
+from redgui.operators.base import LinearOperator, Operator, SpectralOperator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
 from redgui.samplers.base import Sampler, Step, Steps, misfit
@@ -65,6 +65,11 @@ class DDNM(Sampler):
     def plan(self, sigmas: Tensor, n: int, start: float) -> list[tuple[float, float]]:
         """The pairs of levels, going back in time, of n levels from `start` down."""
         return schedule.descent(sigmas, n, start=start, length=self.travel, repeats=self.repeats)
+
+    def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
+        """Against noise with a spectrum wherever there is one (DDNM+)."""
+        spectral = self.noise_aware and sigma_y > 0 and isinstance(H, LinearOperator) and not isinstance(H, SpectralOperator)
+        return H.completed(y) if spectral and H.completes else (H, y)
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: LinearOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:

@@ -146,6 +146,8 @@ def network(recipe: Recipe) -> tuple["UNet2DModel", dict[str, Any], int]:
         if not isinstance(read, (UNet2DModel, PyramidDenoiser)):
             raise TrainError(f"{folder} has a network of guided-diffusion, which cannot be trained further here.")
         config: dict[str, Any] = {**read.config}
+        if config["in_channels"] != 3:
+            raise TrainError(f"{folder} has {config['in_channels']} channel(s); what is trained further here has 3.")
         if config["out_channels"] != config["in_channels"]:
             raise TrainError(f"{folder} has a learned variance (twice the channels), which cannot be trained further here.")
         schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())

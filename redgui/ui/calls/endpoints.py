@@ -20,7 +20,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import api as endpoint
 
-from redgui import api, images, knobs, metrics, reading
+from redgui import api, files, images, knobs, metrics, reading
 from redgui.errors import RedguiError
 from redgui.fitting import Way
 from redgui.priors import Prior
@@ -44,7 +44,7 @@ def add_endpoints(host: Host) -> None:
         picture: Picture,
         operator: str = "inpaint",
         sampler: str = "reddiff",
-        sigma_y: float = 0.0,
+        sigma_y: float | str = 0.0,
         seed: int = 0,
         particles: int | None = None,
         prior: str | None = None,
@@ -55,6 +55,7 @@ def add_endpoints(host: Host) -> None:
         as_file: bool = False,
         mask_keep: bool = False,
         raw: bool = False,
+        kernel: Picture | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Degrades a picture and restores it with a diffusion model, or restores one that is already damaged.
 
@@ -65,7 +66,7 @@ def add_endpoints(host: Host) -> None:
             picture: example:NAME, an uploaded file, or a data: URL.
             operator: the degradation, NAME:knob=value,... as /list has them, such as superres:factor=4.
             sampler: the method, NAME:knob=value,..., such as reddiff:steps=100; other knobs come from the presets.
-            sigma_y: standard deviation of the noise, the picture spanning -1 to 1.
+            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b.
             seed: of the noise and of the sampler.
             particles: runs in one batch; null: as many as suit sampler and operator.
             prior: the diffusion model; null: the one that the app was started with.
@@ -76,10 +77,11 @@ def add_endpoints(host: Host) -> None:
             as_file: the result as a PNG file that the server keeps for an hour at most, instead of a data: URL.
             mask_keep: the mask says what is kept instead.
             raw: the result as the sampler left it, without the measured pixels that an inpainting without noise keeps exactly.
+            kernel: a picture or an uploaded .npy file of a blur's own kernel, for blur:kind=file.
         """
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, seed=seed, particles=particles, given=given, fit=fit,
                     size=size)  # fmt: skip
-        settings, source, drawn, notes = asked(host, picture, mask, host.prior_named(prior), said, mask_keep)
+        settings, source, drawn, notes = asked(host, picture, mask, host.prior_named(prior), said, mask_keep, kernel)
         device, precision = zero_gpu.device_there(settings.device, settings.precision)
         job = Restoration(replace(settings, device=device, precision=precision), source, drawn, limits, raw is True)
         for png, figures, record in zero_gpu.stream(job):
@@ -88,7 +90,7 @@ def add_endpoints(host: Host) -> None:
     def degrade(
         picture: Picture,
         operator: str = "inpaint",
-        sigma_y: float = 0.0,
+        sigma_y: float | str = 0.0,
         seed: int = 0,
         prior: str | None = None,
         mask: Picture | None = None,
@@ -97,13 +99,14 @@ def add_endpoints(host: Host) -> None:
         size: int | None = None,
         as_file: bool = False,
         mask_keep: bool = False,
+        kernel: Picture | None = None,
     ) -> tuple[Picture, dict[str, Any]]:
         """The measurement of a picture as a picture, and the PSNR of its pseudo-inverse.
 
         Args:
             picture: example:NAME, an uploaded file, or a data: URL.
             operator: the degradation, NAME:knob=value,... as /list has them.
-            sigma_y: standard deviation of the noise, the picture spanning -1 to 1.
+            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b.
             seed: of the noise.
             prior: the diffusion model, which says how large pictures are; null: the one that the app was started with.
             mask: a picture that is white, or painted at all, where there is to be filled in; makes the operator an inpainting.
@@ -112,11 +115,13 @@ def add_endpoints(host: Host) -> None:
             size: longest side of the fit native; null: 256.
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
             mask_keep: the mask says what is kept instead.
+            kernel: a picture or an uploaded .npy file of a blur's own kernel, for blur:kind=file.
         """
         said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
         loaded = host.prior_named(prior)
-        settings, source, _, notes = asked(host, picture, mask, loaded, said, mask_keep)
-        problem = cores.apart(lambda: settings.problem(api.fitted_to(loaded, settings, source)[1]))
+        settings, source, _, notes = asked(host, picture, mask, loaded, said, mask_keep, kernel)
+        settings, _, fitted = api.fitted_to(loaded, settings, source)
+        problem = cores.apart(lambda: settings.problem(fitted))
         found, truth = images.encode(problem.H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
         figures = {name: settings.figures()[name] for name in ("operator", "sigma_y", "seed", "prior")}
@@ -177,18 +182,25 @@ def noted(notes: tuple[str, ...]) -> dict[str, Any]:
 # ---- arguments, which may be any JSON
 
 
-def asked(host: Host, picture: Any, mask: Any, prior: Prior, said: dict[str, Any], mask_keep: Any = False) -> api.Asked:
+def asked(
+    host: Host, picture: Any, mask: Any, prior: Prior, said: dict[str, Any], mask_keep: Any = False, kernel: Any = None
+) -> api.Asked:
     """`redgui.api.settled` of a call, within the bounds of the page and of this host. Raises RedguiError."""
     for name, k in SETTING.items():
         if said.get(name) is not None:
             knobs.coerce(k, said[name], Settings.name)
-    for name, value in (("given", said["given"]), ("mask_keep", mask_keep)):
-        if not isinstance(value, bool):
-            raise CallError(f"{name} is true or false; got {str(value)[:40]!r}.")
+    if not isinstance(said["given"], bool):
+        raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")
     if type(said["size"]) is int:
         host.limits.size(said["size"])
     source = read(picture, host.limits, images.read)
     hole = None if mask is None else read(mask, host.limits, reading.read_hole)
+    operator = said["operator"]
+    if isinstance(operator, str):
+        if said["given"] and operator.partition(":")[0].strip() != "given":
+            operator = f"given:of={operator.replace(':', ',', 1)}"
+        taps = None if kernel is None else content(kernel)
+        said = {**said, "operator": files.told(operator, content(picture), taps, paths=False)}
     return api.settled(source, hole, prior, said, mask_keep)
 
 

@@ -13,6 +13,7 @@ from redgui.knobs import knob
 from redgui.priors import Prior
 from redgui.randomness import Generators
 from redgui.runs.problem import Problem
+from redgui.runs.stream import with_room
 from redgui.runs.watch import compute
 from redgui.samplers import RedDiff
 from redgui.ui.host.sessions import Session
@@ -129,7 +130,7 @@ class LearnTab:
             sigma = anatomy.nearest_level(prior.sigmas, look.sigma)
             problem, mu, sampler = self._begin(session, values, prior, sampler)
             generator = Generators.of_run(look.seed, 1)
-            given = prior, problem.H, problem.y, problem.sigma_y, sampler, mu, sigma
+            given = with_room(prior, problem.H, problem.y), problem.H, problem.y, problem.sigma_y, sampler, mu, sigma
             pieces = compute(lambda: anatomy.dissect(*given, generator=generator))
         except RedguiError as error:
             return {self.layout.view: {"message": str(error)}}
@@ -151,13 +152,13 @@ class LearnTab:
                     "There is no run yet to take the last iterate from; press Run on the Restore tab, or choose another start."
                 )
             own = run.now if isinstance(run.now, RedDiff) else sampler
-            return run.problem.to(prior.device), run.last.x0_hat[:1].to(prior.device), own
+            return run.problem.to(prior.device), run.last.state[:1].to(prior.device), own
         problem = self.form.build_problem(session, values).problem.to(prior.device)
         if values[self.layout.start] == "truth":
             if problem.x_true is None:
                 raise RedguiError("A picture that is already damaged has no ground truth; choose another start.")
             return problem, problem.x_true, sampler
-        return problem, problem.start().clone(), sampler
+        return problem, problem.H.start(problem.y).clone(), sampler
 
     # ---- wiring
 

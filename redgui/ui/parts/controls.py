@@ -21,7 +21,8 @@ class Setting:
 
     name = "run"
 
-    sigma_y: float = knob(0.0, 0.0, 1.0, step=0.005, label="Noise σ_y", help="standard deviation, the picture spanning -1 to 1")
+    sigma_y: float = knob(0.0, 0.0, 1.0, step=0.005, label="Noise σ_y", help="standard deviation, the picture spanning -1 to 1",
+                          whole=2.0)  # fmt: skip
     seed: int = knob(0, 0, 2**31 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
     particles: int = knob(1, 1, 16, help="independent runs in one batch: their mean and spread")
 

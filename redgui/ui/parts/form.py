@@ -111,10 +111,11 @@ class Form:
     def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
         """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
         source, how = self.source(session), values[self.fit] or "crop"
-        native = how == "native"
+        native, name = how == "native", self.prior_name(values)
+        room = name in priors.bundled() or (prior := self.load_prior(values)).shape == prior.picture_shape
         return fitting.for_picture(
-            source, self.size(values), how, multiple=self.multiple(values) if native else 0,
-            longest=self.longest_side(source, values) if native else None, H=H, given=self.is_given(session, values),
+            source, self.size(values), how, multiple=self.multiple(values), H=H, room=room,
+            given=self.is_given(session, values), longest=self.longest_side(source, values) if native else None,
         )  # fmt: skip
 
     def longest_side(self, source: Image.Image, values: Values) -> int | None:
@@ -156,10 +157,9 @@ class Form:
         """The fitted picture, its problem and how it was fitted. Raises RedguiError."""
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
-        H.check_size(*fitted.solved)
         setting = knobs.values(self.build_setting(values))
         # The measurement depends on no sampler: its knobs may be half typed.
-        settings = Settings(H=H, sampler=RedDiff(), given=self.is_given(session, values), **setting)
+        settings = Settings(H=H, sampler=RedDiff(), given=self.is_given(session, values), **setting).fitted(fitted)
         source = self.source(session)
         seen = undamaged(source, fitted, H) if settings.given else source
         picture = images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0])

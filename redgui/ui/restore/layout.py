@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from redgui import fitting, knobs, presets, priors
-from redgui.operators import OPERATORS, Inpaint
+from redgui.operators import OPERATORS, Blur, Inpaint
 from redgui.runs import zero_gpu
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui.host.host import Host
@@ -15,6 +15,7 @@ from redgui.ui.parts import components, controls
 from redgui.ui.parts.controls import SETTING, Control, Controls, Named, Setting
 from redgui.ui.parts.form import Form
 from redgui.ui.parts.running_tab import RunningLayout
+from redgui.ui.restore import own_kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,8 @@ def _operators() -> tuple[Named, dict[str, gr.Group]]:
     operators, groups = Named("degradation"), {}
     for cls in OPERATORS:
         with controls.group(cls.name, cls is Inpaint) as groups[cls.name]:
-            operators[cls.name] = Controls(cls, controls.draw(cls, cls.name, {}))
+            parts = controls.draw(cls, cls.name, {})
+            operators[cls.name] = Controls(cls, parts | own_kernel.draw(parts) if cls is Blur else parts)
     return operators, groups
 
 
