@@ -37,11 +37,9 @@ class Bringing:
         session.files.add(path)
         session.own = True
         given_masks.opened(session, session.source)
-        state, before = session.state(Restoring), values[self.form.prior]
-        if state.prior_chosen or before not in (PHOTOS, FACES):
-            moved = usual_way(self.form, before).values(self.form)
-        else:
-            moved = offered(self.form, session)[0].values(self.form)
+        state = session.state(Restoring)
+        by_itself = not state.prior_chosen and values[self.form.prior] in (PHOTOS, FACES)
+        moved = offered(self.form, session)[0].values(self.form) if by_itself else {}
         return self._taken(session, {**values, **moved}, fresh=True)
 
     def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> Updates:
