@@ -11,7 +11,7 @@ from torch import Tensor
 from redgui import fitting, images, knobs, presets, priors
 from redgui.asked import undamaged
 from redgui.operators import Inpaint, Operator, OperatorError, masks
-from redgui.priors.base import LARGEST
+from redgui.priors.base import LARGEST, SMALLEST
 from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.settings import Settings
@@ -111,18 +111,23 @@ class Form:
     def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
         """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
         source, how = self.source(session), values[self.fit] or "crop"
-        native, name = how == "native", self.prior_name(values)
+        native, name, given = how == "native", self.prior_name(values), self.is_given(session, values)
         room = name in priors.bundled() or (prior := self.load_prior(values)).shape == prior.picture_shape
         return fitting.for_picture(
-            source, self.size(values), how, multiple=self.multiple(values), H=H, room=room,
-            given=self.is_given(session, values), longest=self.longest_side(source, values) if native else None,
+            source, self.size(values), how, multiple=self.multiple(values), H=H, given=given, room=room,
+            longest=self.longest_side(source, values, given) if native else None,
         )  # fmt: skip
 
-    def longest_side(self, source: Image.Image, values: Values) -> int | None:
-        """The longest side that is chosen, within this host's limits; None where the picture's own is, and is within them."""
+    def longest_side(self, source: Image.Image, values: Values, given: bool) -> int | None:
+        """The longest side of the picture that is worked on: what is chosen, or its own, within this host's limits.
+
+        None where it is a measurement, whose picture may be larger than itself: as `fitting.plan` has it.
+        """
         chosen = knobs.coerce(SIZE, values[self.longest] or None, Settings.name)  # 0: its own
         most = min(LARGEST, self.host.limits.side)
-        return min(most, chosen) if chosen else None if max(source.size) <= most else most
+        if not chosen and given and values[self.operator] != Inpaint.name and max(source.size) <= most:
+            return None
+        return min(most, chosen or max(SMALLEST, *source.size))
 
     def is_given(self, session: Session, values: Values) -> bool:
         """Whether the picture is the measurement itself, without an original: where a person says so, and where a person has
