@@ -70,8 +70,7 @@ def mask_editor(elem_id: str = "mask", **options: Any) -> gr.HTML:
 
     Value to the browser, from `mask_value`:
         {"image": data URL, "w": int, "h": int, "mask": base64 of packed bits, "version": int}
-    A value with "image" starts anew; one without it changes the mask under the same picture and can be undone; "said": a line
-    about it.
+    A value with "image" starts anew; one without it changes the mask under the same picture and can be undone; "said" is shown.
     Value from the browser, followed by the event `input`, after every stroke, undo, redo, clear and invert:
         {"w": int, "h": int, "mask": base64 of packed bits, "version": int, "count": hole pixels}
     Event `upload` with {"file": data URL}: a file of a mask, which the server reads.
@@ -111,10 +110,8 @@ def weights_plot(elem_id: str = "weights", **options: Any) -> gr.HTML:
 
 
 def series_text(series: Mapping[str, Sequence[float | None] | None], most: int = 400) -> str:
-    """The series of the live view as one JSON text with at most about `most` points, the last one always among them.
-
-    Numbers keep five digits; one that is not finite becomes null.
-    """
+    """The series of the live view as one JSON text with at most about `most` points, the last one always among them. Numbers
+    keep five digits; one that is not finite becomes null."""
     length = max((len(values) for values in series.values() if values is not None), default=0)
     stride = 1
     while length > most * stride:

@@ -13,7 +13,7 @@
     document.querySelector("button[role='tab']")?.click(); // Restore is the first
   }
 
-  const mark = (on) => document.documentElement.classList.toggle("rg-dropping", on);
+  const mark = (on) => document.body.classList.toggle("rg-bringing", on);
   document.addEventListener("dragover", (event) => {
     if (!carries(event.dataTransfer) || !input()) return;
     event.preventDefault();
