@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, files, finishing, fitting, images, knobs, metrics, operators, priors, saving
+from redgui import bundled, files, finishing, fitting, images, knobs, metrics, noise, operators, priors, saving
 from redgui.asked import Asked as Asked
+from redgui.asked import fitted_to as fitted_to
 from redgui.asked import opened as opened
 from redgui.asked import resolve as resolve
 from redgui.asked import settled as settled
-from redgui.asked import undamaged
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior, PriorError
@@ -114,7 +114,8 @@ def restore(
     prior: str | Path | Prior = "faces-64",
     operator: str | Operator = "inpaint",
     sampler: str | Sampler = "reddiff",
-    sigma_y: float | str = 0.0,
+    sigma_y: float | str | None = None,
+    noise: str = "gaussian",
     particles: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -137,8 +138,9 @@ def restore(
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged. Of a JPEG the file
             tells quality and subsampling where they are not said.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
-        sigma_y: noise added to (or present in) the measurement, the picture spanning -1 to 1; a text "a/b" where it spans 0
-            to b: "12.75/255" and "0.05/1" are 0.1.
+        sigma_y: noise in the measurement, the picture spanning -1 to 1; "a/b" where it spans 0 to b: "12.75/255" is 0.1;
+            "auto": measured in a picture that is given. None: 0, but "auto" where that is to be denoised.
+        noise: its model, `NAME:knob=value,...` (see `redgui.noise`): gaussian, poisson, speckle, outliers.
         particles: runs in one batch; None: one, but several for an ambiguous operator or a sampler of many particles.
         threads: of the CPU; None: as many as torch has. With another number the last bits are others.
         watch: called after every step.
@@ -149,7 +151,7 @@ def restore(
     with limited(threads):
         loaded = prior_of(prior, device, precision)
         operator = files.told(operator, image, kernel)
-        said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, particles=particles, seed=seed,
+        said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, noise=noise, particles=particles, seed=seed,
                     fit=fitting.way(fit, loaded.multiple, size), size=size, threads=threads)  # fmt: skip
         asked = settled(image, mask, loaded, said, mask_keep)
         return replace(perform(asked.settings, asked.source, asked.drawn, loaded, watch), notes=asked.notes)
@@ -162,13 +164,6 @@ def prior_of(prior: Any, device: str = "auto", precision: str = "auto") -> Prior
     if not isinstance(prior, Prior):
         raise PriorError(f"a prior is a name, a folder, a Hub id, or one that is loaded; got {knobs.shown(prior)}.")
     return prior
-
-
-def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[Settings, fitting.Fitting, Tensor]:
-    """The settings for a fitted picture, how it is fitted, and it (1, c, h, w). Raises ImageError or OperatorError."""
-    fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
-    seen = undamaged(source, fitted, settings.H) if settings.given else source
-    return settings.fitted(fitted), fitted, images.to_tensor(fitted.apply(seen), prior.picture_shape[0])
 
 
 def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, prior: Prior, watch: Watcher | None) -> Result:
@@ -292,7 +287,7 @@ def std_picture(particles: Tensor) -> Tensor:
 
 
 def listing() -> dict[str, Any]:
-    """All samplers, operators, priors and examples with their knobs, JSON-ready."""
+    """All samplers, operators, noises, priors and examples with their knobs, JSON-ready."""
 
     def card(cls: Any) -> dict[str, Any]:
         fields = ("name", "kind", "default", "lo", "hi", "choices", "help", "live")
@@ -303,6 +298,7 @@ def listing() -> dict[str, Any]:
         "samplers": [card(s) | {"paper": s.paper, "needs": s.needs.__name__} for s in SAMPLERS],
         "operators": [card(o) for o in operators.OPERATORS]
         + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
+        "noises": [card(n) for n in noise.NOISES],
         "priors": [vars(p) for p in priors.PRIORS],
         "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
     }

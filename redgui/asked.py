@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from redgui import bundled, fitting, images, knobs, reading
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint, Operator, masks
 from redgui.priors import Prior
+from redgui.runs.known_noise import check_worth, measured_noise, without_auto
 from redgui.runs.settings import Settings
 
 log = logging.getLogger("redgui")  # what was read, for a person to check: the command line shows it
@@ -37,8 +39,9 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
         raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
     if not isinstance(mask_keep, bool):
         raise KnobError(f"mask_keep is true or false; got {knobs.shown(mask_keep)}.")
+    said, to_measure = without_auto(said)
     settings = Settings.read(said if mask is None else {**said, "operator": "inpaint"})
-    source = opened(image)
+    source, painted = opened(image), None
     notes = tuple(f"the picture: {note}" for note in reading.origin(source).notes)
     for note in notes:
         log.warning(note)
@@ -60,7 +63,18 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
             drawn = masks.grown(drawn, settings.H.grow * fitted.scale)
         notes += (reading.share(painted),)
         log.log(logging.INFO if painted.any() else logging.WARNING, notes[-1])
+    if to_measure(settings):
+        placed, _, picture = fitted_to(prior, settings, source)
+        settings = Settings.read({**said, "sigma_y": measured_noise(placed, picture)}, painted)
+    check_worth(settings)
     return Asked(settings.by(prior), source, drawn, notes)
+
+
+def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[Settings, fitting.Fitting, Tensor]:
+    """The settings for a fitted picture, how it is fitted, and it (1, c, h, w). Raises ImageError or OperatorError."""
+    fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
+    seen = undamaged(source, fitted, settings.H) if settings.given else source
+    return settings.fitted(fitted), fitted, images.to_tensor(fitted.apply(seen), prior.picture_shape[0])
 
 
 def undamaged(source: Image.Image, fitted: fitting.Fitting, H: Operator) -> Image.Image:

@@ -35,7 +35,7 @@ def finished(raw: Tensor, picture: Tensor, problem: Problem) -> Tensor:
     if raw.shape[1] == 3 and is_grey(picture) and not _looks_for_colour(problem):
         weights = torch.tensor(LUMA, dtype=raw.dtype, device=raw.device)[:, None, None]
         restored = (weights * raw).sum(1, keepdim=True).expand_as(raw)
-    if isinstance(problem.H, Inpaint) and problem.sigma_y == 0:
+    if isinstance(problem.H, Inpaint) and problem.noiseless:
         keep = problem.H.keep(*raw.shape[-2:]).to(raw.device)
         restored = torch.where(keep, problem.y.to(raw), restored)
     return restored
@@ -102,14 +102,22 @@ def _without_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _fitted(rgba: Image.Image, fitting: Fitting, size: tuple[int, int]) -> Image.Image:
-    """A picture with its transparency, fitted as its colours on white were."""
-    alpha = fitting.apply(rgba.getchannel("A").convert("RGB")).getchannel(0)
-    colours = fitting.apply(on_white(rgba))
-    if colours.size != size:  # the measurement was smaller than what was restored
-        colours, alpha = (part.resize(size, Image.Resampling.BICUBIC) for part in (colours, alpha))
-    found = Image.fromarray(_without_white(np.asarray(colours), np.asarray(alpha)))
-    found.putalpha(alpha)
-    return found
+    """A picture with its transparency, fitted as its colours on white were, and as large as what was restored of it."""
+    alpha = fitting.apply(rgba.getchannel("A").convert("RGB"))
+    colours, alpha = (np.asarray(_as_restored(part, fitting, size)) for part in (fitting.apply(on_white(rgba)), alpha))
+    return Image.fromarray(np.dstack([_without_white(colours, alpha[..., 0]), alpha[..., 0]]))
+
+
+def _as_restored(picture: Image.Image, fitting: Fitting, size: tuple[int, int]) -> Image.Image:
+    """A fitted picture at the size of what was restored: as many times larger, with its edges beyond its frame."""
+    k, (left, top, *_), (x, y, *_) = fitting.times, fitting.shown, fitting.inner
+    if k != 1:
+        picture = picture.resize((picture.width * k, picture.height * k), Image.Resampling.BICUBIC)
+    if size != fitting.solved[::-1]:  # only what is shown of it
+        return picture.crop((k * x, k * y, k * x + size[0], k * y + size[1]))
+    before, right, below = (top - k * y, left - k * x), size[0] - picture.width, size[1] - picture.height
+    edges = (before[0], below - before[0]), (before[1], right - before[1]), (0, 0)
+    return Image.fromarray(np.pad(np.asarray(picture), edges, mode="edge"))
 
 
 def _looks_for_colour(problem: Problem) -> bool:

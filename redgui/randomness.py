@@ -5,7 +5,7 @@ batch get the same numbers, and nothing touches torch's global generator. Number
 wherever they are used: CPU and CUDA draw different ones from the same seed, and a seed means the same everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -49,6 +49,13 @@ class Generators:
         if len(x) != len(self.generators):
             raise ValueError(f"{len(self.generators)} generators cannot serve a batch of {len(x)}; give one seed per image.")
         return self.randn(*x.shape[1:]).to(x)
+
+    def each(self, draw: Callable[[Tensor, torch.Generator], Tensor], x: Tensor) -> Tensor:
+        """Like x (b, ...): row k is what `draw` makes on the CPU of the k-th row of x, float32, with the k-th generator."""
+        if len(x) != len(self.generators):
+            raise ValueError(f"{len(self.generators)} generators cannot serve a batch of {len(x)}; give one seed per image.")
+        rows = zip(x.detach().float().cpu(), self.generators, strict=True)
+        return torch.stack([draw(row, g) for row, g in rows]).to(x)
 
     def randperm(self, n: int) -> Tensor:
         """A random order of 0..n-1 per image, shape (b, n), int64 on the CPU."""

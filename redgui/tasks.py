@@ -91,7 +91,7 @@ class Task:
     def setting(self) -> dict[str, Any]:
         """All that decides the result, JSON-ready: it is stored beside the finished pictures and has to be theirs."""
         found = {"picture": self.picture, **self.settings().figures()}
-        return {name: value for name, value in found.items() if name not in ("device", "precision")}
+        return {name: value for name, value in found.items() if name not in ("device", "precision", "noise")}  # Gaussian
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def test_the_three_endpoints_are_named_and_typed_and_no_others(served: Client):
     assert set(told["named_endpoints"]) == {"/list", "/degrade", "/restore"}
     assert told["unnamed_endpoints"] == {}
     types = {p["parameter_name"]: p["type"] for p in told["named_endpoints"]["/restore"]["parameters"]}
-    assert types["sigma_y"] == {"anyOf": [{"type": "number"}, {"type": "string"}]}  # a text in other units, 12.75/255
+    texts = [{"type": "number"}, {"type": "string"}, {"type": "null"}]  # auto, or a number in other units: 12.75/255
+    assert types["sigma_y"] == {"anyOf": texts}
     assert types["seed"] == {"type": "integer"}
     assert types["fit"] == {"enum": ["crop", "pad", "stretch", "native", "face"]}
     assert len(told["named_endpoints"]["/restore"]["returns"]) == 3
@@ -125,6 +126,21 @@ def test_a_mask_a_damaged_picture_a_fit_and_a_file(served: Client, tmp_path):
     assert figures["psnr"] is None
     assert record["given"]
     assert record["fit"] == "pad"
+
+
+def test_noise_of_another_kind_and_noise_that_is_measured(served: Client, tmp_path):
+    call = dict(operator="denoise", noise="poisson:photons=20", seed=5)
+    *_, (_, figures, record) = served.submit(handle_file(FACE), sampler="reddiff:steps=2", **call, api_name="/restore")
+    wanted = api.restore(FACE, prior="gaussian:size=64", sampler="reddiff:steps=2", **call)
+    assert figures["noise"] == record["noise"] == "poisson:photons=20"
+    assert record["result"]["pixels_sha256"] == wanted.record.result["pixels_sha256"]
+    noisy = tmp_path / "noisy.png"
+    face = np.asarray(Image.open(FACE).convert("RGB")) + np.random.default_rng(0).normal(0, 25, (64, 64, 3))
+    Image.fromarray(face.clip(0, 255).round().astype(np.uint8)).save(noisy)
+    for said in ({}, {"sigma_y": "auto"}):
+        _, told = served.predict(handle_file(noisy), operator="denoise", given=True, **said, api_name="/degrade")
+        assert told["sigma_y"] == pytest.approx(50 / 255, rel=0.1)
+    assert "it would come back as it is" in wrong(served, operator="denoise", given=True, sigma_y=0)
 
 
 def test_a_cancelled_call_ends_and_frees_its_place(served: Client):

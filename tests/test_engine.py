@@ -10,7 +10,7 @@ import torch
 
 from redgui.operators import build
 from redgui.priors import Counted, GaussianPrior, Prior, load
-from redgui.runs import batches, engine
+from redgui.runs import batches, engine, watch
 from redgui.runs.batches import Batches, Question, paying
 from redgui.runs.engine import Engine
 from redgui.runs.problem import Problem
@@ -259,6 +259,33 @@ def test_a_network_takes_many_levels_in_one_call(network):
         together = network.denoise(x, torch.tensor(levels, dtype=torch.float64))
         each = torch.cat([network.denoise(x[k : k + 1], s) for k, s in enumerate(levels)])
     torch.testing.assert_close(together, each, atol=1e-4, rtol=1e-4)
+
+
+def test_where_many_look_on_each_is_told_less_often(monkeypatch):
+    def watched(people):
+        told, threads = [0] * people, []
+
+        def look(k):
+            def turns():
+                until = time.perf_counter() + 0.6
+                while time.perf_counter() < until:
+                    time.sleep(0.001)
+                    yield
+
+            for _ in watch._told([Job(turns())], 1000.0, lambda: None):
+                told[k] += 1
+
+        for k in range(people):
+            threads.append(threading.Thread(target=look, args=(k,)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+        return told
+
+    monkeypatch.setattr(watch, "NEWS", 20.0)
+    assert watched(1)[0] > 20
+    assert max(watched(5)) <= 6  # a quarter of a second apart
+    assert watch._looking == 0
 
 
 # ---- what ends one

@@ -7,6 +7,7 @@ import pytest
 
 from redgui import knobs, presets
 from redgui.knobs import KnobError
+from redgui.noise import NOISES
 from redgui.operators import OPERATORS, Inpaint, build
 from redgui.runs.settings import Settings
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
@@ -27,9 +28,10 @@ def named(what: str, classes) -> Named:
 @pytest.fixture(scope="module")
 def form() -> Form:
     setting = Controls(Setting, {k.name: k.name for k in knobs.knobs(Setting)})
-    names = {name: name for name in ("picture", "fit", "longest", "operator", "mask", "given", "sampler", "prior", "exact")}
-    operators, samplers = named("degradation", OPERATORS), named("sampler", SAMPLERS)
-    return Form(Host("gaussian:size=16", "cpu"), operators=operators, samplers=samplers, setting=setting, **names)
+    names = ("picture", "fit", "longest", "operator", "mask", "given", "noise", "sampler", "prior", "exact")
+    parts = {"operators": OPERATORS, "samplers": SAMPLERS, "noises": NOISES}
+    parts = {name: named(name.removesuffix("s"), classes) for name, classes in parts.items()}
+    return Form(Host("gaussian:size=16", "cpu"), setting=setting, **parts, **{name: name for name in names})
 
 
 @pytest.mark.parametrize("operator", ["inpaint:kind=half", "superres:factor=2", "blur:size=5", "jpeg"])
@@ -47,6 +49,12 @@ def test_what_the_controls_show_is_what_they_are_read_as(form: Form, operator: s
     alone = form.show(sampler)
     assert alone.items() <= values.items()
     assert set(alone) == {form.sampler, *form.samplers[cls.name]} <= form.sampler_inputs
+
+
+@pytest.mark.parametrize("spec", ["gaussian", "poisson:photons=45", "speckle:looks=4", "outliers:share=0.05,loss=huber"])
+def test_the_noise_that_the_controls_show_is_the_noise_that_they_are_read_as(form: Form, spec: str):
+    values = form.show(Settings(H=Inpaint(), sampler=RedDiff(), noise=spec))
+    assert knobs.spec(form.build_noise(values)) == spec
 
 
 def test_what_the_controls_cannot_show_says_so(form: Form):

@@ -166,5 +166,5 @@ def test_what_a_run_is_is_hashable_and_known_by_its_figures():
     settings = Settings(H=Inpaint(), sampler=Settings.read({}).sampler, seed=4)
     assert len({settings, dataclasses.replace(settings, seed=5), dataclasses.replace(settings, threads=2)}) == 2
     figures = settings.figures()
-    assert list(figures) == ["prior", "operator", "sampler", "sigma_y", "seed", "particles", "device", "precision"]
+    assert list(figures) == ["prior", "operator", "sampler", "sigma_y", "noise", "seed", "particles", "device", "precision"]
     assert figures["seed"] == 4

@@ -248,6 +248,19 @@ def test_transparency_comes_back(ways, way, size):
     np.testing.assert_array_equal(np.asarray(largest)[..., 3], alpha)
 
 
+@pytest.mark.parametrize("operator", ["blur:size=5", "superres:factor=2", "superres:factor=2,kernel=bicubic", "colorize"])
+@pytest.mark.parametrize("size", [(8, 8), (16, 16), (40, 60)])
+def test_transparency_lies_where_it_lay_where_more_is_restored_than_was_measured(ways, operator, size):
+    alpha = np.zeros(size, np.uint8)
+    alpha[size[0] // 2 :] = 255
+    found = ways.python(saved(np.dstack([np.asarray(smooth(*size)), alpha])), operator=operator, given=True)
+    for image in (found.files["restored.png"], found.files.get("restored-full.png", found.files["restored.png"])):
+        opaque = np.asarray(image)[..., -1] > 127
+        middle = image.height / 2
+        edge = np.flatnonzero(opaque[:, image.width // 2]).min()
+        assert abs(edge - middle) <= max(1, image.height / size[0])
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", [(16, 16), (40, 60)])
 def test_what_is_transparent_is_the_hole_of_a_picture_given_without_a_mask(ways, way, size):

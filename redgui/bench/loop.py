@@ -35,9 +35,9 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
     picture to start from where there was none); the others of its batch go on.
     """
     s = batch[0].settings
-    sampler, sigma_y, n = s.sampler, s.sigma_y, s.particles
+    sampler, n = s.sampler, s.particles
     problems = [job.settings.problem(job.picture.x).to(prior.device) for job in batch]
-    H = problems[0].H
+    H = problems[0].likelihood
     good: list[Step | None] = [None] * len(batch)  # of each picture the newest Step, or the last that was sound
     failed: list[str | None] = [None] * len(batch)
     y = torch.cat([problem.y.expand(n, *problem.y.shape[1:]) for problem in problems])
@@ -45,7 +45,7 @@ def run(prior: Prior, batch: Sequence[Job]) -> list[tuple[Row, Tensor]]:
     counted = Counted(prior)
     began = time.perf_counter()
     try:
-        for step in stream(counted, H, y, sigma_y, sampler, generator):
+        for step in stream(counted, H, y, s.level, sampler, generator):
             for k, fine in enumerate(sound(step, counted).view(-1, n).all(1).tolist()):
                 if failed[k] is None:
                     good[k] = step if fine else good[k]
@@ -84,6 +84,7 @@ def finished(
     sigmas_y: Sequence[float] = (0.0,),
     seeds: int = 1,
     particles: int | None = None,
+    noise: str = "gaussian",
     batch: int = 16,
     judges: Judges = Judges(),  # noqa: B008  frozen
     out: str | Path,
@@ -106,8 +107,8 @@ def finished(
     (folder / "restored").mkdir(parents=True, exist_ok=True)
     wanted = {
         job.key(prior): job
-        for job in plan.jobs(shown, operator_specs, sampler_specs, sigmas_y, seeds, particles)
-        if job.settings.sampler.accepts(seen_by(prior, job.settings.H))
+        for job in plan.jobs(shown, operator_specs, sampler_specs, sigmas_y, seeds, particles, noise)
+        if job.settings.sampler.accepts(seen_by(prior, job.settings.likelihood))
     }
     if not wanted:
         raise BenchError(f"none of {', '.join(map(str, sampler_specs))} takes any of {', '.join(operator_specs)}.")
@@ -127,6 +128,7 @@ def finished(
             part = [wanted[key] for key in keys]  # all of it, since a row depends on its batch in the last bits
             first = part[0].settings
             what = f"{first.sampler.name} on {knobs.spec(first.H)}, sigma_y {first.sigma_y:g}"
+            what += "" if first.noise == "gaussian" else f", {first.noise}"
             watch(count, total, what)
             for key, (row, estimate) in zip(keys, run(prior, part), strict=True):
                 if key in absent and (judges.any or wanted[key].index < plan.SHOWN):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from redgui import bundled, images, knobs, operators, presets
 from redgui.errors import RedguiError
+from redgui.noise import build as build_noise
 from redgui.priors import Prior
 from redgui.runs.settings import Settings
 from redgui.samplers import SAMPLERS, Sampler
@@ -48,7 +49,7 @@ class Job:
         """Names everything that the result depends on (but the machine)."""
         s = self.settings
         parts = [self.picture.digest, prior.name, prior.precision, prior.device.type, s.sigma_y, s.seed, s.particles]
-        for thing in (s.H, s.sampler):
+        for thing in (s.H, s.sampler, *([] if s.noise == Settings.noise else [s.model])):  # keys are older than models
             parts += [thing.name, sorted(knobs.values(thing).items())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
@@ -102,6 +103,7 @@ def jobs(
     sigmas_y: Sequence[float] = (0.0,),
     seeds: int = 1,
     particles: int | None = None,
+    noise: str = "gaussian",
 ) -> Iterator[Job]:
     """All that fit together, a setting at a time. `all` is every sampler; knobs that a text does not name are the presets'.
 
@@ -118,12 +120,13 @@ def jobs(
         H = operators.build(operator_spec)
         H.placed(h, w)  # whether it fits
         for sigma_y in sigmas_y:
-            made = (spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, sigma_y) for spec in specs)
+            level = build_noise(noise).level(sigma_y)
+            made = (spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, level) for spec in specs)
             for sampler in dict.fromkeys(made):
-                if not sampler.accepts(H):
-                    continue
                 many = presets.particles(sampler, H) if particles is None else particles
-                settings = Settings(H=H, sampler=sampler, sigma_y=sigma_y, particles=many)
+                settings = Settings(H=H, sampler=sampler, sigma_y=sigma_y, noise=noise, particles=many)
+                if not sampler.accepts(settings.likelihood):
+                    continue
                 for r in range(seeds):
                     for k, picture in enumerate(shown):
                         yield Job(picture, k, replace(settings, seed=100_000 * r + k))

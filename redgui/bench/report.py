@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from redgui import bench, images, operators
+from redgui import bench, images, noise, operators
 from redgui.runs.problem import Problem
 from redgui.sheets import Sheet
 
@@ -127,7 +127,9 @@ def table(rows: Iterable[Row]) -> str:
             _number(first.get(f"{key}_measurement"), digits) if key in ("psnr", "ssim") else ""
             for _, key, _, _, digits in measures
         ]
-        lines.append(f"| {operator} | {sigma_y:g} | *pseudo-inverse* | {' | '.join(start)} | | | | | {first['n']} |")
+        model = noise.build(first["noise"])
+        said = f"{sigma_y:g}" + ("" if isinstance(model, noise.Gaussian) else f", {first['noise']}")
+        lines.append(f"| {operator} | {said} | *pseudo-inverse* | {' | '.join(start)} | | | | | {first['n']} |")
         best = {
             key: pick(values)
             for key, pick in (("psnr", max), ("ssim", max), ("lpips", min), ("kid", min))
@@ -139,7 +141,8 @@ def table(rows: Iterable[Row]) -> str:
                 value, spread = row.get(key), row.get(error)
                 text = _number(value, digits, factor) + ("" if spread is None else f" ± {_number(spread, digits, factor)}")
                 cells.append(f"**{text}**" if value is not None and value == best.get(key) else text)
-            ratio = _number(row["residual"] / sigma_y, 2) if sigma_y and row["residual"] is not None else ""
+            level = model.level(sigma_y)
+            ratio = _number(row["residual"] / level, 2) if level and row["residual"] is not None else ""
             count = f"{row['n']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
             costs = (_number(row["nfe"], 0), _number(row["backward"], 0), _number(row["seconds"], 2))
             lines.append(f"| | | {row['sampler']} | {' | '.join(cells)} | {ratio} | {' | '.join(costs)} | {count} |")
@@ -164,7 +167,8 @@ def sheet(done: Sequence[Row], members: Sequence[Row], shown: Sequence[bench.Pic
     """Truth, measurement, and a line of restored pictures per sampler, for the first pictures of one problem."""
     H = operators.build(members[0]["operator"])
     found = {(row["sampler"], row["index"]): row for row in done if row["seed"] < 100_000}
-    problems = [Problem.simulate(picture.x, H, members[0]["sigma_y"], k) for k, picture in enumerate(shown)]
+    sigma_y, model = members[0]["sigma_y"], noise.build(members[0]["noise"])
+    problems = [Problem.simulate(picture.x, H, sigma_y, k, model) for k, picture in enumerate(shown)]
     measured = [images.to_pil(p.H.picture(p.y)) for p in problems]
     lines = [("truth", [images.to_pil(p.x) for p in shown]), ("measurement", measured)]
     for row in members:

@@ -72,6 +72,7 @@ def summarise(rows: Iterable[Row], more: Mapping[tuple, Row] = MappingProxyType(
             if key in ERRORS:
                 figures[f"{key}_error"] = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
         seeds = sorted({row["seed"] // 100_000 for row in members})
+        same |= {"noise": members[0].get("noise", "gaussian")}  # rows are older than models
         figures |= same | {"n": len(good), "failed": len(members) - len(good), "seed": seeds[0], "seeds": len(seeds)}
         if "lpips" in members[0]:
             figures["lpips_network"] = members[0]["lpips_network"]
@@ -81,7 +82,7 @@ def summarise(rows: Iterable[Row], more: Mapping[tuple, Row] = MappingProxyType(
 
 def setting(row: Row) -> tuple:
     """What the rows that are averaged have in common."""
-    return row["operator"], row["sigma_y"], row["sampler"], row["particles"], row["prior"]
+    return row["operator"], row["sigma_y"], row["sampler"], row["particles"], row["prior"], row.get("noise", "gaussian")
 
 
 def record_of(row: Row, picture: Picture) -> Record:

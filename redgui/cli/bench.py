@@ -19,6 +19,7 @@ def add(commands: Any) -> None:
     bench.add_argument("--samplers", nargs="+", default=["all"], metavar="NAME[:knob=value,...]",
                        help="all: each with its presets; further settings may stand beside it")  # fmt: skip
     bench.add_argument("--sigma-y", nargs="+", default=[0.0], help="noise levels, the picture spanning -1 to 1, or A/B")
+    bench.add_argument("--noise", default="gaussian", metavar="NAME[:knob=value,...]", help="its model, as of restore")
     bench.add_argument("--seeds", type=int, default=1, metavar="N", help="repetitions with other random numbers")
     bench.add_argument("--particles", type=int, help="runs of each, their mean is taken (1; 4 for phase, RSD)")
     bench.add_argument("--batch", type=int, default=16, help="pictures solved together")
@@ -57,7 +58,7 @@ def run(chosen: argparse.Namespace) -> None:
         print("\n".join(judges.lines()), file=sys.stderr)
     with JobsBar(share.rank, share.world) as bar:
         each = bench.finished(
-            shown, prior, specs, chosen.samplers, sigmas_y=levels, seeds=chosen.seeds,
+            shown, prior, specs, chosen.samplers, sigmas_y=levels, noise=chosen.noise, seeds=chosen.seeds,
             particles=chosen.particles, batch=chosen.batch, judges=judges, out=chosen.out, watch=bar,
         )  # fmt: skip
     if not share.first:

@@ -19,7 +19,7 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps(listing))
         return
-    for kind in ("samplers", "operators"):
+    for kind in ("samplers", "operators", "noises"):
         print(f"{kind.upper()}")
         for thing in listing[kind]:
             print(f"  {thing['name']:<14} {thing['label']}: {thing['about']}")

@@ -37,8 +37,11 @@ def add_problem(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--operator", default="inpaint", metavar="NAME[:knob=value,...]")
     command.add_argument("--sampler", default="reddiff", metavar="NAME[:knob=value,...]")
-    command.add_argument("--sigma-y", default=0.0, metavar="F|A/B",
-                         help="noise in it, the picture spanning -1 to 1; A/B where it spans 0 to B: 12.75/255")  # fmt: skip
+    command.add_argument("--sigma-y", metavar="F|A/B|auto",
+                         help="noise in it (0), the picture spanning -1 to 1; A/B where it spans 0 to B: 12.75/255; auto: "
+                              "measured in a damaged picture")  # fmt: skip
+    command.add_argument("--noise", default="gaussian", metavar="NAME[:knob=value,...]",
+                         help="its model: gaussian, poisson:photons=30, speckle:looks=16 or outliers")  # fmt: skip
     command.add_argument("--kernel", metavar="FILE", help="a blur's own kernel, a picture or .npy; as blur:kind=file,path=FILE")
     command.add_argument("--particles", type=int, help="runs in one batch (1; 4 for phase retrieval and RSD)")
     command.add_argument("--seed", type=int, default=0)

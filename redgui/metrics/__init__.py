@@ -39,7 +39,10 @@ def ssim(x: Tensor, x_true: Tensor) -> Tensor:
 
 
 def residual(x: Tensor, y: Tensor, H: Operator) -> Tensor:
-    """|H(x) - y| / sqrt(m), (b,): to be compared with sigma_y. Far below it noise was fitted, far above it y ignored."""
+    """|H(x) - y| / sqrt(m), (b,): to be compared with sigma_y. Far below it noise was fitted, far above it y ignored.
+
+    Where H has the likelihood of a noise, that of its residual, to be compared with `Noise.level`.
+    """
     return H.residual(x, y).flatten(1).norm(dim=1) / H.entries(y) ** 0.5
 
 

@@ -8,13 +8,13 @@ Three levels, each with all that the one before it has:
 
 An operator is a frozen dataclass of scalars (and a seed where something is random): equal operators are the
 same operator, calling one never draws numbers, and tensors are derived for the size, dtype and device of the
-input. Noise is no part of it: sigma_y belongs to the problem.
+input. Noise is no part of it: it belongs to the problem (`redgui.noise`).
 """
 
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -22,6 +22,9 @@ from torch import Tensor
 from redgui import knobs
 from redgui.errors import RedguiError
 from redgui.operators.krylov import conjugate_gradients
+
+if TYPE_CHECKING:
+    from redgui.noise.stabilised import Stabilised
 
 
 class OperatorError(RedguiError):
@@ -72,6 +75,16 @@ class Operator(abc.ABC):
     def start(self, y: Tensor) -> Tensor:
         """A picture to start from, written f+(y) in the papers: the pseudo-inverse of a linear operator."""
 
+    @property
+    def compared(self) -> bool:
+        """Whether the residual is H(x) - y, value by value, and not the distance to a set."""
+        return type(self).residual is Operator.residual
+
+    @property
+    def stabilised(self) -> "Stabilised | None":
+        """The problem that methods are given which need a linear operator where this one is not: none but of some noises."""
+        return None
+
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """H(x) - y; an operator whose measurement is a set (a quantisation cell) gives the distance to it."""
         return self(x) - y
@@ -82,7 +95,7 @@ class Operator(abc.ABC):
         It is sigma_y where the residual is H(x) - y. Where it is the distance to a set, noise within the set leaves none: there
         it is simulated, on the picture to start from, with numbers that are always the same.
         """
-        if type(self).residual is Operator.residual or sigma_y == 0:
+        if self.compared or sigma_y == 0:
             return torch.full((len(y),), float(sigma_y)).to(y)
         generator = torch.Generator().manual_seed(0)
         x = self.plausible(y, generator)

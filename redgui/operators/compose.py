@@ -71,6 +71,10 @@ class Compose(Chain, metaclass=ByLevel):
             y = part.start(y)
         return y
 
+    @property
+    def compared(self) -> bool:
+        return self.parts[-1].compared
+
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         *before, last = self.parts
         for part in before:

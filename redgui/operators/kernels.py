@@ -10,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from redgui import images
+from redgui import reading
 from redgui.operators import packed
 from redgui.operators.base import OperatorError
 
@@ -87,9 +88,12 @@ def read(source: str | Path | bytes | np.ndarray) -> np.ndarray:
     except OSError as error:
         raise OperatorError(f"the kernel {source} cannot be read: {error.strerror}.") from None
     if not data.startswith(b"\x93NUMPY"):
-        image = images.opened(data, 10**6)
-        grey = image if image.mode.startswith(("I", "F")) else images.rgb(image).convert("L")
-        return whole(np.asarray(grey, dtype=np.float64))
+        found = reading.opened(data, 10**6, "kernel")
+        if found.low is not None or found.image.mode.startswith(("I", "F")):  # of more than 8 bits
+            return whole(found.values)
+        layer = found.image.convert("RGBA")
+        black = Image.new("RGBA", layer.size, "black")
+        return whole(np.asarray(Image.alpha_composite(black, layer).convert("L")))
     try:
         return whole(np.load(io.BytesIO(data), allow_pickle=False))
     except (ValueError, EOFError) as error:

@@ -5,16 +5,14 @@
 H' is differentiable and not linear, whatever H is: methods that need a linear operator refuse it. Their y is the same.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
 
 from redgui.operators.base import Operator
 from redgui.priors.base import Prior
-from redgui.samplers.base import Step, Steps
 
 
 @final
@@ -58,21 +56,3 @@ class Decoded(Operator):
 
     def picture(self, y: Tensor) -> Tensor:
         return self.H.picture(y)
-
-
-def decoded(steps: Steps, prior: Prior) -> Generator[Step, Any, None]:
-    """The stream with pictures for latents: one call of the decoder a Step, more than nothing only for latent priors."""
-    try:
-        step = next(steps, None)
-        while step is not None:
-            with torch.no_grad():
-                picture = prior.decode(step.x0_hat)
-                finite = (step.x0_hat.isfinite().flatten(1).all(1) & picture.isfinite().flatten(1).all(1)).view(-1, 1, 1, 1)
-                picture = torch.where(finite, picture.clamp(-1, 1), torch.nan)  # the clamp makes a picture of an inf
-            tuned = yield replace(step, x0_hat=picture)
-            try:
-                step = steps.send(tuned)
-            except StopIteration:
-                return
-    finally:
-        steps.close()

@@ -80,7 +80,8 @@ class Record:
            changes: tuple[Change, ...] = (), fit: str = "crop", sizes: Sizes | None = None) -> Self:  # fmt: skip
         """The record of a run of `sampler` (as it was at the start) whose last Step is `last`."""
         settings = Settings(H=problem.H, sampler=sampler, sigma_y=problem.sigma_y, seed=problem.seed,
-                            given=problem.x_true is None, fit=cast(Way, fit)).by(prior)  # fmt: skip
+                            noise=knobs.spec(problem.noise), given=problem.x_true is None,
+                            fit=cast(Way, fit)).by(prior)  # fmt: skip
         return cls.made(picture, problem, settings, last, changes, sizes)
 
     @classmethod
@@ -143,8 +144,8 @@ class Record:
         known = (own.x_true is None) == (problem.x_true is None)
         if not known or own.y.shape != problem.y.shape or not torch.equal(own.y, problem.y.to(own.y)):
             return False
-        wanted = (problem.sigma_y, problem.seed, particles, problem.H.name, sampler)
-        return (s.sigma_y, s.seed, s.particles, s.H.name, s.sampler) == wanted
+        wanted = (problem.sigma_y, knobs.spec(problem.noise), problem.seed, particles, problem.H.name, sampler)
+        return (s.sigma_y, s.noise, s.seed, s.particles, s.H.name, s.sampler) == wanted
 
     def replay(self, prior: Prior) -> Generator[Measured, None, None]:
         """The run again, Step by Step, with its changes in mid-run at the steps where they were made."""

@@ -88,7 +88,7 @@ class PlayJob:
 def watch(played: Any, hz: float) -> Generator[None, None, None]:
     """`redgui.runs.watch.watch` where GPUs are lent."""
     runs = [member.run for member in played.members] if isinstance(played, Group) else [played]
-    needed = START + sum(gpu_seconds(run.now, run.problem.sigma_y, run.particles, run.prior) for run in runs)
+    needed = START + sum(gpu_seconds(run.now, run.problem.level, run.particles, run.prior) for run in runs)
     job = PlayJob(pickle.dumps(played), needed, zero_gpu.allowed(needed, played.seconds_allowed))
     wishes, posted, late = Wishes.taken(), played.wishes(), 0
     played.begun()

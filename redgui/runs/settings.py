@@ -22,9 +22,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, operators, presets
+from redgui import bundled, fitting, images, knobs, noise, operators, presets
 from redgui.fitting import Way
 from redgui.knobs import Knob, KnobError, knob
+from redgui.noise import Noise, of_noise
 from redgui.operators import Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST, Prior
 from redgui.runs import cores
@@ -57,6 +58,7 @@ class Settings:
         help="standard deviation, the picture spanning -1 to 1; or a/b where it spans 0 to b: 12.75/255",
     )  # fmt: skip
     seed: int = knob(0, 0, 2**63 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
+    noise: str = knob("gaussian", hi=100, help="the model of the noise, NAME:knob=value,...; sigma_y is its Gaussian part")
     particles: int = knob(1, 1, 64, help="independent runs in one batch: their mean and spread")
     given: bool = knob(False, help="the picture is itself the measurement; there is no original")
     prior: str = knob("faces-64", hi=5000, help="the name of the diffusion model")
@@ -71,6 +73,23 @@ class Settings:
     def __post_init__(self) -> None:
         for k in knobs.knobs(type(self)):
             object.__setattr__(self, k.name, checked(k, getattr(self, k.name)))
+        object.__setattr__(self, "noise", knobs.spec(noise.build(self.noise)))  # one text for one model
+        self.model.check_fit(self.H)
+
+    @property
+    def model(self) -> Noise:
+        """The model of the noise."""
+        return noise.build(self.noise)
+
+    @property
+    def likelihood(self) -> Operator:
+        """The operator as samplers are given it (`Problem.likelihood`)."""
+        return of_noise(self.H, self.model, self.sigma_y)
+
+    @property
+    def level(self) -> float:
+        """The noise that samplers are told, for which presets are: sigma_y where it is Gaussian."""
+        return self.model.level(self.sigma_y)
 
     @classmethod
     def read(cls, said: Mapping[str, Any], painted: np.ndarray | None = None) -> Self:
@@ -95,9 +114,10 @@ class Settings:
             if not isinstance(value, (str, made)):
                 raise KnobError(f"{name} is a text; got {knobs.shown(value)}.")
         H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
-        sampler = presets.sampler_for(spec, H, found.get("sigma_y", 0.0)) if isinstance(spec, str) else spec
+        if isinstance(spec, str):
+            spec = presets.sampler_for(spec, H, noise.build(found.get("noise", "gaussian")).level(found.get("sigma_y", 0.0)))
         found["given"] = found.get("given", False) or given
-        return cls(H=H, sampler=sampler, **{"particles": presets.particles(sampler, H), **found})
+        return cls(H=H, sampler=spec, **{"particles": presets.particles(spec, H), **found})
 
     @staticmethod
     def of(record: "Record") -> "Settings":
@@ -126,7 +146,7 @@ class Settings:
     def problem(self, picture: Tensor) -> Problem:
         """The measurement of a fitted picture (1, c, h, w): simulated, or the picture itself where it is `given`."""
         make = Problem.given if self.given else Problem.simulate
-        return make(picture, self.H, self.sigma_y, self.seed)
+        return make(picture, self.H, self.sigma_y, self.seed, self.model)
 
     def words(self, page: bool = False) -> dict[str, Any]:
         """What `read` makes the settings of again, by name: specifications, the prior, and what a bare command would not have.
@@ -134,7 +154,7 @@ class Settings:
         Args:
             page: without what is not `shown`.
         """
-        sampler = presets.text(self.sampler, self.H, self.sigma_y)
+        sampler = presets.text(self.sampler, self.H, self.level)
         said: dict[str, Any] = {"operator": knobs.spec(self.H.unplaced), "sampler": sampler}
         usual = {"particles": presets.particles(self.sampler, self.H), "prior": None}  # a host may have another prior
         for k in knobs.knobs(type(self)):
@@ -144,7 +164,7 @@ class Settings:
 
     def figures(self) -> dict[str, Any]:
         """What was run, as command line, benchmark and tasks name it beside its results."""
-        rest = ("sigma_y", "seed", "particles", "device", "precision")
+        rest = ("sigma_y", "noise", "seed", "particles", "device", "precision")
         specs = {"prior": self.prior, "operator": knobs.spec(self.H.unplaced), "sampler": knobs.spec(self.sampler)}
         return specs | {name: getattr(self, name) for name in rest}
 

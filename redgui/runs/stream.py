@@ -21,7 +21,8 @@ from redgui.priors.bordered import Bordered
 from redgui.randomness import Generators
 from redgui.runs import cores
 from redgui.runs.divergence import Diverged, explained, sound
-from redgui.runs.latent import Decoded, decoded
+from redgui.runs.latent import Decoded
+from redgui.runs.mapped import decoded, unstabilised
 from redgui.runs.problem import Problem
 from redgui.runs.rounds import seconds
 from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step, Steps
@@ -86,13 +87,16 @@ def solve(problem: Problem, prior: Prior, sampler: Sampler, particles: int = 1) 
     problem = problem.to(prior.device)
     y = problem.y.expand(particles, *problem.y.shape[1:]).contiguous()
     generator = Generators.of_run(problem.seed, particles)
-    return stream(prior, problem.H, y, problem.sigma_y, sampler, generator)
+    return stream(prior, problem.likelihood, y, problem.level, sampler, generator)
 
 
 def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sampler, generator: Generators) -> Steps:
-    """`solve` for any batch of measurements y with a generator each."""
+    """`solve` for any batch of measurements y with a generator each; H and sigma_y are `Problem.likelihood` and `.level`."""
     seen = seen_by(prior, H)
     sampler.check_fit(seen, SAMPLERS)
+    if (other := seen.stabilised) is not None and not isinstance(seen, sampler.needs):
+        steps = sampler(prior, other.H, other.measurement(y), other.level, generator=generator)
+        return unstabilised(steps, other, sigma_y)
     of, y = sampler.posed(seen, y, sigma_y)
     steps = sampler(with_room(prior, of, y), of, y, sigma_y, generator=generator)
     return steps if seen is H else decoded(steps, prior)
@@ -138,14 +142,14 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             if not bool(sound(step, counted).all()):
                 raise Diverged(explained(step, counted), last)
             y = problem.y.to(step.x0_hat.device)
-            best = int(metrics.residual(step.x0_hat, y, problem.H).argmin()) if problem.H.ambiguous else None
+            best = int(metrics.residual(step.x0_hat, y, problem.likelihood).argmin()) if problem.H.ambiguous else None
             x0_hat = problem.visible(step.x0_hat)
             whole = None if x0_hat is step.x0_hat else step.x0_hat
             seen = Measured(step.i, step.n, step.sigma, x0_hat, step.scalars, best=best, whole=whole)
             psnr = None if x_true is None else float(metrics.psnr(problem.aligned(seen.estimate), x_true.to(y.device)))
             residual = _mean(step.scalars.get("residual"))
             if residual is None:
-                residual = float(metrics.residual(step.x0_hat, y, problem.H).mean())
+                residual = float(metrics.residual(step.x0_hat, y, problem.likelihood).mean())
             if not math.isfinite(residual):
                 raise Diverged(explained(step, counted), last)
             spent += seconds() - began
@@ -206,7 +210,7 @@ def summary(step: Measured, problem: Problem) -> dict[str, Any]:
         "psnr_measurement": None if x_true is None else float(metrics.psnr(start, x_true)),
         "ssim_measurement": None if x_true is None else float(metrics.ssim(start, x_true)),
         "aligned": problem.H.ambiguous,
-        "residual": float(metrics.residual(shown, problem.y, problem.H).mean()),
+        "residual": float(metrics.residual(shown, problem.y, problem.likelihood).mean()),
         "nfe": step.nfe,
         "backward": step.backward,
         "seconds": round(step.seconds, 4),

@@ -8,7 +8,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from threading import Event
+from threading import Event, Lock
 from typing import Any, Protocol, TypeVar
 
 from redgui.runs import remote, zero_gpu
@@ -16,6 +16,9 @@ from redgui.runs.engine import engine
 from redgui.runs.rounds import Job, played
 
 T = TypeVar("T")
+NEWS = 16.0  # a second, for all who look on together: what a page is told costs the thread that computes its share of the GIL
+_looking = 0  # how many look on now
+_lock = Lock()
 
 
 class Playable(Protocol):
@@ -49,6 +52,8 @@ def compute(work: Callable[[], T]) -> T:
 def watch(of: Any, hz: float) -> Generator[None, None, None]:
     """Plays a run or a group to its end and yields at news, at most `hz` times a second, and after the last step.
 
+    Where many look on, each is told less often (`NEWS`).
+
     Closing this (the page is gone) stops what is played and waits for the step in progress. An error of a run is raised here,
     one of a group's member is told in its message.
     """
@@ -73,7 +78,10 @@ def told(job: Job, hz: float) -> Generator[None, None, None]:
 
 
 def _told(jobs: Sequence[Job], hz: float, stop: Callable[[], None]) -> Generator[None, None, None]:
+    global _looking
     news = Event()
+    with _lock:
+        _looking += 1
     for job in jobs:
         job.told = news.set
         engine().play(job)
@@ -86,8 +94,11 @@ def _told(jobs: Sequence[Job], hz: float, stop: Callable[[], None]) -> Generator
             yield
             if over:
                 break
-            time.sleep(max(0.0, shown + 1 / hz - time.perf_counter()))
+            shared = _looking / NEWS if _looking > 2 else 0.0
+            time.sleep(max(0.0, shown + max(1 / hz, shared) - time.perf_counter()))
     finally:
+        with _lock:
+            _looking -= 1
         stop()
         for job in jobs:
             job.over.wait()

@@ -100,8 +100,10 @@ class Sampler(abc.ABC):
 
     @classmethod
     def accepts(cls, H: Operator) -> bool:
-        """Whether this method can work with the operator, or with a spectral one near it."""
-        return isinstance(H, cls.needs) or (cls.needs is SpectralOperator and isinstance(H, LinearOperator) and H.completes)
+        """Whether this method can work with the operator, with a spectral one near it, or with what stands for it
+        (`Operator.stabilised`)."""
+        completed = cls.needs is SpectralOperator and isinstance(H, LinearOperator) and H.completes
+        return isinstance(H, cls.needs) or completed or (H.stabilised is not None and isinstance(H.stabilised.H, cls.needs))
 
     def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
         """The operator that this method works with, and its measurement: H and y, or those near them that have a spectrum."""

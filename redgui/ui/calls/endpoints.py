@@ -25,6 +25,7 @@ from redgui.errors import RedguiError
 from redgui.fitting import Way
 from redgui.priors import Prior
 from redgui.runs import cores, zero_gpu
+from redgui.runs.known_noise import AUTO
 from redgui.runs.settings import Settings
 from redgui.ui.calls.restoration import Restoration, clean
 from redgui.ui.host.host import Host
@@ -44,7 +45,7 @@ def add_endpoints(host: Host) -> None:
         picture: Picture,
         operator: str = "inpaint",
         sampler: str = "reddiff",
-        sigma_y: float | str = 0.0,
+        sigma_y: float | str | None = None,
         seed: int = 0,
         particles: int | None = None,
         prior: str | None = None,
@@ -56,6 +57,7 @@ def add_endpoints(host: Host) -> None:
         mask_keep: bool = False,
         raw: bool = False,
         kernel: Picture | None = None,
+        noise: str = "gaussian",
     ) -> Iterator[tuple[Any, ...]]:
         """Degrades a picture and restores it with a diffusion model, or restores one that is already damaged.
 
@@ -66,7 +68,9 @@ def add_endpoints(host: Host) -> None:
             picture: example:NAME, an uploaded file, or a data: URL.
             operator: the degradation, NAME:knob=value,... as /list has them, such as superres:factor=4.
             sampler: the method, NAME:knob=value,..., such as reddiff:steps=100; other knobs come from the presets.
-            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b.
+            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b; auto:
+                measured in a picture that is given; null: 0, and auto where it is given to be denoised.
+            noise: its model, NAME:knob=value,...: gaussian, poisson:photons=30, speckle:looks=16, outliers:share=0.02.
             seed: of the noise and of the sampler.
             particles: runs in one batch; null: as many as suit sampler and operator.
             prior: the diffusion model; null: the one that the app was started with.
@@ -79,8 +83,8 @@ def add_endpoints(host: Host) -> None:
             raw: the result as the sampler left it, without the measured pixels that an inpainting without noise keeps exactly.
             kernel: a picture or an uploaded .npy file of a blur's own kernel, for blur:kind=file.
         """
-        said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, seed=seed, particles=particles, given=given, fit=fit,
-                    size=size)  # fmt: skip
+        said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, seed=seed, noise=noise, particles=particles,
+                    given=given, fit=fit, size=size)  # fmt: skip
         settings, source, drawn, notes = asked(host, picture, mask, host.prior_named(prior), said, mask_keep, kernel)
         device, precision = zero_gpu.device_there(settings.device, settings.precision)
         job = Restoration(replace(settings, device=device, precision=precision), source, drawn, limits, raw is True)
@@ -90,7 +94,7 @@ def add_endpoints(host: Host) -> None:
     def degrade(
         picture: Picture,
         operator: str = "inpaint",
-        sigma_y: float | str = 0.0,
+        sigma_y: float | str | None = None,
         seed: int = 0,
         prior: str | None = None,
         mask: Picture | None = None,
@@ -100,13 +104,16 @@ def add_endpoints(host: Host) -> None:
         as_file: bool = False,
         mask_keep: bool = False,
         kernel: Picture | None = None,
+        noise: str = "gaussian",
     ) -> tuple[Picture, dict[str, Any]]:
         """The measurement of a picture as a picture, and the PSNR of its pseudo-inverse.
 
         Args:
             picture: example:NAME, an uploaded file, or a data: URL.
             operator: the degradation, NAME:knob=value,... as /list has them.
-            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b.
+            sigma_y: standard deviation of the noise, the picture spanning -1 to 1; a text a/b where it spans 0 to b; auto:
+                measured in a picture that is given; null: 0, and auto where it is given to be denoised.
+            noise: its model, NAME:knob=value,...: gaussian, poisson:photons=30, speckle:looks=16, outliers:share=0.02.
             seed: of the noise.
             prior: the diffusion model, which says how large pictures are; null: the one that the app was started with.
             mask: a picture that is white, or painted at all, where there is to be filled in; makes the operator an inpainting.
@@ -117,14 +124,14 @@ def add_endpoints(host: Host) -> None:
             mask_keep: the mask says what is kept instead.
             kernel: a picture or an uploaded .npy file of a blur's own kernel, for blur:kind=file.
         """
-        said = dict(operator=operator, sigma_y=sigma_y, seed=seed, given=given, fit=fit, size=size)
+        said = dict(operator=operator, sigma_y=sigma_y, noise=noise, seed=seed, given=given, fit=fit, size=size)
         loaded = host.prior_named(prior)
         settings, source, _, notes = asked(host, picture, mask, loaded, said, mask_keep, kernel)
         settings, _, fitted = api.fitted_to(loaded, settings, source)
         problem = cores.apart(lambda: settings.problem(fitted))
         found, truth = images.encode(problem.H.picture(problem.y)), problem.x_true
         psnr = None if truth is None else float(metrics.psnr(problem.aligned(problem.start()), truth))
-        figures = {name: settings.figures()[name] for name in ("operator", "sigma_y", "seed", "prior")}
+        figures = {name: settings.figures()[name] for name in ("operator", "sigma_y", "noise", "seed", "prior")}
         figures = clean({"psnr_measurement": psnr, **figures}) | noted(notes)
         return (written(found) if as_file else images.file_url(found)), figures
 
@@ -187,7 +194,7 @@ def asked(
 ) -> api.Asked:
     """`redgui.api.settled` of a call, within the bounds of the page and of this host. Raises RedguiError."""
     for name, k in SETTING.items():
-        if said.get(name) is not None:
+        if said.get(name) is not None and (name, said[name]) != ("sigma_y", AUTO):
             knobs.coerce(k, said[name], Settings.name)
     if not isinstance(said["given"], bool):
         raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")

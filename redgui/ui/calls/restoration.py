@@ -51,7 +51,7 @@ class Restoration:
     def seconds(self) -> float:
         s = self.settings
         prior = priors.load(s.prior, *zero_gpu.device_here(s.device, s.precision))
-        return START + gpu_seconds(s.sampler, s.sigma_y, s.particles, prior)
+        return START + gpu_seconds(s.sampler, s.level, s.particles, prior)
 
     def news(self, heard: Heard) -> Iterator[tuple[bytes, dict[str, Any], dict[str, Any] | None]]:
         made: list[Any] = []

@@ -107,8 +107,8 @@ class Scoreboard:
             distance = perceptual.lpips_at_hand()
             if distance and self.problem.x_true is not None and min(picture.shape[-2:]) >= perceptual.LPIPS_SIDE:
                 row["lpips"] = float(distance(picture, self.problem.x_true))
-        if self.problem.sigma_y > 0:
-            row["ratio"] = row["residual"] / self.problem.sigma_y
+        if self.problem.level > 0:
+            row["ratio"] = row["residual"] / self.problem.level
 
     def picture(self, c: Contestant) -> Tensor:
         """What a contestant has so far, (1, c, h, w)."""
@@ -126,7 +126,7 @@ class Scoreboard:
         """Columns with their notes, and a row of cells per contestant."""
         over = all(c.over for c in self.race.contestants)
         good = {c.key: self.rows[c.key] for c in self.race.contestants if c.status != "error"}
-        winners = best(good, self.problem.sigma_y, {c.key for c in self.race.contestants if c.status == "done"}, over)
+        winners = best(good, self.problem.level, {c.key for c in self.race.contestants if c.status == "done"}, over)
         rows = []
         for c in self.race.contestants:
             cells = []
@@ -175,7 +175,7 @@ class Scoreboard:
         """Original, measurement and results on one page, with names and PSNR."""
         p = self.problem
         tiles: list[tuple[str, str, Tensor | None]] = [("original", "", p.x_true)] if p.x_true is not None else []
-        tiles.append(("measurement", f"σ_y {p.sigma_y:g}", p.H.picture(p.y)))
+        tiles.append(("measurement", p.noise_text, p.H.picture(p.y)))
         for c in self.race.contestants:
             psnr = self.rows[c.key].get("psnr")
             note = f"{psnr:.2f} dB" if psnr is not None and c.status != "error" else ""

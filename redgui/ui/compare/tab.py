@@ -146,7 +146,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         for key, label, sampler in self._fielded(state, values, problem):
             plan: tuple[int, ...] = ()
             if budget is not None:
-                sampler, plan = within(sampler, problem.sigma_y, budget)
+                sampler, plan = within(sampler, problem.level, budget)
             many = max(particles, presets.particles(sampler, problem.H))
             run = Run(picture, problem, prior, sampler, many, fitting=fitted)
             contestants.append(Contestant(key, label, run, budget=budget, plan=plan))
@@ -179,8 +179,8 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[Entry]:
         """Those that are ticked and fit. Raises RedguiError where there is none."""
         ticked = _ticked(values[self.layout.chosen])
-        entries = self.entries(comparison, problem.H, problem.sigma_y)
-        fielded = [entry for entry in entries if entry[0] in ticked and entry[2].accepts(problem.H)]
+        entries = self.entries(comparison, problem.H, problem.level)
+        fielded = [entry for entry in entries if entry[0] in ticked and entry[2].accepts(problem.likelihood)]
         if not fielded:
             raise RedguiError("The samplers to compare: tick at least one that fits.")
         return fielded
@@ -193,10 +193,10 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         self, comparison: Comparison, values: Values, problem: Problem | None, ticked: set[str] | None = None
     ) -> Updates:
         """The list: every entry with its settings, and why it cannot take part."""
-        H, sigma_y = (problem.H, problem.sigma_y) if problem is not None else (None, 0.0)
+        H, sigma_y = (problem.H, problem.level) if problem is not None else (None, 0.0)
         extras, rows = {key for key, _ in comparison.extras}, []
         for key, label, sampler in self.entries(comparison, H, sigma_y):
-            reason = "the degradation has to be mended first" if H is None else _unfit(sampler, H)
+            reason = "the degradation has to be mended first" if problem is None else _unfit(sampler, problem.likelihood)
             rows.append({
                 "key": key, "label": label, "spec": knobs.spec(sampler), "reason": reason,
                 "about": "" if key in extras else sampler.about, "removable": key in extras,

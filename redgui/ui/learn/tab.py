@@ -130,7 +130,7 @@ class LearnTab:
             sigma = anatomy.nearest_level(prior.sigmas, look.sigma)
             problem, mu, sampler = self._begin(session, values, prior, sampler)
             generator = Generators.of_run(look.seed, 1)
-            given = with_room(prior, problem.H, problem.y), problem.H, problem.y, problem.sigma_y, sampler, mu, sigma
+            given = with_room(prior, problem.H, problem.y), problem.likelihood, problem.y, problem.level, sampler, mu, sigma
             pieces = compute(lambda: anatomy.dissect(*given, generator=generator))
         except RedguiError as error:
             return {self.layout.view: {"message": str(error)}}

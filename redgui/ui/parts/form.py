@@ -10,9 +10,12 @@ from torch import Tensor
 
 from redgui import fitting, images, knobs, presets, priors
 from redgui.asked import undamaged
+from redgui.errors import RedguiError
+from redgui.noise import Noise
 from redgui.operators import Inpaint, Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, SMALLEST
 from redgui.runs import cores
+from redgui.runs.known_noise import check_worth, measurable, measured_noise
 from redgui.runs.problem import Problem
 from redgui.runs.settings import Settings
 from redgui.samplers import RedDiff, Sampler
@@ -50,6 +53,8 @@ class Form:
     operators: Named
     mask: gr.HTML
     given: gr.Checkbox
+    noise: gr.Dropdown
+    noises: Named
     setting: Controls
     sampler: gr.Dropdown
     samplers: Named
@@ -59,7 +64,8 @@ class Form:
     @property
     def problem_inputs(self) -> set[Block]:
         """The components that decide about the measurement."""
-        return {self.operator, self.mask, self.given, self.prior, self.fit, self.longest, *self.setting, *self.operators.parts}
+        chosen = {self.operator, self.mask, self.given, self.noise, self.prior, self.fit, self.longest}
+        return {*chosen, *self.setting, *self.operators.parts, *self.noises.parts}
 
     @property
     def sampler_inputs(self) -> set[Block]:
@@ -154,21 +160,37 @@ class Form:
         """Noise, seed and particles."""
         return self.setting.build(values)
 
+    def build_noise(self, values: Values) -> Noise:
+        """The model of the noise with its knobs."""
+        return self.noises[values[self.noise]].build(values)
+
     def build_sampler(self, values: Values) -> Sampler:
         """The sampler with its knobs."""
         return self.host.limits.sampler(self.samplers[values[self.sampler]].build(values))
 
     def build_problem(self, session: Session, values: Values) -> Posed:
         """The fitted picture, its problem and how it was fitted. Raises RedguiError."""
+        settings, picture, fitted = self._measurement(session, values)
+        check_worth(settings)
+        return Posed(picture, cores.apart(lambda: settings.problem(picture)), fitted)
+
+    def measured_noise(self, session: Session, values: Values) -> float | None:
+        """sigma_y as it is measured in a picture that is already damaged; None where it cannot be."""
+        try:
+            settings, picture, _ = self._measurement(session, values)
+        except RedguiError:
+            return None
+        return cores.apart(lambda: measured_noise(settings, picture)) if measurable(settings) else None
+
+    def _measurement(self, session: Session, values: Values) -> tuple[Settings, Tensor, fitting.Fitting]:
+        """What decides about the measurement. It depends on no sampler: its knobs may be half typed."""
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
-        setting = knobs.values(self.build_setting(values))
-        # The measurement depends on no sampler: its knobs may be half typed.
+        setting = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
         settings = Settings(H=H, sampler=RedDiff(), given=self.is_given(session, values), **setting).fitted(fitted)
         source = self.source(session)
         seen = undamaged(source, fitted, H) if settings.given else source
-        picture = images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0])
-        return Posed(picture, cores.apart(lambda: settings.problem(picture)), fitted)
+        return settings, images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0]), fitted
 
     # ---- the other way round
 
@@ -183,14 +205,15 @@ class Form:
         setting = knobs.build(Setting, {"sigma_y": run.sigma_y, "seed": run.seed, "particles": run.particles})
         return {
             self.operator: run.H.name, self.given: run.given, self.prior: run.prior, self.fit: run.fit,
-            self.longest: run.size or 0, self.sampler: run.sampler.name,
+            self.longest: run.size or 0, self.sampler: run.sampler.name, self.noise: run.model.name,
+            **self.noises[run.model.name].show(run.model, within=True),
             **self.operators[run.H.name].show(run.H, within=True),
             **self.samplers[run.sampler.name].show(run.sampler, within=True),
             **self.setting.show(setting, within=True),
         }  # fmt: skip
 
     def tuned(self, operator: str, kind: str | None, sigma_y: float) -> Updates:
-        """The presets of all samplers for a degradation, its kind and its noise."""
+        """The presets of all samplers for a degradation, its kind and the level of its noise."""
         updates: Updates = {}
         for name, controls in self.samplers.items():
             tuned = {k.name: k.default for k in knobs.knobs(controls.cls)} | presets.preset(name, operator, kind, sigma_y)

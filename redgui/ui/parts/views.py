@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import api, finishing, images, knobs, metrics, saving
+from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change
@@ -26,7 +27,7 @@ SHOWN = 8  # particles in the live picture, at most
 def live(run: Run, number: int, status: str, message: str = "", rate: float | None = None) -> dict[str, Any]:
     """The live view's value for the newest Step of a run."""
     step = run.last
-    sigma_y = run.problem.sigma_y
+    sigma_y = run.problem.level  # of the noise, beside which residuals are drawn
     if step is None:
         n = getattr(run.now, "steps", 0)
         return blank(number, status, message, run.problem.start()) | {"n": n, "sigma_y": sigma_y}
@@ -136,7 +137,8 @@ def figures(row: dict[str, Any], problem: Problem, raw: bool = False) -> list[di
         cards.append({"name": "SSIM", "text": f"{row['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
     else:
         cards.append({"name": "original", "text": "none", "note": "nothing to compare the result with"})
-    against = f"noise σ_y {problem.sigma_y:g}" if problem.sigma_y > 0 else "no noise"
+    gaussian = isinstance(problem.noise, Gaussian)
+    against = f"noise {'σ_y ' if gaussian else ''}{problem.level:.3g}" if problem.level > 0 else "no noise"
     cards.append({"name": "residual", "text": f"{row['residual']:.4f}", "note": against})
     cards.append({"name": "network calls", "text": str(row["nfe"]), "note": f"{row['backward']} backward"})
     rate = row["steps"] / max(row["seconds"], 1e-9)
@@ -174,7 +176,7 @@ def shared(problem: Problem, version: int, prior: str) -> dict[str, Any]:
     changed = {k.name: getattr(problem.H, k.name) for k in knobs.knobs(type(problem.H)) if k.shown}
     plain = knobs.build(type(problem.H), changed)  # without what has no words, such as a painted mask
     kind = knobs.spec(plain).partition(":")[2].replace(",", ", ")
-    setting = [problem.H.label + (f" ({kind})" if kind else ""), f"σ_y {problem.sigma_y:g}", f"seed {problem.seed}"]
+    setting = [problem.H.label + (f" ({kind})" if kind else ""), problem.noise_text, f"seed {problem.seed}"]
     return preview | {"caption": f"{preview['caption']}. {', '.join([*setting, f'prior {prior}'])}"}
 
 

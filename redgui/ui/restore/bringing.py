@@ -101,13 +101,14 @@ class Bringing:
         values = {**values, **updates}
         updates |= self.editing.refitted(session, values, fresh)
         updates |= self.editing.weights(values) | self.editing.retuned(session, values)
+        updates |= self.editing.noise.measured(session, values)
         return updates | self.editing.cleared(session)
 
     def wire(self) -> None:
         """Registers the events."""
         form, layout = self.form, self.layout
         inputs: Any = form.inputs
-        taken = [form.prior, *layout.refitted, layout.weights, *layout.tuned, *layout.outcome]
+        taken = [form.prior, *layout.refitted, layout.weights, *layout.tuned, *layout.outcome, self.editing.noise.sigma_y]
         fresh = [form.picture, *taken]
         form.picture.input(self.open_picture, {form.picture, *inputs}, fresh, **WITH_TOASTS)
         layout.examples.select(self.open_example, inputs, fresh, **SILENT)

@@ -21,6 +21,7 @@ from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values
 from redgui.ui.restore import given_masks
 from redgui.ui.restore.layout import RestoreLayout
+from redgui.ui.restore.noise import NoiseEditing
 from redgui.ui.restore.outcome import around
 from redgui.ui.restore.state import Restoring
 from redgui.ui.restore.ways import shown
@@ -32,6 +33,7 @@ class Editing:
     def __init__(self, layout: RestoreLayout):
         self.layout, self.form = layout, layout.form
         self.kind = self.form.operators["inpaint"].parts["kind"]
+        self.noise = NoiseEditing(self)
 
     # ---- the picture and the degradation
 
@@ -154,11 +156,12 @@ class Editing:
         operator, state = values[self.form.operator], session.state(Restoring)
         kind = self.form.operators[operator].parts.get("kind")
         try:
-            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.form.setting.parts["sigma_y"]], Setting.name)
+            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.noise.sigma_y], Setting.name)
+            level = self.form.build_noise(values).level(sigma_y)
         except RedguiError:
-            sigma_y = state.tuned_for[2]  # a number that is being typed
+            level = state.tuned_for[2]  # a number that is being typed
         old = self.form.tuned(*state.tuned_for)
-        state.tuned_for = (operator, values[kind] if kind else None, sigma_y)
+        state.tuned_for = (operator, values[kind] if kind else None, level)
         new = self.form.tuned(*state.tuned_for)
         changed = {part: new[part] for part in new if old[part] != new[part] and values[part] == old[part]}
         state.retuned |= changed
@@ -251,8 +254,9 @@ class Editing:
         outputs = [*layout.operator_groups.values(), *page, *layout.tuned]
         form.operator.change(self.choose_operator, inputs, outputs, **LATEST)
         form.operator.input(self.clear, None, layout.outcome, **SILENT)
-        sigma_y, seed = form.setting.parts["sigma_y"], form.setting.parts["seed"]
-        simulated, kinds = [sigma_y, seed], [sigma_y]
+        self.noise.wire()
+        kinds = [self.noise.sigma_y, *form.noises.parts]
+        simulated = [*kinds, form.setting.parts["seed"]]
         for name, group in form.operators.items():
             simulated += [] if name == Inpaint.name else group
             kinds += [part for knob_name, part in group.parts.items() if knob_name == "kind"]

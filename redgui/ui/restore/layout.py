@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from redgui import fitting, knobs, presets, priors
+from redgui.noise import NOISES
 from redgui.operators import OPERATORS, Blur, Inpaint
 from redgui.runs import zero_gpu
 from redgui.samplers import SAMPLERS, RedDiff
@@ -26,6 +27,7 @@ class RestoreLayout(RunningLayout):
     examples: gr.Gallery
     taken: gr.HTML
     operator_groups: Mapping[str, gr.Group]
+    noise_groups: Mapping[str, gr.Group]
     measurement: gr.HTML
     resume: gr.Button
     more: gr.Dropdown
@@ -64,10 +66,15 @@ def lay_out(host: Host) -> RestoreLayout:
             operators, operator_groups = _operators()
             with gr.Group():
                 sigma_y = controls.one(SETTING["sigma_y"], "sigma-y", 0.0)
+                noise = gr.Dropdown(
+                    [(n.label, n.name) for n in NOISES], value=NOISES[0].name, label="Kind of noise", elem_id="noise",
+                    info="Gaussian is the same everywhere; cameras, radar and dead pixels differ", filterable=False,
+                )  # fmt: skip
                 given = gr.Checkbox(
                     False, label="My picture is already damaged", elem_id="given",
                     info="take it as the measurement itself; there is no original",
                 )  # fmt: skip
+            noises, noise_groups = _noises()
             measurement = components.picture_view("measurement")
         with gr.Column(scale=8, min_width=260, elem_classes="rg-middle"):
             run, stop, resume, more = _buttons()
@@ -93,12 +100,13 @@ def lay_out(host: Host) -> RestoreLayout:
             film = components.film_strip("film")
     form = Form(
         host, picture=picture, fit=fit, longest=longest, operator=operator, operators=operators, mask=mask, given=given,
-        setting=Controls(Setting, {"sigma_y": sigma_y, "seed": seed, "particles": particles}), sampler=sampler,
-        samplers=samplers, prior=prior, exact=exact,
+        noise=noise, noises=noises, sampler=sampler, samplers=samplers, prior=prior, exact=exact,
+        setting=Controls(Setting, {"sigma_y": sigma_y, "seed": seed, "particles": particles}),
     )  # fmt: skip
     return RestoreLayout(
-        run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups, measurement=measurement,
-        resume=resume, more=more, weights=weights, sampler_groups=sampler_groups, result=result, film=film,
+        run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups,
+        noise_groups=noise_groups, measurement=measurement, resume=resume, more=more, weights=weights,
+        sampler_groups=sampler_groups, result=result, film=film,
     )  # fmt: skip
 
 
@@ -131,6 +139,15 @@ def _operators() -> tuple[Named, dict[str, gr.Group]]:
             parts = controls.draw(cls, cls.name, {})
             operators[cls.name] = Controls(cls, parts | own_kernel.draw(parts) if cls is Blur else parts)
     return operators, groups
+
+
+def _noises() -> tuple[Named, dict[str, gr.Group]]:
+    """The knobs of all models of noise, each in a group of its own."""
+    noises, groups = Named("noise"), {}
+    for cls in NOISES:
+        with controls.group(cls.name, False) as groups[cls.name]:
+            noises[cls.name] = Controls(cls, controls.draw(cls, cls.name, {}))
+    return noises, groups
 
 
 def _buttons() -> tuple[gr.Button, gr.Button, gr.Button, gr.Dropdown]:

@@ -17,8 +17,9 @@ class Restoring(Playing[Run]):
         prior: the one that the controls stand at, whoever chose it.
         prior_chosen: a person has chosen it from the list.
         shown: how the picture was fitted that the mask editor shows, and before, by the versions of what it was given.
-        tuned_for: operator, its kind and sigma_y of the presets that the controls were given.
+        tuned_for: operator, its kind and the level of the noise of the presets that the controls were given.
         retuned: the controls that the page itself has set since the run began, with their values.
+        measured: sigma_y as it was measured in the person's picture and filled in; None where a person says it.
         particles_given: what the page itself chose, so that a person's own choice is left alone.
     """
 
@@ -28,6 +29,7 @@ class Restoring(Playing[Run]):
     shown: dict[int, Fitting] = field(default_factory=dict)
     tuned_for: tuple[str, str | None, float] = ("inpaint", "box", 0.0)
     retuned: Updates = field(default_factory=dict)
+    measured: float | None = None
     particles_given: int = 1
 
     @property

@@ -29,7 +29,7 @@ FIGURES = (
 
 def offered(problem: Problem) -> list[Figure]:
     """The figures that this problem has: no PSNR without a truth, the residual over the noise where there is noise."""
-    truth, noise = problem.x_true is not None, problem.sigma_y > 0
+    truth, noise = problem.x_true is not None, problem.level > 0
     return [f for f in FIGURES if {"psnr": truth, "ssim": truth, "ratio": noise, "residual": not noise}[f.key]]
 
 
@@ -82,8 +82,8 @@ class SweepBoard:
         if final and anew and cell.status != "error":
             result = cell.run.record().result  # the figures of the picture itself, as the record has them
             row |= {key: result[key] for key in ("psnr", "ssim", "residual")}
-        if self.problem.sigma_y > 0:
-            row["ratio"] = row["residual"] / self.problem.sigma_y
+        if self.problem.level > 0:
+            row["ratio"] = row["residual"] / self.problem.level
 
     def picture(self, cell: Cell) -> Tensor:
         """What a cell has so far, (1, c, h, w)."""
@@ -153,7 +153,7 @@ class SweepBoard:
             note += " (best)" if cell.key in winners else ""
             sheet.picture(cell.row, cell.column, self.picture(cell) if cell.last else None)
             sheet.caption(cell.row, cell.column, note, down=2, colour="#b00020" if failed else "#222222")
-        about = f"{grid.sampler.label}, {p.H.label}, σ_y {p.sigma_y:g}, seed {p.seed}: {figure.name}"
+        about = f"{grid.sampler.label}, {p.H.label}, {p.noise_text}, seed {p.seed}: {figure.name}"
         sheet.write(gap, sheet.page.height - line, about, colour="#444444")
         return sheet.page
 
