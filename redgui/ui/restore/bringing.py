@@ -44,9 +44,10 @@ class Bringing:
 
     def choose_picture(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """A click on an example, a way to take the picture, or a result: one event, since each is two kilobytes of the page."""
-        if event.target is self.layout.examples:
+        target = getattr(event.target, "_id", None)
+        if target == self.layout.examples._id:
             return self.open_example(values, request, sent(event).get("index"))
-        if event.target is self.layout.taken:
+        if target == self.layout.taken._id:
             return self.take(values, request, sent_text(event, "name"))
         return self.go_on(values, request)
 
