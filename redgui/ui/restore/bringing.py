@@ -8,7 +8,7 @@ from redgui import finishing, images
 from redgui.errors import RedguiError
 from redgui.ui.host.sessions import Session
 from redgui.ui.host.uploads import discard, uploaded
-from redgui.ui.parts.wiring import WITH_TOASTS, Updates, Values, sent, sent_text
+from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent_text
 from redgui.ui.restore import given_masks
 from redgui.ui.restore.editing import Editing
 from redgui.ui.restore.state import Restoring
@@ -42,19 +42,10 @@ class Bringing:
         moved = offered(self.form, session)[0].values(self.form) if by_itself else {}
         return self._taken(session, {**values, **moved}, fresh=True)
 
-    def choose_picture(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
-        """A click on an example, a way to take the picture, or a result: one event, since each is two kilobytes of the page."""
-        target = getattr(event.target, "_id", None)
-        if target == self.layout.examples._id:
-            return self.open_example(values, request, sent(event).get("index"))
-        if target == self.layout.taken._id:
-            return self.take(values, request, sent_text(event, "name"))
-        return self.go_on(values, request)
-
-    def open_example(self, values: Values, request: gr.Request, index: Any) -> Updates:
+    def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> Updates:
         """One of the bundled pictures."""
         session, paths = self._session(request), self.form.host.examples
-        path = paths[index % len(paths) if type(index) is int else 0]
+        path = paths[int(event.index) % len(paths)]
         moved: Updates = {self.editing.kind: "box"} if session.own else {}  # in place of an empty mask
         if not session.state(Restoring).prior_chosen and values[self.form.prior] in (PHOTOS, FACES):
             moved |= usual_way(self.form).values(self.form)
@@ -62,7 +53,7 @@ class Bringing:
         session.file = (str(path), session.source)
         return {self.form.picture: str(path), **moved, **self._taken(session, {**values, **moved})}
 
-    def go_on(self, values: Values, request: gr.Request) -> Updates:
+    def adopt_result(self, values: Values, request: gr.Request) -> Updates:
         """The result of the last run becomes the picture; prior and fit stay."""
         session = self._session(request)
         run = session.state(Restoring).played
@@ -73,9 +64,9 @@ class Bringing:
         session.source, session.own = images.read(picture), True
         return {self.form.picture: self.form.file(session), **self._taken(session, values, fresh=True)}
 
-    def take(self, values: Values, request: gr.Request, name: str | None) -> Updates:
+    def take(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """The picture in another way of those that are offered; what was painted stays."""
-        session = self._session(request)
+        session, name = self._session(request), sent_text(event, "name")
         way = next((way for way in offered(self.form, session) if way.name == name), None)
         if way is None or not session.own:
             return {self.layout.measurement: gr.skip()}
@@ -120,7 +111,8 @@ class Bringing:
         taken = [form.prior, *layout.refitted, layout.weights, *layout.tuned, *layout.outcome, self.editing.noise.sigma_y]
         fresh = [form.picture, *taken]
         form.picture.input(self.open_picture, {form.picture, *inputs}, fresh, **WITH_TOASTS)
-        chosen = [layout.examples.select, layout.result.select, layout.taken.select]
-        gr.on(chosen, self.choose_picture, inputs, fresh, **WITH_TOASTS)
+        layout.examples.select(self.open_example, inputs, fresh, **SILENT)
+        layout.result.select(self.adopt_result, inputs, fresh, **SILENT)
+        layout.taken.select(self.take, inputs, taken, **WITH_TOASTS)
         loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
         form.prior.change(self.choose_prior, inputs, taken, **loading)
