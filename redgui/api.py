@@ -16,12 +16,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, files, finishing, fitting, images, knobs, metrics, noise, operators, priors, saving
+from redgui import files, finishing, fitting, images, knobs, metrics, priors, saving
 from redgui.asked import Asked as Asked
 from redgui.asked import fitted_to as fitted_to
 from redgui.asked import opened as opened
 from redgui.asked import resolve as resolve
 from redgui.asked import settled as settled
+from redgui.listing import listing as listing
+from redgui.metrics import perceptual
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior, PriorError
@@ -35,7 +37,7 @@ from redgui.runs.settings import Settings
 from redgui.runs.settings import parse_operator as parse_operator
 from redgui.runs.stream import Measured, measured, solve
 from redgui.runs.sweep import Grid, Spot, axis
-from redgui.samplers import SAMPLERS, Sampler
+from redgui.samplers import Sampler
 
 FILM = 8  # pictures in a filmstrip
 LONGEST_SPEC = 200  # characters of an operator among the figures; a painted mask has thousands
@@ -57,9 +59,8 @@ class Result:
             psnr_restored is that of `restored`.
         film: a few iterates from first to last.
         record: reproduces the run.
-        full: the restoration at the picture's own shape and size, with the picture itself outside a crop and outside an
-            inpainted hole, and with its transparency and grey; None where the picture is of the prior's size, and of a replay,
-            which has only what the prior saw.
+        full: the restoration at the picture's own size, with the picture itself outside a crop and outside an inpainted hole;
+            None where the picture is of the prior's size, and of a replay, which has only what the prior saw.
         image: `restored` as a picture, with transparency and profile as the picture has them.
         notes: what a person should know about how picture and mask were read.
     """
@@ -269,6 +270,7 @@ def watched(stream: Iterator[Measured], watch: Watcher | None) -> tuple[Measured
 def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, film: list[Tensor]) -> Result:
     """The Result of a run whose last Step is `last`."""
     figures = {key: value for key, value in record.result.items() if key not in ("planned", "pixels_sha256")}
+    figures["lpips"] = perceptual.lpips_of(problem.aligned(last.estimate), problem.x_true)
     figures |= record.settings.figures()
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
@@ -284,21 +286,3 @@ def std_picture(particles: Tensor) -> Tensor:
     """Pixel-wise standard deviation over particles, mean over channels, (1, 1, h, w) in [-1, 1]: black 0, white 0.5 or more."""
     std = particles.std(0, keepdim=True).mean(1, keepdim=True)
     return (std / 0.5).clamp(0, 1) * 2 - 1
-
-
-def listing() -> dict[str, Any]:
-    """All samplers, operators, noises, priors and examples with their knobs, JSON-ready."""
-
-    def card(cls: Any) -> dict[str, Any]:
-        fields = ("name", "kind", "default", "lo", "hi", "choices", "help", "live")
-        entries = [{f: getattr(k, f) for f in fields} | {"kind": k.kind.__name__} for k in knobs.knobs(cls) if k.shown]
-        return {"name": cls.name, "label": cls.label, "about": cls.about, "knobs": entries}
-
-    return {
-        "samplers": [card(s) | {"paper": s.paper, "needs": s.needs.__name__} for s in SAMPLERS],
-        "operators": [card(o) for o in operators.OPERATORS]
-        + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
-        "noises": [card(n) for n in noise.NOISES],
-        "priors": [vars(p) for p in priors.PRIORS],
-        "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
-    }

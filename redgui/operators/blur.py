@@ -234,16 +234,17 @@ class SeparableBlur(SpectralOperator, Blur):
     cutoff = Blur.cutoff
 
     def __call__(self, x: Tensor) -> Tensor:
-        return separable.applied(*self._axes(*x.shape[-2:], x), x)
+        return separable.applied(*self._axes(x.shape[-2:], x), x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         m = self.beyond
-        return separable.adjoint(*self._axes(y.shape[-2] + m.rows, y.shape[-1] + m.columns, y), y)
+        return separable.adjoint(*self._axes((y.shape[-2] + m.rows, y.shape[-1] + m.columns), y), y)
 
     def spectral(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        return separable.spectral(*self._axes(*x.shape[-2:], x), f, x)
+        return separable.spectral(*self._axes(x.shape[-2:], x), f, x)
 
-    def _axes(self, h: int, w: int, like: Tensor) -> tuple[Axis, Axis]:
+    def _axes(self, size: tuple[int, ...], like: Tensor) -> tuple[Axis, Axis]:
+        h, w = size
         self.check_size(h, w)
         found = factors(self)
         assert found is not None

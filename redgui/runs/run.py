@@ -224,11 +224,10 @@ class Run:
         old, new = knobs.values(self.now), knobs.values(wanted or self.now)
         live = {k.name for k in knobs.knobs(type(self.now)) if k.live}
         changed = {name: value for name, value in new.items() if value != old[name] and name in live}
-        if not changed:
-            return None
-        self.now = dataclasses.replace(self.now, **changed)
-        self.changes.append(Change(after, changed))
-        return self.now
+        if changed:
+            self.now = dataclasses.replace(self.now, **changed)
+            self.changes.append(Change(after, changed))
+        return self.now if changed else None
 
     def _remember(self, step: Measured) -> None:
         figures = dict(i=step.i + 1, sigma=step.sigma, psnr=step.psnr, residual=step.residual)

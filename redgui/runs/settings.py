@@ -174,10 +174,11 @@ def checked(k: Knob, value: Any) -> Any:
     try:
         return knobs.coerce(k, value)
     except KnobError:
-        with contextlib.suppress(ValueError, TypeError):
-            value = float(value) if k.kind is float and isinstance(value, str) else value
+        if k.kind is float and isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = float(value)
         number = type(value) is int or (type(value) is float and k.kind is float)
-        if not number or k.lo is None or k.hi is None or k.lo <= value <= k.hi:
+        if not number or isinstance(value, str) or k.lo is None or k.hi is None or k.lo <= value <= k.hi:
             raise
         lie = "lie" if k.name.endswith("s") else "lies"
         raise KnobError(f"the {k.name} {lie} in {knobs.span(k)}; got {str(value)[:20]}.") from None

@@ -186,7 +186,7 @@ class Form:
         """What decides about the measurement. It depends on no sampler: its knobs may be half typed."""
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
-        setting = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
+        setting: dict[str, Any] = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
         settings = Settings(H=H, sampler=RedDiff(), given=self.is_given(session, values), **setting).fitted(fitted)
         source = self.source(session)
         seen = undamaged(source, fitted, H) if settings.given else source

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import api, finishing, images, knobs, metrics, saving
+from redgui.metrics import perceptual
 from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.runs.problem import Problem
@@ -84,7 +85,8 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     if differs:
         downloads.append(download("restored-raw.png", "As the sampler left it (PNG)", images.encode(raw)))
     downloads.append(download("record.json", "record.json", record.to_json()))
-    cards = figures(summary(run.last, problem), problem, differs)
+    row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
+    cards = figures(row, problem, differs)
     if run.fitting is not None and full is not None:
         (h0, w0), (h, w) = run.fitting.original, run.fitting.size
         note = "its own size" if (h, w) == (h0, w0) else f"of {w0}×{h0}"
@@ -135,7 +137,9 @@ def figures(row: dict[str, Any], problem: Problem, raw: bool = False) -> list[di
         cards.append({"name": "PSNR", "text": f"{row['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
         gain = row["ssim"] - row["ssim_measurement"]
         cards.append({"name": "SSIM", "text": f"{row['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
-    else:
+    if row.get("lpips") is not None:
+        cards.append({"name": "LPIPS", "text": f"{row['lpips']:.3f}", "note": "perceptual distance (AlexNet); less is better"})
+    if row["psnr"] is None:
         cards.append({"name": "original", "text": "none", "note": "nothing to compare the result with"})
     gaussian = isinstance(problem.noise, Gaussian)
     against = f"noise {'σ_y ' if gaussian else ''}{problem.level:.3g}" if problem.level > 0 else "no noise"
