@@ -1,6 +1,7 @@
 """A result written as its picture's file was: a JPEG with the file's quality and EXIF. Any other is a PNG, which is exact."""
 
 import io
+from typing import Any
 
 from PIL import Image
 
@@ -16,7 +17,7 @@ def as_it_came(image: Image.Image) -> bytes | None:
     origin = images.origin(image)
     if origin.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None
-    options = dict(origin.jpeg)
+    options: dict[str, Any] = dict(origin.jpeg)
     tables = options.get("qtables") or {}
     if not tables or not all(0 < step < 256 for table in tables.values() for step in table):  # of 12 bits, which is not written
         options = {"quality": 95}
