@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import files, finishing, fitting, images, knobs, metrics, priors
+from redgui import files, finishing, fitting, images, knobs, metrics, priors, saving
 from redgui.asked import Asked as Asked
 from redgui.asked import fitted_to as fitted_to
 from redgui.asked import opened as opened
@@ -83,7 +83,8 @@ class Result:
         return not np.array_equal(images.to_uint8(self.raw), images.to_uint8(self.restored))
 
     def save(self, folder: str | Path) -> Path:
-        """Writes input, measurement, restored, filmstrip.png and record.json (restored-raw, -full, particles, std.png)."""
+        """Writes input, measurement, restored, filmstrip.png and record.json (restored-raw, -full, particles, std.png; and
+        restored-full.jpg where the picture came as a JPEG: with its quality and its EXIF)."""
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         images.to_pil(self.picture).save(out / "input.png")
@@ -95,6 +96,8 @@ class Result:
         (out / "record.json").write_text(self.record.to_json())
         if self.full is not None:
             (out / "restored-full.png").write_bytes(images.encode(self.full))
+        if (jpeg := saving.as_it_came(self.image if self.full is None else self.full)) is not None:
+            (out / "restored-full.jpg").write_bytes(jpeg)
         if len(self.particles) > 1:
             images.row(list(self.particles.split(1)), per_row=8).save(out / "particles.png")
             images.to_pil(std_picture(self.particles)).save(out / "std.png")
@@ -130,7 +133,7 @@ def restore(
             operator an inpainting with it. Without one, `given:of=inpaint` fills in what is transparent.
         mask_keep: the mask says what is kept instead.
         kernel: of a blur: a picture or a .npy file, or an array; `blur:kind=file,path=k.png` says the same.
-        fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`);
+        fit: how the picture is brought to what the prior takes: crop, pad, stretch, native or face (`redgui.fitting`);
             auto: native where the prior takes any size, else crop.
         size: longest side of the fit native; None: the picture's own, up to 12 megapixels.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged. Of a JPEG the file

@@ -5,10 +5,11 @@
     stretch  the whole picture, resized to the prior's size whatever its aspect
     native   the whole picture at its own size, made smaller only beyond 12 megapixels or where a longest side is given,
              mirrored to sides that the network takes; for priors of any size
+    face     the largest face, turned and moved to where the face prior has its faces (`redgui.faces`)
 
-All four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
-resizes that rectangle back into the box. What an operator measured that is `framed` is not mirrored. Around an inpainted hole
-the picture's own pixels stay, bit for bit: no blend across its edge lets what is damaged shine through.
+The first four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing
+it resizes that rectangle back into the box. What an operator measured that is `framed` is not mirrored. Around an inpainted
+hole the picture's own pixels stay, bit for bit: no blend across its edge lets what is damaged shine through.
 """
 
 import math
@@ -25,8 +26,9 @@ from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
 from redgui.priors.base import LARGEST, MOST, SMALLEST, Prior
 
-Way = Literal["crop", "pad", "stretch", "native"]
-WAYS = get_args(Way)
+Planned = Literal["crop", "pad", "stretch", "native"]  # by the sizes alone
+Way = Literal[Planned, "face"]
+WAYS: tuple[Planned, ...] = get_args(Planned)
 Size = tuple[int, int]
 
 
@@ -35,7 +37,7 @@ class Fitting:
     """How a picture becomes one of h x w, and back.
 
     Attributes:
-        how: crop, pad, stretch or native.
+        how: crop, pad, stretch, native or face.
         original: (h0, w0) of the picture.
         size: (h, w) that it is fitted to.
         box: left, top, right, bottom in the picture, in pixels (a crop may begin within a pixel).
@@ -173,23 +175,23 @@ class Fitting:
 
 def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, longest: int | None = None,
          H: Operator | None = None, given: bool = False, room: bool = True) -> Fitting:  # fmt: skip
-    """The fitting of a picture of `original` (h0, w0) for a prior.
+    """The fitting of a picture of `original` (h0, w0) for a prior, in a way that needs no look at it: any but face.
 
     Args:
         prior: (h, w) of the prior's pictures.
         multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
-        how: one of the four, or `auto` (`way`).
+        how: one of them, or `auto` (`way`).
         longest: longest side of `native`; None: the picture's own.
         H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, and there is room
             around it for what the measurement depends on beyond its frame.
         room: whether pictures may be larger than the prior's for that.
 
     Raises:
-        ImageError: the way is none of the four, or the prior does not take it.
+        ImageError: the way is none of them, or the prior does not take it.
     """
     how = way(how, multiple, longest)
-    if longest is not None and how != "native":
-        raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
+    if how == "face":
+        raise ImageError("the fit face is found in a picture; give the picture itself (`fitting.for_picture`).")
     if how == "native":
         return _native(original, multiple, prior, longest, H, given)
     scale, beyond, framed = (H.scale, H.overlap, H.framed) if H is not None and given else (1, 0, False)
@@ -267,16 +269,29 @@ def usual(multiple: int) -> Way:
 
 def way(how: str, multiple: int, longest: int | None = None) -> Way:
     """A way to fit itself; for `auto` the `usual` one, or native where there is a longest side. Raises ImageError."""
-    found = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in WAYS}}
+    ways: tuple[Way, ...] = get_args(Way)
+    found: dict[str, Way] = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in ways}}
     if not isinstance(how, str) or how not in found:
-        raise ImageError(f"a picture is fitted by {', '.join(WAYS)}; got {knobs.shown(how)}.")
+        raise ImageError(f"a picture is fitted by {', '.join(ways)}; got {knobs.shown(how)}.")
+    if longest is not None and found[how] != "native":
+        raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     return found[how]
+
+
+def for_picture(image: Image.Image, prior: Size, how: str = "auto", *, multiple: int = 0, longest: int | None = None,
+                H: Operator | None = None, given: bool = False, room: bool = True) -> Fitting:  # fmt: skip
+    """`plan` for a picture, by the ways that look at it, too."""
+    if way(how, multiple, longest) == "face":
+        from redgui import faces  # with its networks, for who asks for it
+
+        return faces.aligned(image, plan(prior, prior, "crop", multiple=multiple, H=H, given=given, room=room))
+    size = image.height, image.width
+    return plan(size, prior, how, multiple=multiple, longest=longest, H=H, given=given, room=room)
 
 
 def for_prior(image: Image.Image, prior: Prior, how: str = "auto", longest: int | None = None, H: Operator | None = None,
               given: bool = False) -> Fitting:  # fmt: skip
-    """`plan` for a picture and a prior that is loaded."""
+    """`for_picture` for a prior that is loaded."""
     h, w = prior.picture_shape[-2:]
-    size = (image.height, image.width)
     room = prior.shape == prior.picture_shape  # a latent prior decodes pictures of one size
-    return plan(size, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given, room=room)
+    return for_picture(image, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given, room=room)

@@ -170,7 +170,7 @@ def test_the_working_size_is_said_and_a_measurement_is_never_made_smaller_unaske
     ("options", "told"),
     [
         (dict(how="native"), "this one takes 64x64 alone"),
-        (dict(how="zoom"), "crop, pad, stretch, native; got 'zoom'"),
+        (dict(how="zoom"), "crop, pad, stretch, native, face; got 'zoom'"),
         (dict(how="pad", longest=128), "Leave the size out"),
         (dict(how="native", multiple=8, longest=10000), "64 to 8192; got 10000"),
     ],

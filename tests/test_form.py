@@ -31,10 +31,10 @@ def named(what: str, classes) -> Named:
 @pytest.fixture(scope="module")
 def form() -> Form:
     setting = Controls(Setting, {k.name: k.name for k in knobs.knobs(Setting)})
-    names = {name: name for name in ("picture", "fit", "operator", "mask", "given", "noise", "sampler", "prior", "exact")}
+    names = ("picture", "fit", "longest", "operator", "mask", "given", "noise", "sampler", "prior", "exact")
     parts = {"operators": OPERATORS, "samplers": SAMPLERS, "noises": NOISES}
     parts = {name: named(name.removesuffix("s"), classes) for name, classes in parts.items()}
-    return Form(Host("gaussian:size=16", "cpu"), setting=setting, **parts, **names)
+    return Form(Host("gaussian:size=16", "cpu"), setting=setting, **parts, **{name: name for name in names})
 
 
 @pytest.mark.parametrize("operator", ["inpaint:kind=half", "superres:factor=2", "blur:size=5", "jpeg"])

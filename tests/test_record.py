@@ -207,7 +207,7 @@ def test_what_is_no_record_is_one_clear_error(text, told):
         (dict(particles=10**9), "out of range"),
         (dict(steps=0), "out of range"),
         (dict(seed=-1), "out of range"),
-        (dict(fit="zoom"), "fit is one of crop, pad, stretch, native; got 'zoom'"),
+        (dict(fit="zoom"), "fit is one of crop, pad, stretch, native, face; got 'zoom'"),
         (dict(fit=None), "'fit' has the wrong type"),
         (dict(threads=0), "threads lie in 1 to 1024; got 0"),
         (dict(threads=True), "'threads' has the wrong type: bool"),

@@ -37,7 +37,7 @@ def test_words_are_read_back_and_say_no_more_than_they_must(said):
     assert Settings.read(words | {"example": settings.example}) == settings
     assert set(words) <= {"operator", "sampler", "prior", *said}
     assert json.loads(json.dumps(words)) == words
-    assert not {"size", "device", "precision", "threads"} & set(settings.words(page=True))
+    assert not {"device", "precision", "threads"} & set(settings.words(page=True))
 
 
 def test_operator_and_sampler_may_be_made_already():

@@ -64,8 +64,7 @@ class Wire:
         return self.served.http.post("/gradio_api/upload", files={"files": (name, content)})
 
     def call(self, name: str, *, shows: str = "", event: Any = None, data: list[Any] | None = None, **changed: Any) -> Outcome:
-        """An event, with components at other values (`learn__sigma` is the elem_id learn-sigma), or with `data` as it is and the
-        last ones, where it has none for them, as they are."""
+        """An event, with components at other values (`learn__sigma` is the elem_id learn-sigma), or with `data`."""
         number = self.served.event(name, shows)
         about = self.served.events[number]
         values = self.values | {key.replace("__", "-"): value for key, value in changed.items()}

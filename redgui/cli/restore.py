@@ -27,7 +27,7 @@ def add_problem(command: argparse.ArgumentParser) -> None:
     command.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
     command.add_argument("--mask", metavar="FILE", help="white, or painted at all, = to be filled in; a picture, .npy or .npz")
     command.add_argument("--mask-keep", action="store_true", help="the mask says what is kept: 1 = measured")
-    command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native",
+    command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native|face",
                          help="how a picture comes to the prior's size; auto: native where any will do")  # fmt: skip
     command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (the picture's own)")
     command.add_argument(

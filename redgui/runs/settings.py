@@ -63,7 +63,7 @@ class Settings:
     given: bool = knob(False, help="the picture is itself the measurement; there is no original")
     prior: str = knob(presets.USUAL, hi=5000, help="the name of the diffusion model")
     fit: Way = knob("crop", help="how a picture of another shape is brought to what the prior takes")
-    size: int | None = knob(None, SMALLEST, LARGEST, shown=False, help="longest side of the fit native")
+    size: int | None = knob(None, SMALLEST, LARGEST, help="longest side of the fit native")
     device: Literal["auto", "cpu", "cuda"] = knob("auto", shown=False, compare=False, help="where the network runs")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = knob("auto", shown=False, compare=False, help="of the network")
     threads: int | None = knob(None, 1, cores.MOST, shown=False, compare=False, help="of the CPU; the last bits depend on it")
@@ -220,7 +220,7 @@ def example_of(image: str, fit: str) -> str | None:
     for path in images.folder(bundled.EXAMPLES):
         found = images.read(path)
         if found.size != (w, h):
-            if fit == "native":  # which depends on the prior; a record has a picture of its own for that
+            if fit in ("native", "face"):  # which depend on the prior or picture; a record has a picture of its own for that
                 continue
             found = fitting.plan((found.height, found.width), (h, w), fit).apply(found)
         if torch.equal(images.to_tensor(found, c), picture):

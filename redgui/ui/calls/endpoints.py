@@ -15,13 +15,14 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 from gradio.events import api as endpoint
 
 from redgui import api, files, images, knobs, metrics, reading
 from redgui.errors import RedguiError
+from redgui.fitting import Way
 from redgui.priors import Prior
 from redgui.runs import cores, zero_gpu
 from redgui.runs.known_noise import AUTO
@@ -34,7 +35,6 @@ from redgui.ui.host.uploads import DATA, CallError, data_of, discard, uploaded, 
 from redgui.ui.parts.controls import SETTING
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
-Fit = Literal["crop", "pad", "stretch", "native"]
 
 
 def add_endpoints(host: Host) -> None:
@@ -51,7 +51,7 @@ def add_endpoints(host: Host) -> None:
         prior: str | None = None,
         mask: Picture | None = None,
         given: bool = False,
-        fit: Fit = "crop",
+        fit: Way = "crop",
         size: int | None = None,
         as_file: bool = False,
         mask_keep: bool = False,
@@ -99,7 +99,7 @@ def add_endpoints(host: Host) -> None:
         prior: str | None = None,
         mask: Picture | None = None,
         given: bool = False,
-        fit: Fit = "crop",
+        fit: Way = "crop",
         size: int | None = None,
         as_file: bool = False,
         mask_keep: bool = False,

@@ -29,6 +29,7 @@ class RestoreLayout(RunningLayout):
 
     form: Form
     examples: gr.Gallery
+    taken: gr.HTML
     operator_groups: Mapping[str, gr.Group]
     noise_groups: Mapping[str, gr.Group]
     measurement: gr.HTML
@@ -45,6 +46,12 @@ class RestoreLayout(RunningLayout):
         return [self.view, self.result, self.film, self.run, self.stop, self.resume]
 
     @property
+    def refitted(self) -> list[Any]:
+        """The components that follow the picture and how it is fitted."""
+        form = self.form
+        return [form.mask, form.operators["inpaint"].parts["kind"], self.measurement, form.fit, form.longest, self.taken]
+
+    @property
     def tuned(self) -> list[Control]:
         """The components that follow the degradation, where a person has not chosen otherwise."""
         return [*self.form.samplers.parts, self.form.setting.parts["particles"]]
@@ -55,7 +62,7 @@ def lay_out(host: Host) -> RestoreLayout:
     with gr.Row(equal_height=False, elem_classes="rg-columns"):
         with gr.Column(scale=10, min_width=300, elem_classes="rg-left"):
             with gr.Group():
-                picture, examples, fit = _picture(host)
+                picture, examples, taken, fit, longest = _picture(host)
             operator = gr.Dropdown(
                 [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator",
                 filterable=False,
@@ -98,14 +105,14 @@ def lay_out(host: Host) -> RestoreLayout:
             result = components.result_view("result")
             film = components.film_strip("film")
     form = Form(
-        host, picture=picture, fit=fit, operator=operator, operators=operators, mask=mask, given=given,
+        host, picture=picture, fit=fit, longest=longest, operator=operator, operators=operators, mask=mask, given=given,
         noise=noise, noises=noises, sampler=sampler, samplers=samplers, prior=prior, exact=exact,
         setting=Controls(Setting, {"sigma_y": sigma_y, "seed": seed, "particles": particles}),
     )  # fmt: skip
     return RestoreLayout(
-        run, stop, view, form=form, examples=examples, operator_groups=operator_groups, noise_groups=noise_groups,
-        measurement=measurement, resume=resume, more=more, weights=weights, sampler_groups=sampler_groups, advice=advised,
-        result=result, film=film,
+        run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups,
+        noise_groups=noise_groups, measurement=measurement, resume=resume, more=more, weights=weights,
+        sampler_groups=sampler_groups, advice=advised, result=result, film=film,
     )  # fmt: skip
 
 
@@ -115,8 +122,8 @@ def advice_text(known: Advice) -> str:
     return f'<p class="rg-note">Good for {html.escape(known.good_for)}{warning}</p>' if known.good_for else ""
 
 
-def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.Radio]:
-    """The picture, the examples to choose from, and how it is fitted."""
+def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.HTML, gr.Radio, gr.Dropdown]:
+    """The picture, the examples to choose from, how an own one is taken, and how it is fitted."""
     picture = gr.Image(
         value=str(host.examples[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=170,
         label="Picture", elem_id="picture", buttons=[],
@@ -127,7 +134,13 @@ def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.Radio]:
     )  # fmt: skip
     ways = [(controls.fit_name(way), way) for way in fitting.WAYS]
     usual = fitting.usual(priors.multiple_of(host.prior_name) if host.prior_name in priors.bundled() else 0)
-    return picture, examples, gr.Radio(ways, value=usual, label="Fit", elem_id="fit", visible="hidden")
+    taken = components.picture_ways("taken")
+    fit = gr.Radio(ways, value=usual, label="Fit", elem_id="fit", visible="hidden")
+    longest = gr.Dropdown(
+        [("its own", 0)], value=0, label="Longest side", elem_id="longest", visible="hidden", filterable=False,
+        info="of the picture that is worked on; less is quicker",
+    )  # fmt: skip
+    return picture, examples, taken, fit, longest
 
 
 def _operators() -> tuple[Named, dict[str, gr.Group]]:
