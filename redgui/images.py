@@ -21,6 +21,7 @@ __all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "Fit", "ImageError", "data_url",
            "origin", "read", "row", "to_pil", "to_tensor", "to_uint8"]  # fmt: skip
 
 Fit = Literal["crop", "stretch"]
+Format = Literal["png", "jpeg", "webp"]
 PREVIEW = 1600  # longest side of a picture that is shown while it changes
 
 
@@ -64,15 +65,17 @@ def to_pil(x: Tensor) -> Image.Image:
     return Image.fromarray(to_uint8(x))
 
 
-def encode(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", quality: int = 90) -> bytes:
-    """A picture as the bytes of a file. PNG is exact; JPEG (4:4:4) is for previews."""
+def encode(image: Image.Image | Tensor, format: Format = "png", quality: int = 90) -> bytes:
+    """A picture as the bytes of a file. PNG is exact; JPEG (4:4:4) is for previews, WebP for small ones that come with the page."""
     image = to_pil(image) if isinstance(image, Tensor) else image
     buffer = io.BytesIO()
     if format == "png":
         quick = image.width * image.height > 2_000_000  # 12 megapixels: 1.8 s for 3.3, a file a quarter larger
         image.save(buffer, "png", compress_level=1 if quick else 4)
-    else:
+    elif format == "jpeg":
         image.save(buffer, "jpeg", quality=quality, subsampling=0)
+    else:
+        image.save(buffer, "webp", quality=quality, method=6)
     return buffer.getvalue()
 
 
@@ -85,7 +88,7 @@ def preview(image: Image.Image | Tensor) -> Image.Image:
     return image if times == 1 else image.reduce(times)
 
 
-def data_url(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", quality: int = 90) -> str:
+def data_url(image: Image.Image | Tensor, format: Format = "png", quality: int = 90) -> str:
     """A picture as a `data:` URL for a page; as a JPEG its `preview`."""
     image = preview(image) if format == "jpeg" else image
     return file_url(encode(image, format, quality), f"image/{format}")

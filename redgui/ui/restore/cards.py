@@ -100,7 +100,7 @@ def _card(task: Task) -> dict[str, Any]:
     stored = tasks.finished(task)
     note = f"{stored.figures['psnr_measurement']:.1f} → {stored.figures['psnr']:.1f} dB with {task.build_sampler().label}."
     pictures = {"before": stored.measurement, "after": stored.restored}
-    small = {key: images.data_url(_thumbnail(path), "jpeg", quality=82) for key, path in pictures.items()}
+    small = {key: images.data_url(_thumbnail(path), "webp", quality=80) for key, path in pictures.items()}
     return {"name": task.name, "label": task.label, "about": task.about, "note": note, **small}
 
 
