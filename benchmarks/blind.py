@@ -18,7 +18,6 @@ import checkout  # noqa: F401
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import convolve
 from torch import Tensor
 
 from redgui import api, images, metrics
@@ -49,6 +48,7 @@ class Case(NamedTuple):
 
 def case(k: int) -> Case:
     """The k-th of 20: every photograph with four kernels, every kernel with two photographs."""
+    from scipy.ndimage import convolve
     from skimage import data
 
     photo, (kind, size, of) = PHOTOS[k % 5], KERNELS[(3 * k + k // 10) % 10]

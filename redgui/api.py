@@ -16,12 +16,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, files, finishing, fitting, images, knobs, metrics, noise, operators, priors
+from redgui import files, finishing, fitting, images, knobs, metrics, priors, saving
 from redgui.asked import Asked as Asked
 from redgui.asked import fitted_to as fitted_to
 from redgui.asked import opened as opened
 from redgui.asked import resolve as resolve
 from redgui.asked import settled as settled
+from redgui.listing import listing as listing
+from redgui.metrics import perceptual
 from redgui.operators import Operator
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior, PriorError
@@ -36,7 +38,7 @@ from redgui.runs.settings import Settings
 from redgui.runs.settings import parse_operator as parse_operator
 from redgui.runs.stream import Measured, measured, solve
 from redgui.runs.sweep import Grid, Spot, axis
-from redgui.samplers import SAMPLERS, Sampler
+from redgui.samplers import Sampler
 
 FILM = 8  # pictures in a filmstrip
 LONGEST_SPEC = 200  # characters of an operator among the figures; a painted mask has thousands
@@ -58,9 +60,8 @@ class Result:
             psnr_restored is that of `restored`.
         film: a few iterates from first to last.
         record: reproduces the run.
-        full: the restoration at the picture's own shape and size, with the picture itself outside a crop and outside an
-            inpainted hole, and with its transparency and grey; None where the picture is of the prior's size, and of a replay,
-            which has only what the prior saw.
+        full: the restoration at the picture's own size, with the picture itself outside a crop and outside an inpainted hole;
+            None where the picture is of the prior's size, and of a replay, which has only what the prior saw.
         image: `restored` as a picture, with transparency and profile as the picture has them.
         notes: what a person should know about how picture and mask were read.
         kernel: (size, size), that a blind run has found; its `figures` say how many pixels across it is.
@@ -85,7 +86,8 @@ class Result:
         return not np.array_equal(images.to_uint8(self.raw), images.to_uint8(self.restored))
 
     def save(self, folder: str | Path) -> Path:
-        """Writes input, measurement, restored, filmstrip.png and record.json (restored-raw, -full, particles, std, kernel)."""
+        """Writes input, measurement, restored, filmstrip.png and record.json (restored-raw, -full, particles, std, kernel.png;
+        and restored-full.jpg where the picture came as a JPEG: with its quality and its EXIF)."""
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         images.to_pil(self.picture).save(out / "input.png")
@@ -99,9 +101,11 @@ class Result:
             (out / "kernel.png").write_bytes(images.encode(kernel_picture(self.kernel)))
         if self.full is not None:
             (out / "restored-full.png").write_bytes(images.encode(self.full))
+        if (jpeg := saving.as_it_came(self.image if self.full is None else self.full)) is not None:
+            (out / "restored-full.jpg").write_bytes(jpeg)
         if len(self.particles) > 1:
             images.row(list(self.particles.split(1)), per_row=8).save(out / "particles.png")
-            images.to_pil(images.std_picture(self.particles)).save(out / "std.png")
+            images.to_pil(std_picture(self.particles)).save(out / "std.png")
         return out
 
 
@@ -134,9 +138,9 @@ def restore(
             operator an inpainting with it. Without one, `given:of=inpaint` fills in what is transparent.
         mask_keep: the mask says what is kept instead.
         kernel: of a blur: a picture or a .npy file, or an array; `blur:kind=file,path=k.png` says the same.
-        fit: how the picture is brought to what the prior takes: crop, pad, stretch or native (see `redgui.fitting`);
+        fit: how the picture is brought to what the prior takes: crop, pad, stretch, native or face (`redgui.fitting`);
             auto: native where the prior takes any size, else crop.
-        size: longest side of the fit native; None: 256.
+        size: longest side of the fit native; None: the picture's own, up to 12 megapixels.
         operator: `NAME:knob=value,...`; `given:of=NAME,knob=value,...` where the picture is already damaged. Of a JPEG the file
             tells quality and subsampling where they are not said.
         sampler: `NAME:knob=value,...`, where knobs that are not named come from the presets; or a sampler as it is.
@@ -176,12 +180,13 @@ def perform(settings: Settings, source: Image.Image, drawn: np.ndarray | None, p
         steps = measured(solve(problem, counted, settings.sampler, settings.particles), problem, counted)
 
         def made(last: Measured) -> Record:
-            sizes = prior.together(settings.particles) if isinstance(prior, Shared) else None
+            sizes = prior.together() if isinstance(prior, Shared) else None
             return Record.made(picture, problem, settings.by(prior), last, sizes=sizes)
 
         def finished(last: Measured, film: list[Tensor]) -> Result:
             result = finish(picture, problem, made(last), last, film)
             image = finishing.fitted(result.restored, source, fitted, settings.H)
+            result.figures["size"] = fitted.working
             if fitted.original == prior.picture_shape[-2:] == fitted.solved:
                 return replace(result, image=image)
             return replace(result, image=image, full=finishing.whole(result.restored, source, fitted, settings.H, drawn))
@@ -271,7 +276,8 @@ def watched(stream: Iterator[Measured], watch: Watcher | None) -> tuple[Measured
 def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, film: list[Tensor]) -> Result:
     """The Result of a run whose last Step is `last`."""
     figures = {key: value for key, value in record.result.items() if key not in ("planned", "pixels_sha256")}
-    figures |= record.settings.figures()
+    figures["lpips"] = perceptual.lpips_of(problem.aligned(last.estimate), problem.x_true)
+    figures |= {**record.settings.figures(), "size": "{1}x{0}".format(*picture.shape[-2:])}
     if len(figures["operator"]) >= LONGEST_SPEC:
         figures["operator"] = problem.H.name
     restored = finishing.finished(last.estimate, picture, problem)
@@ -284,19 +290,7 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
     return result
 
 
-def listing() -> dict[str, Any]:
-    """All samplers, operators, noises, priors and examples with their knobs, JSON-ready."""
-
-    def card(cls: Any) -> dict[str, Any]:
-        fields = ("name", "kind", "default", "lo", "hi", "choices", "help", "live")
-        entries = [{f: getattr(k, f) for f in fields} | {"kind": k.kind.__name__} for k in knobs.knobs(cls) if k.shown]
-        return {"name": cls.name, "label": cls.label, "about": cls.about, "knobs": entries}
-
-    return {
-        "samplers": [card(s) | {"paper": s.paper, "needs": s.needs.__name__} for s in SAMPLERS],
-        "operators": [card(o) for o in operators.OPERATORS]
-        + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
-        "noises": [card(n) for n in noise.NOISES],
-        "priors": [vars(p) for p in priors.PRIORS],
-        "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
-    }
+def std_picture(particles: Tensor) -> Tensor:
+    """Pixel-wise standard deviation over particles, mean over channels, (1, 1, h, w) in [-1, 1]: black 0, white 0.5 or more."""
+    std = particles.std(0, keepdim=True).mean(1, keepdim=True)
+    return (std / 0.5).clamp(0, 1) * 2 - 1

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, reading
+from redgui import bundled, fitting, images, knobs, reading, windows
+from redgui.advice import advice
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint, Operator, masks
 from redgui.priors import Prior
@@ -34,6 +36,7 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
     Raises:
         RedguiError: wrong words, which are told before a picture is looked for; a picture or a mask that cannot be read.
     """
+    said = {**said, "prior": prior.name}  # the presets are those of the prior
     operator = said.get("operator")
     if mask is not None and isinstance(operator, Operator):
         raise KnobError("a mask goes with the name of an operator; an operator that is already made has its own.")
@@ -63,6 +66,10 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
             drawn = masks.grown(drawn, settings.H.grow * fitted.scale)
         notes += (reading.share(painted),)
         log.log(logging.INFO if painted.any() else logging.WARNING, notes[-1])
+    solved = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given).solved
+    if warning := advice(prior.name, settings.H, *solved).warning:
+        notes += (warning,)
+        log.warning(warning)
     if to_measure(settings):
         placed, _, picture = fitted_to(prior, settings, source)
         settings = Settings.read({**said, "sigma_y": measured_noise(placed, picture)}, painted)
@@ -73,8 +80,11 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
 def fitted_to(prior: Prior, settings: Settings, source: Image.Image) -> tuple[Settings, fitting.Fitting, Tensor]:
     """The settings for a fitted picture, how it is fitted, and it (1, c, h, w). Raises ImageError or OperatorError."""
     fitted = fitting.for_prior(source, prior, settings.fit, settings.size, settings.H, settings.given)
-    seen = undamaged(source, fitted, settings.H) if settings.given else source
-    return settings.fitted(fitted), fitted, images.to_tensor(fitted.apply(seen), prior.picture_shape[0])
+    H = settings.H
+    if settings.noiseless:
+        fitted, H = windows.closer(fitted, H, prior.multiple)
+    seen = undamaged(source, fitted, H) if settings.given else source
+    return replace(settings, H=H).fitted(fitted), fitted, images.to_tensor(fitted.apply(seen), prior.picture_shape[0])
 
 
 def undamaged(source: Image.Image, fitted: fitting.Fitting, H: Operator) -> Image.Image:
@@ -92,7 +102,7 @@ def _needs_hole(settings: Settings, operator: Any) -> bool:
     """Whether a picture is itself the measurement of an inpainting of which nothing says what is missing."""
     if not settings.given or not isinstance(settings.H, Inpaint) or isinstance(operator, Operator):
         return False
-    return not knobs.parse(operator or "inpaint")[1].keys() - {"of", "grow"}
+    return not knobs.parse(operator or "inpaint")[1].keys() - {"of", *Inpaint.beside}
 
 
 def opened(image: Any) -> Image.Image:

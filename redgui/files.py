@@ -45,7 +45,8 @@ def told(operator: str | Operator, picture: Any = None, kernel: Kernel | None = 
     if kernel is not None or path is not None:
         if of != Blur.name or (kernel is not None and path is not None) or said.get("kind", "file") != "file" or "taps" in said:
             raise KnobError(f"one kernel goes with the operator blur:kind=file; got {knobs.shown(operator)}.")
-        said |= {"kind": "file", "taps": kernels.encode(kernels.read(path if kernel is None else kernel))}
+        source = kernel if kernel is not None else str(path)
+        said |= {"kind": "file", "taps": kernels.encode(kernels.read(source))}
     if name == "given" and of == JPEG.name and not {"quality", "tables"} & said.keys():
         said = {**_of_jpeg(picture), **said}
     return knobs.written(name, said)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import images
-from redgui.fitting import Fitting, full_size
+from redgui.fitting import Fitting
 from redgui.operators import Inpaint, Operator
 from redgui.reading import Origin, on_white
 from redgui.reading.pictures import KEY
@@ -59,7 +59,7 @@ def fitted(restored: Tensor, source: Image.Image | None, fitting: Fitting | None
 
 
 def whole(restored: Tensor, source: Image.Image, fitting: Fitting, H: Operator, drawn: np.ndarray | None = None) -> Image.Image:
-    """`finished` at the picture's own size (`fitting.full_size`) as a picture to be saved.
+    """`finished` at the picture's own size (`full_size`) as a picture to be saved.
 
     Args:
         drawn: (h0, w0), the hole where it was drawn on the picture itself.
@@ -70,6 +70,28 @@ def whole(restored: Tensor, source: Image.Image, fitting: Fitting, H: Operator, 
         hole = fitting.hole_of_picture(H.hole(*fitting.size))
         hole = hole if drawn is None else drawn & fitting.hole_of_picture(np.ones(fitting.size, bool))  # none beside a crop
     return dressed(full, images.origin(source), hole, images.origin(source).grey and is_grey(restored))
+
+
+def full_size(
+    fitting: Fitting, original: Image.Image, restored: Tensor, H: Operator, hole: np.ndarray | None = None
+) -> Image.Image:
+    """The restoration at the picture's own shape and size.
+
+    Args:
+        original: the picture that was fitted, RGB.
+        restored: (1, c, h, w).
+        hole: (h0, w0) where an inpainting's mask was drawn on the picture itself; None: that of H, enlarged.
+    """
+    channels = restored.shape[1]
+    original = original.convert("L").convert("RGB") if channels == 1 else original  # grey all over, as what is restored
+    if not isinstance(H, Inpaint):
+        return fitting.undo(restored, original)
+    h, w = fitting.size
+    low = H.hole(h, w)
+    # Beside the hole the measured pixels lead into it, not the sampler's estimate of them: the edge shows less.
+    measured = images.to_tensor(fitting.apply(original), channels).to(restored)
+    blended = torch.where(torch.from_numpy(low.copy()).to(restored.device), restored, measured)
+    return fitting.undo(blended, original, low if hole is None else hole)
 
 
 def dressed(image: Image.Image, origin: Origin, hole: np.ndarray | None, grey: bool) -> Image.Image:

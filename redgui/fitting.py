@@ -3,12 +3,13 @@
     crop     the largest centred part of the prior's aspect, resized
     pad      the whole picture, resized until it fits, mirrored at its edges to fill the rest
     stretch  the whole picture, resized to the prior's size whatever its aspect
-    native   the whole picture at its own size, made smaller only beyond a longest side, mirrored to sides that the network
-             takes; for priors of any size
+    native   the whole picture at its own size, made smaller only beyond 12 megapixels or where a longest side is given,
+             mirrored to sides that the network takes; for priors of any size
+    face     the largest face, turned and moved to where the face prior has its faces (`redgui.faces`)
 
-All four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing it
-resizes that rectangle back into the box. What an operator measured that is `framed` is not mirrored. Around an inpainted hole
-the picture's own pixels stay, bit for bit: no blend across its edge lets what is damaged shine through.
+The first four are one map: a box of the picture is resized to a rectangle within h x w, and what is left is mirrored. Undoing
+it resizes that rectangle back into the box. What an operator measured that is `framed` is not mirrored. Around an inpainted
+hole the picture's own pixels stay, bit for bit: no blend across its edge lets what is damaged shine through.
 """
 
 import math
@@ -16,18 +17,18 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, knobs, reading
+from redgui import images, knobs
+from redgui.fitted_masks import read_mask as read_mask
 from redgui.images import ImageError
 from redgui.operators import Inpaint, Operator, OperatorError, masks
-from redgui.priors.base import LARGEST, SMALLEST, Prior
+from redgui.priors.base import LARGEST, MOST, SMALLEST, Prior
 
-Way = Literal["crop", "pad", "stretch", "native"]
-WAYS = get_args(Way)
-LONGEST = 256  # longest side of `native` unless told otherwise
+Planned = Literal["crop", "pad", "stretch", "native"]  # by the sizes alone
+Way = Literal[Planned, "face"]
+WAYS: tuple[Planned, ...] = get_args(Planned)
 Size = tuple[int, int]
 
 
@@ -36,7 +37,7 @@ class Fitting:
     """How a picture becomes one of h x w, and back.
 
     Attributes:
-        how: crop, pad, stretch or native.
+        how: crop, pad, stretch, native or face.
         original: (h0, w0) of the picture.
         size: (h, w) that it is fitted to.
         box: left, top, right, bottom in the picture, in pixels (a crop may begin within a pixel).
@@ -72,6 +73,15 @@ class Fitting:
         return self.original == self.size
 
     @property
+    def working(self) -> str:
+        """The size of what is worked on, for people: `256x192`, and what became of the picture where that is not its own."""
+        (left, top, right, bottom), (h0, w0) = self.inner, self.original
+        own = f"{right - left}x{bottom - top}"
+        part = f"{round(self.box[2] - self.box[0])}x{round(self.box[3] - self.box[1])}"
+        of = f"{w0}x{h0}" if part == f"{w0}x{h0}" else f"{part} of {w0}x{h0}"
+        return own if own == of else f"{own}, a part of {w0}x{h0}" if own == part else f"{own}, resized from {of}"
+
+    @property
     def scale(self) -> float:
         """How many pixels of the picture one of the fitted picture holds, along the side where it is more."""
         (left, top, right, bottom), (x0, y0, x1, y1) = self.box, self.inner
@@ -84,7 +94,7 @@ class Fitting:
         if self.how == "crop":
             return images.fit(image, *self.size)
         left, top, right, bottom = self.inner
-        resized = images.fit(image, bottom - top, right - left, "stretch")
+        resized = image.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.box)
         return Image.fromarray(np.pad(np.asarray(resized), (*self._around, (0, 0)), mode="symmetric"))
 
     def hole(self, mask: np.ndarray) -> np.ndarray:
@@ -165,25 +175,25 @@ class Fitting:
 
 def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, longest: int | None = None,
          H: Operator | None = None, given: bool = False, room: bool = True) -> Fitting:  # fmt: skip
-    """The fitting of a picture of `original` (h0, w0) for a prior.
+    """The fitting of a picture of `original` (h0, w0) for a prior, in a way that needs no look at it: any but face.
 
     Args:
         prior: (h, w) of the prior's pictures.
         multiple: of which the sides of its pictures must be; 0 where it takes no size but its own (`Prior.multiple`).
-        how: one of the four, or `auto` (`way`).
-        longest: longest side of `native`; None: 256.
+        how: one of them, or `auto` (`way`).
+        longest: longest side of `native`; None: the picture's own.
         H: the operator. `native` finds sides that it takes; with `given` the picture is its measurement, and there is room
             around it for what the measurement depends on beyond its frame.
         room: whether pictures may be larger than the prior's for that.
 
     Raises:
-        ImageError: the way is none of the four, or the prior does not take it.
+        ImageError: the way is none of them, or the prior does not take it.
     """
     how = way(how, multiple, longest)
-    if longest is not None and how != "native":
-        raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
+    if how == "face":
+        raise ImageError("the fit face is found in a picture; give the picture itself (`fitting.for_picture`).")
     if how == "native":
-        return _native(original, multiple, prior, LONGEST if longest is None else longest, H, given)
+        return _native(original, multiple, prior, longest, H, given)
     scale, beyond, framed = (H.scale, H.overlap, H.framed) if H is not None and given else (1, 0, False)
     around, step = 2 * beyond, math.lcm(max(1, multiple), scale)
     h, w = ((n if room else n - around) // scale for n in prior)
@@ -201,17 +211,23 @@ def plan(original: Size, prior: Size, how: str = "crop", *, multiple: int = 0, l
     return _centred("pad", original, inner if framed else (h, w), solved, inner, scale)
 
 
-def _native(original: Size, multiple: int, prior: Size, longest: int, H: Operator | None, given: bool) -> Fitting:
+def _native(original: Size, multiple: int, prior: Size, longest: int | None, H: Operator | None, given: bool) -> Fitting:
     if not multiple:
         raise ImageError(
             f"the fit native is for priors that take any size; this one takes {prior[1]}x{prior[0]} alone. "
             "Choose crop, pad or stretch, or another prior."
         )
-    if not SMALLEST <= longest <= LARGEST:
+    if longest is not None and not SMALLEST <= longest <= LARGEST:
         raise ImageError(f"the longest side of the fit native lies in {SMALLEST} to {LARGEST}; got {longest}.")
     # A measurement is smaller than the picture that is restored, by its scale and by what lies beyond its frame.
     scale, beyond, grid, framed = (H.scale, H.overlap, H.grid, H.framed) if H is not None and given else (1, 0, 1, False)
-    k = min(1.0, longest / (scale * max(original)))
+    h0, w0 = (n * scale for n in original)
+    if given and longest is None and h0 * w0 > MOST and not isinstance(H, Inpaint):  # smaller, it would be measured otherwise
+        raise ImageError(
+            f"the picture would be worked on at {w0}x{h0} pixels, at most {MOST / 1e6:.3g} million are. Cut out a part of it; "
+            "or give a size, its longest side: made smaller, it no longer fits exactly what it was measured with."
+        )
+    k = min(1.0, (longest or LARGEST) / max(h0, w0), (MOST / (h0 * w0)) ** 0.5)
     inner = (max(1, round(original[0] * k)), max(1, round(original[1] * k)))
 
     def sides(step: int) -> Size:
@@ -253,64 +269,29 @@ def usual(multiple: int) -> Way:
 
 def way(how: str, multiple: int, longest: int | None = None) -> Way:
     """A way to fit itself; for `auto` the `usual` one, or native where there is a longest side. Raises ImageError."""
-    found = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in WAYS}}
+    ways: tuple[Way, ...] = get_args(Way)
+    found: dict[str, Way] = {"auto": usual(multiple) if longest is None else "native", **{one: one for one in ways}}
     if not isinstance(how, str) or how not in found:
-        raise ImageError(f"a picture is fitted by {', '.join(WAYS)}; got {knobs.shown(how)}.")
+        raise ImageError(f"a picture is fitted by {', '.join(ways)}; got {knobs.shown(how)}.")
+    if longest is not None and found[how] != "native":
+        raise ImageError(f"a size goes with the fit native; got {how}, where pictures have the prior's. Leave the size out.")
     return found[how]
+
+
+def for_picture(image: Image.Image, prior: Size, how: str = "auto", *, multiple: int = 0, longest: int | None = None,
+                H: Operator | None = None, given: bool = False, room: bool = True) -> Fitting:  # fmt: skip
+    """`plan` for a picture, by the ways that look at it, too."""
+    if way(how, multiple, longest) == "face":
+        from redgui import faces  # with its networks, for who asks for it
+
+        return faces.aligned(image, plan(prior, prior, "crop", multiple=multiple, H=H, given=given, room=room))
+    size = image.height, image.width
+    return plan(size, prior, how, multiple=multiple, longest=longest, H=H, given=given, room=room)
 
 
 def for_prior(image: Image.Image, prior: Prior, how: str = "auto", longest: int | None = None, H: Operator | None = None,
               given: bool = False) -> Fitting:  # fmt: skip
-    """`plan` for a picture and a prior that is loaded."""
+    """`for_picture` for a prior that is loaded."""
     h, w = prior.picture_shape[-2:]
-    size = (image.height, image.width)
     room = prior.shape == prior.picture_shape  # a latent prior decodes pictures of one size
-    return plan(size, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given, room=room)
-
-
-def read_mask(source: reading.Source, fitting: Fitting, keep: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
-    """A person's mask (`reading.read_hole`) as (h, w) on the fitted picture, and as (h0, w0) where it lies on the picture.
-
-    A mask of the picture's shape is fitted as the picture is; whatever pixel it touches is in the hole. One of exactly the
-    fitted size lies on the fitted picture already, as the page saves it.
-
-    Args:
-        keep: the mask says what is kept instead of what is to be filled in.
-
-    Raises:
-        ImageError: it cannot be read, or its shape is another one than the picture's.
-    """
-    drawn = reading.read_hole(source, keep)
-    if drawn.shape == fitting.size:
-        return drawn, None
-    if drawn.shape != fitting.original:
-        (h, w), (h0, w0) = drawn.shape, fitting.original
-        if not masks.alike((h, w), (h0, w0)):
-            raise ImageError(
-                f"the mask is {w}x{h} and the picture {w0}x{h0}: a mask has the shape of its picture. "
-                f"Give one of {w0}x{h0} pixels."
-            )
-        drawn = masks.covered(drawn, h0, w0)
-    return fitting.hole(drawn), drawn
-
-
-def full_size(
-    fitting: Fitting, original: Image.Image, restored: Tensor, H: Operator, hole: np.ndarray | None = None
-) -> Image.Image:
-    """The restoration at the picture's own shape and size.
-
-    Args:
-        original: the picture that was fitted, RGB.
-        restored: (1, c, h, w).
-        hole: (h0, w0) where an inpainting's mask was drawn on the picture itself; None: that of H, enlarged.
-    """
-    channels = restored.shape[1]
-    original = original.convert("L").convert("RGB") if channels == 1 else original  # grey all over, as what is restored
-    if not isinstance(H, Inpaint):
-        return fitting.undo(restored, original)
-    h, w = fitting.size
-    low = H.hole(h, w)
-    # Beside the hole the measured pixels lead into it, not the sampler's estimate of them: the edge shows less.
-    measured = images.to_tensor(fitting.apply(original), channels).to(restored)
-    blended = torch.where(torch.from_numpy(low.copy()).to(restored.device), restored, measured)
-    return fitting.undo(blended, original, low if hole is None else hole)
+    return for_picture(image, (h, w), how, multiple=prior.multiple, longest=longest, H=H, given=given, room=room)

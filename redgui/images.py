@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -20,6 +21,8 @@ __all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "Fit", "ImageError", "data_url",
            "origin", "read", "row", "to_pil", "to_tensor", "to_uint8"]  # fmt: skip
 
 Fit = Literal["crop", "stretch"]
+Format = Literal["png", "jpeg", "webp"]
+PREVIEW = 1600  # longest side of a picture that is shown while it changes
 
 
 def fit(image: Image.Image, h: int, w: int, how: Fit = "crop") -> Image.Image:
@@ -62,32 +65,38 @@ def to_pil(x: Tensor) -> Image.Image:
     return Image.fromarray(to_uint8(x))
 
 
-def encode(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", quality: int = 90) -> bytes:
-    """A picture as the bytes of a file. PNG is exact; JPEG (4:4:4) is for previews."""
+def encode(image: Image.Image | Tensor, format: Format = "png", quality: int = 90) -> bytes:
+    """A picture as the bytes of a file. PNG is exact; JPEG (4:4:4) is for previews, WebP for small ones that come with the page."""
     image = to_pil(image) if isinstance(image, Tensor) else image
     buffer = io.BytesIO()
     if format == "png":
         quick = image.width * image.height > 2_000_000  # 12 megapixels: 1.8 s for 3.3, a file a quarter larger
         image.save(buffer, "png", compress_level=1 if quick else 4)
-    else:
+    elif format == "jpeg":
         image.save(buffer, "jpeg", quality=quality, subsampling=0)
+    else:
+        image.save(buffer, "webp", quality=quality, method=6)
     return buffer.getvalue()
 
 
-def data_url(image: Image.Image | Tensor, format: Literal["png", "jpeg"] = "png", quality: int = 90) -> str:
-    """A picture as a `data:` URL for a page."""
+def preview(image: Image.Image | Tensor) -> Image.Image:
+    """A picture (the first of a tensor) as it is shown while it changes: a large one is made 2, 3, ... times smaller."""
+    h, w = image.shape[-2:] if isinstance(image, Tensor) else (image.height, image.width)
+    times = -(-max(h, w) // PREVIEW)
+    if isinstance(image, Tensor):
+        return to_pil(image if times == 1 else F.avg_pool2d(image[:1].float(), times, ceil_mode=True))
+    return image if times == 1 else image.reduce(times)
+
+
+def data_url(image: Image.Image | Tensor, format: Format = "png", quality: int = 90) -> str:
+    """A picture as a `data:` URL for a page; as a JPEG its `preview`."""
+    image = preview(image) if format == "jpeg" else image
     return file_url(encode(image, format, quality), f"image/{format}")
 
 
 def file_url(data: bytes, kind: str = "image/png") -> str:
     """A file of a MIME type as a `data:` URL for a page."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def std_picture(particles: Tensor) -> Tensor:
-    """Pixel-wise standard deviation over particles, mean over channels, (1, 1, h, w) in [-1, 1]: black 0, white 0.5 or more."""
-    std = particles.std(0, keepdim=True).mean(1, keepdim=True)
-    return (std / 0.5).clamp(0, 1) * 2 - 1
 
 
 def row(pictures: Sequence[Tensor], gap: int = 2, per_row: int | None = None) -> Image.Image:

@@ -12,6 +12,7 @@ import base64
 import json
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -153,17 +154,18 @@ def _options(record: "Record") -> dict[str, Any]:
 
     s = Settings.of(record)
     said = s.words()
-    operator = "inpaint" if _painted(record) else said["operator"]
+    painted = _painted(record)
+    operator = knobs.spec(replace(painted, kind="box", painted="", grow=0)) if painted else said["operator"]
     if said.pop("given", False):
         name, colon, rest = operator.partition(":")
-        if name == "inpaint" and not colon and not _painted(record):
-            colon, rest = ":", f"kind={s.H.kind}"  # type: ignore[attr-defined]  # without a word of it no hole is meant
+        if name == "inpaint" and not painted and not knobs.parse(operator)[1].keys() - type(s.H).beside:  # type: ignore[attr-defined]
+            colon, rest = ":", "kind=box" + f",{rest}" * bool(rest)  # without a word of it no hole is meant
         operator = f"given:of={name}" + (f",{rest}" if colon else "")
     # A bare command has loaded the prior, and fits as usual for it: where that may not be a crop, a crop is said.
     known = {"gaussian": "crop", "empirical": "crop"}.get(s.prior.partition(":")[0])
     usual = fitting.usual(priors.multiple_of(s.prior)) if s.prior in priors.bundled() else known
     said |= {"fit": s.fit} if s.fit != usual else {}
-    return {"operator": operator} | ({"mask": "mask.png"} if _painted(record) else {}) | {**said, "operator": operator}
+    return {"operator": operator} | ({"mask": "mask.png"} if painted else {}) | {**said, "operator": operator}
 
 
 def _painted(record: "Record") -> "Inpaint | None":

@@ -221,7 +221,8 @@ def test_to_an_endpoint_each_is_its_error_and_nothing_stays(home: Served, kept: 
             picture: Any = {"path": path, "meta": {"_type": "gradio.FileData"}}
         else:
             picture = "data:image/png;base64," + base64.b64encode(content).decode()
-        answer = page.call("degrade", data=[picture, "blur", 0.0, 0, None, None, False, "crop", None, False, False])
+        data = [picture, "blur", 0.0, 0, None, None, False, "crop", None, False, False, None, "gaussian"]
+        answer = page.call("degrade", data=data)
         assert re.search(told, one_line(answer.error or "")), name
         assert files_in(kept) == before, name
 
@@ -243,7 +244,7 @@ def test_masks_that_are_all_or_nothing_or_of_another_size(tmp_path, home: Served
     (tmp_path / "mask.png").write_bytes(content)
     call = dict(mask=tmp_path / "mask.png", prior="gaussian:size=16", sampler="reddiff:steps=1", device="cpu")
     url = "data:image/png;base64," + base64.b64encode(content).decode()
-    data = ["example:face-06", "inpaint", 0.0, 0, None, url, False, "crop", None, False, False]
+    data = ["example:face-06", "inpaint", 0.0, 0, None, url, False, "crop", None, False, False, None, "gaussian"]
     answer = home.page().call("degrade", data=data)
     if told:
         with pytest.raises(RedguiError, match=told):
@@ -343,7 +344,7 @@ def test_messages_stay_short_whatever_was_sent():
         ({"operator": None}, "there is no degradation 'None'"),
         ({"seed": float("nan")}, "seed is a finite number"),
         ({"seed": -1}, "seed lies in"),
-        ({"sigma-y": "much"}, "sigma_y is a number; got 'much'"),
+        ({"sigma-y": "much"}, "sigma_y is a number, or a part such as 12.75/255; got 'much'"),
         ({"sigma-y": [1]}, "slider of the page"),
         ({"sigma-y": 1e9}, "sigma_y lies in 0 to 1"),
         ({"fit": "zoom"}, "a picture is fitted by"),
@@ -525,7 +526,7 @@ def test_weights_that_cannot_be_are_one_error_by_every_way_and_run_no_code(home:
     chosen = page.call("choose_prior", prior=str(folder))
     assert "cannot be read" in one_line(chosen.toasts[0])
     assert chosen.outputs["prior"] == "gaussian:size=16"  # the page is back at what works
-    data = ["example:face-06", "blur", 0.0, 0, str(folder), None, False, "crop", None, False, False]
+    data = ["example:face-06", "blur", 0.0, 0, str(folder), None, False, "crop", None, False, False, None, "gaussian"]
     answer = page.call("degrade", data=data)
     assert "cannot be read" in one_line(answer.error or "")
     assert not (folder / "trace").exists()

@@ -284,8 +284,8 @@ def test_the_time_left_is_that_of_this_run_alone(monkeypatch):
 
 
 def test_presets_know_about_noise(monkeypatch):
-    table = {("ddrm", "*"): {"steps": 1}, ("ddrm", "*@noisy"): {"steps": 2}, ("ddrm", "blur"): {"steps": 3},
-             ("ddrm", "inpaint:box@noisy"): {"steps": 4}}  # fmt: skip
+    table = {("*", "ddrm", "*"): {"steps": 1}, ("*", "ddrm", "*@noisy"): {"steps": 2}, ("*", "ddrm", "blur"): {"steps": 3},
+             ("*", "ddrm", "inpaint:box@noisy"): {"steps": 4}}  # fmt: skip
     monkeypatch.setattr(presets, "PRESETS", table)
     wanted = {
         ("denoise", 0.0): 1,
@@ -302,7 +302,7 @@ def test_presets_know_about_noise(monkeypatch):
 
 @pytest.mark.parametrize("key", presets.PRESETS, ids=":".join)
 def test_every_preset_can_be_built(key):
-    sampler, operator = key
+    _, sampler, operator = key
     cls = knobs.find(SAMPLERS, sampler, "sampler")
     knobs.build(cls, presets.PRESETS[key])
     name, _, kind = operator.removesuffix("@noisy").partition(":")

@@ -63,7 +63,7 @@ def test_the_three_endpoints_are_named_and_typed_and_no_others(served: Client):
     texts = [{"type": "number"}, {"type": "string"}, {"type": "null"}]  # auto, or a number in other units: 12.75/255
     assert types["sigma_y"] == {"anyOf": texts}
     assert types["seed"] == {"type": "integer"}
-    assert types["fit"] == {"enum": ["crop", "pad", "stretch", "native"]}
+    assert types["fit"] == {"enum": ["crop", "pad", "stretch", "native", "face"]}
     assert len(told["named_endpoints"]["/restore"]["returns"]) == 3
 
 

@@ -19,7 +19,7 @@ from redgui.runs.stream import measured, solve
 from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff, SamplerError
 
 SIDE = 16
-ALL = [(cls(steps=3 + k % 3), 1 + k % 2) for k, cls in enumerate(SAMPLERS)]
+ALL = [(cls(steps=3 + k % 3), 1 + k % 2) for k, cls in enumerate(cls for cls in SAMPLERS if cls.learned)]
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_all_samplers_together_are_each_as_alone_to_rounding(prior, problem):
 def test_one_at_a_time_each_is_a_plain_loop_to_the_bit(prior, problem):
     for p in all_together(problem, prior, together=1):
         assert torch.equal(p.steps[-1].x0_hat, p.alone(GaussianPrior(size=SIDE))[-1].x0_hat)
-        assert {size for size, _ in p.shared.sizes} == {p.particles}
+        assert p.shared.together() is None
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def network() -> Prior:
     return load("faces-64", precision="fp32")
 
 
-@pytest.mark.parametrize("cls", SAMPLERS, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [cls for cls in SAMPLERS if cls.learned], ids=lambda cls: cls.name)
 def test_the_sizes_of_its_calls_bring_every_samplers_bits_back(cls, network):
     """Beside a RED-diff, a DPS and two particles that join and leave at other times."""
     problem = Problem.simulate(torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64), build("inpaint"), 0.1, seed=4)
@@ -211,6 +211,16 @@ def test_a_job_reads_the_seconds_it_was_charged(problem):
 
 
 # ---- how many go together
+
+
+def test_one_measurement_serves_shapes_of_about_one_size(prior):
+    small, wide, large = (Question(prior, torch.zeros(1, 3, h, w)) for h, w in ((64, 64), (48, 80), (64, 80)))
+    assert small.kind == wide.kind != large.kind
+    assert small.key != wide.key
+    huge = Question(prior, torch.zeros(1, 3, 3000, 4000))
+    before = prior.forwards
+    assert Batches(None).places(huge) == 1
+    assert prior.forwards == before, "a trial would take minutes"
 
 
 def test_as_many_go_together_as_pay(monkeypatch):

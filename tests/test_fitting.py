@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from redgui.fitting import plan
 from redgui.images import ImageError
 from redgui.operators import OPERATORS, OperatorError, build
 from redgui.priors import Counted, GaussianPrior
+from redgui.runs.budget import with_steps
 from redgui.samplers import SAMPLERS
 
 SHAPES = [(200, 300), (300, 200), (37, 211), (20, 31), (65, 64), (64, 64)]
@@ -130,23 +132,47 @@ def test_native_sides_are_multiples_within_bounds_and_suit_the_operator():
     def size(h, w, spec=None, **options):
         return plan((h, w), (64, 64), "native", multiple=8, H=spec and build(spec), **options).size
 
-    assert size(200, 300) == (176, 256)
-    assert size(30, 1000) == (64, 256)
-    assert size(200, 300, longest=512) == (200, 304)
-    assert size(200, 300, longest=512, spec="jpeg") == (208, 304)
-    assert size(200, 300, longest=512, spec="superres:factor=3") == (216, 312)
-    assert size(200, 300, longest=512, spec="superres:factor=5") == (200, 320)
+    assert size(900, 1200) == (904, 1200)
+    assert size(3000, 4000) == (3000, 4000)
+    assert size(6000, 8000) == (3000, 4000)
+    assert size(30, 12000) == (64, 8192)
+    assert size(200, 300, longest=256) == (176, 256)
+    assert size(30, 1000, longest=256) == (64, 256)
+    assert size(200, 300) == (200, 304)
+    assert size(200, 300, spec="jpeg") == (208, 304)
+    assert size(200, 300, spec="superres:factor=3") == (216, 312)
+    assert size(200, 300, spec="superres:factor=5") == (200, 320)
     given = plan((50, 75), (64, 64), "native", multiple=8, H=build("superres:factor=4"), given=True)
-    assert (given.size, given.solved) == ((43, 64), (176, 256))  # nothing that is mirrored counts as measured
+    assert (given.size, given.solved) == ((50, 75), (200, 304))  # nothing that is mirrored counts as measured
+    given = plan((50, 75), (64, 64), "native", multiple=8, longest=256, H=build("superres:factor=4"), given=True)
+    assert (given.size, given.solved) == ((43, 64), (176, 256))
+
+
+def test_the_working_size_is_said_and_a_measurement_is_never_made_smaller_unasked():
+    def working(how, h, w, **options):
+        return plan((h, w), (64, 64), how, multiple=8, **options).working
+
+    assert working("native", 900, 1200) == "1200x900"
+    assert working("native", 900, 1200, longest=600) == "600x450, resized from 1200x900"
+    assert working("native", 6000, 8000) == "4000x3000, resized from 8000x6000"
+    assert working("crop", 900, 1200) == "64x64, resized from 900x900 of 1200x900"
+    assert working("pad", 900, 1200) == "64x48, resized from 1200x900"
+    for spec in ("superres:factor=4", "blur", "denoise"):
+        given: Any = dict(H=build(spec), given=True)
+        sizes = (1500, 2000) if spec.startswith("s") else (6000, 8000)
+        with pytest.raises(ImageError, match=r"would be worked on at 8000x6000.*12 million"):
+            working("native", *sizes, **given)
+        assert "resized from" in working("native", *sizes, longest=4000, **given)
+    assert "resized" in working("native", 6000, 8000, H=build("inpaint"), given=True)  # the rest of it stays as it is
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (dict(how="native"), "this one takes 64x64 alone"),
-        (dict(how="zoom"), "crop, pad, stretch, native; got 'zoom'"),
+        (dict(how="zoom"), "crop, pad, stretch, native, face; got 'zoom'"),
         (dict(how="pad", longest=128), "Leave the size out"),
-        (dict(how="native", multiple=8, longest=1000), "64 to 512; got 1000"),
+        (dict(how="native", multiple=8, longest=10000), "64 to 8192; got 10000"),
     ],
 )
 def test_a_fit_that_does_not_suit_is_one_clear_error(options, told):
@@ -167,14 +193,8 @@ def test_a_shape_that_an_operator_does_not_take_says_which_it_does():
 
 def test_every_sampler_takes_a_native_size():
     for sampler in SAMPLERS:
-        result = api.restore(smooth(70, 99), fit="native", **{**FAST, "sampler": f"{sampler.name}:{steps_of(sampler)}=2"})
+        result = api.restore(smooth(70, 99), fit="native", **{**FAST, "sampler": with_steps(sampler(), 2)})
         assert result.restored.shape[-2:] == (70, 99)
-
-
-def steps_of(sampler) -> str:
-    from redgui.knobs import knobs
-
-    return next(k.name for k in knobs(sampler) if k.name in ("steps", "levels"))
 
 
 # ---- priors of any size ----

@@ -3,9 +3,11 @@
 import dataclasses
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from redgui import knobs, presets
+from redgui import knobs, presets, windows
 from redgui.knobs import KnobError
 from redgui.noise import NOISES
 from redgui.operators import OPERATORS, Inpaint, build
@@ -14,6 +16,7 @@ from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui.host import sessions as host_sessions
 from redgui.ui.host.host import Host
 from redgui.ui.host.sessions import Playing, Session, Sessions
+from redgui.ui.parts import components
 from redgui.ui.parts.controls import Controls, Named, Setting
 from redgui.ui.parts.form import Form
 
@@ -28,10 +31,10 @@ def named(what: str, classes) -> Named:
 @pytest.fixture(scope="module")
 def form() -> Form:
     setting = Controls(Setting, {k.name: k.name for k in knobs.knobs(Setting)})
-    names = {name: name for name in ("picture", "fit", "operator", "mask", "given", "noise", "sampler", "prior", "exact")}
+    names = ("picture", "fit", "longest", "operator", "mask", "given", "noise", "sampler", "prior", "exact")
     parts = {"operators": OPERATORS, "samplers": SAMPLERS, "noises": NOISES}
     parts = {name: named(name.removesuffix("s"), classes) for name, classes in parts.items()}
-    return Form(Host("gaussian:size=16", "cpu"), setting=setting, **parts, **names)
+    return Form(Host("gaussian:size=16", "cpu"), setting=setting, **parts, **{name: name for name in names})
 
 
 @pytest.mark.parametrize("operator", ["inpaint:kind=half", "superres:factor=2", "blur:size=5", "jpeg"])
@@ -57,6 +60,22 @@ def test_the_noise_that_the_controls_show_is_the_noise_that_they_are_read_as(for
     assert knobs.spec(form.build_noise(values)) == spec
 
 
+def test_of_a_large_picture_the_page_too_works_on_the_part_with_the_holes(form: Form, monkeypatch):
+    form = dataclasses.replace(form, host=Host("photos", "cpu"))
+    monkeypatch.setattr(windows, "SHOWN", 300 * 300)
+    hole = np.zeros((304, 408), bool)
+    hole[150:160, 200:230] = True
+    settings = Settings(H=build("inpaint"), sampler=RedDiff(), prior="photos", fit="native")
+    painted = {form.operators["inpaint"].parts["kind"]: "mask", form.mask: components.mask_value(None, hole, 0)}
+    session = Session()
+    session.source = Image.new("RGB", (408, 304), "teal")
+    posed = form.build_problem(session, form.show(settings) | painted)
+    assert posed.picture.shape[-1] < 200
+    assert posed.fitting.working.endswith("a part of 408x304")
+    noisy = dataclasses.replace(settings, sigma_y=0.1)
+    assert form.build_problem(session, form.show(noisy) | painted).picture.shape[-2:] == (304, 408)
+
+
 def test_what_the_controls_cannot_show_says_so(form: Form):
     with pytest.raises(KnobError, match="sigma_y lies in 0 to 1"):
         form.show(Settings(H=Inpaint(), sampler=RedDiff(), sigma_y=1.5))
@@ -65,11 +84,11 @@ def test_what_the_controls_cannot_show_says_so(form: Form):
 
 
 def test_the_presets_of_all_samplers_are_told_at_once(form: Form):
-    tuned = form.tuned("blur", None, 0.1)
+    tuned = form.tuned("blur", None, 0.1, "photos")
     assert set(tuned) == set(form.samplers.parts)
     for cls in SAMPLERS:
         sampler = form.samplers[cls.name].build(tuned)
-        assert sampler == dataclasses.replace(cls(), **presets.preset(cls.name, "blur", None, 0.1))
+        assert sampler == dataclasses.replace(cls(), **presets.preset(cls.name, "blur", None, 0.1, "photos"))
 
 
 def test_a_page_that_comes_back_in_time_is_what_it_was_and_nobody_else_gets_it(monkeypatch):

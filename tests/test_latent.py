@@ -144,10 +144,10 @@ def test_tuning_reaches_the_sampler_and_closing_ends_it(prior):
 def test_samplers_that_need_a_linear_operator_say_so(prior):
     problem = Problem.simulate(pictures(), operators.build("superres"))
     for cls in SAMPLERS:
-        if cls.needs is operators.Operator:
+        if cls.needs is operators.Operator and cls.learned:
             solve(problem, prior, cls()).close()
         else:
-            with pytest.raises(SamplerError, match="of a decoded latent is not that"):
+            with pytest.raises(SamplerError, match="of a decoded latent"):
                 solve(problem, prior, cls())
 
 

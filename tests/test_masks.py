@@ -144,7 +144,7 @@ def packed(data: bytes) -> str:
         ("8x8:" + packed(bytes(8)) + "\n", "WxH:"),
         ("8x8:<b>", "WxH:"),
         ("٨x8:" + packed(bytes(8)), "WxH:"),
-        ("4097x8:" + packed(bytes(8)), "at most 4096"),
+        ("8193x8:" + packed(bytes(8)), "at most 8192"),
         ("8x8:abcde", "damaged"),
         ("8x8:AAAA", "damaged"),
         ("8x8:" + packed(bytes(7)), "8 bytes"),

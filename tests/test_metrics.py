@@ -1,8 +1,5 @@
 """Metrics against scikit-image with the settings that the module states."""
 
-import importlib.util
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -11,7 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from redgui import metrics
-from redgui.metrics import perceptual
+from redgui.metrics import lpips, perceptual
 from redgui.operators import build
 
 
@@ -67,31 +64,20 @@ def test_the_residual_of_pure_noise_is_sigma_y_whatever_the_holes():
     torch.testing.assert_close(r, torch.full((4,), 0.2), rtol=0.05, atol=0)
 
 
-@pytest.fixture
-def without_lpips(monkeypatch):
-    """A machine that has none of what LPIPS needs, and a look at it that is taken anew."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    perceptual.lpips_at_hand.cache_clear()
-    yield
-    perceptual.lpips_at_hand.cache_clear()
-
-
-def test_lpips_is_missing_and_not_replaced(without_lpips, offline):
-    assert perceptual.lpips_at_hand() is None
-    assert "torchvision" in perceptual.lpips_missing()
-
-
-def test_lpips_needs_weights_on_disk_and_fetches_none(monkeypatch, tmp_path, offline):
-    models = types.ModuleType("torchvision.models")
-    models.AlexNet_Weights = types.SimpleNamespace(IMAGENET1K_V1=types.SimpleNamespace(url="https://example.org/alexnet-1.pth"))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
-    monkeypatch.setitem(sys.modules, "torchvision.models", models)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    perceptual.lpips_at_hand.cache_clear()
-    assert perceptual.lpips_at_hand() is None
-    assert str(tmp_path / "checkpoints" / "alexnet-1.pth") in perceptual.lpips_missing()
-    perceptual.lpips_at_hand.cache_clear()
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "alexnet-1.pth").touch()
-    assert perceptual.lpips_missing() is None
+def test_lpips_is_that_of_the_authors_code(offline):
+    y, x = np.mgrid[0:64, 0:96]
+    truth = torch.from_numpy(np.stack([np.sin(x / 7), np.cos(y / 5), np.sin((x + y) / 9)])).float()[None]
+    noisy = (truth + 0.5 * torch.from_numpy(np.sin(x * 1.3) * np.cos(y * 0.9)).float()).clamp(-1, 1)
+    coarse = torch.nn.functional.avg_pool2d(truth, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    pictures = torch.cat([noisy, coarse, truth, -truth, 5 * truth])
+    found = lpips.lpips(pictures, truth.expand(5, -1, -1, -1))
+    # By the package lpips 0.1.4 (net="alex", version 0.1) from the same weights.
+    torch.testing.assert_close(found[:4], torch.tensor([0.604201, 0.118016, 0.0, 0.394213]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[4], lpips.lpips((5 * truth).clamp(-1, 1), truth)[0])  # clipped, as pictures are
+    alone = torch.cat([lpips.lpips(v, truth) for v in pictures.split(1)])
+    torch.testing.assert_close(found, alone, atol=1e-6, rtol=0)
+    grey = truth[:, :1]
+    torch.testing.assert_close(lpips.lpips(-grey, grey), lpips.lpips(-grey.expand(1, 3, -1, -1), grey.expand(1, 3, -1, -1)))
+    assert perceptual.lpips_of(truth, None) is None
+    assert perceptual.lpips_of(truth[..., :31], truth[..., :31]) is None
+    assert perceptual.lpips_of(noisy, truth) == pytest.approx(0.604201, abs=1e-5)

@@ -3,10 +3,14 @@
 import dataclasses
 
 import pytest
+import torch
 
-from redgui import knobs, presets
+from redgui import api, bench, images, knobs, presets, snippets
 from redgui.operators import OPERATORS, Operator, build
 from redgui.presets import PRESETS, PUBLISHED, sampler_for
+from redgui.priors import PRIORS
+from redgui.runs.budget import with_steps
+from redgui.runs.settings import Settings
 from redgui.samplers import SAMPLERS, PiGDM, RedDiff
 
 KINDS = [f"inpaint:kind={kind}" for kind in ("half", "outpaint", "random")]
@@ -16,8 +20,9 @@ every_problem = pytest.mark.parametrize("sigma_y", [0.0, 0.1])
 
 def test_every_preset_is_of_a_sampler_and_a_degradation_that_there_are():
     names = {H.name for H in HS}
-    for sampler, operator in PRESETS:
-        knobs.build(knobs.find(SAMPLERS, sampler, "sampler"), PRESETS[sampler, operator])
+    for prior, sampler, operator in PRESETS:
+        assert prior in {"*", *(card.name for card in PRIORS)}
+        knobs.build(knobs.find(SAMPLERS, sampler, "sampler"), PRESETS[prior, sampler, operator])
         assert operator.partition("@")[0].partition(":")[0] in {*names, "*"}, operator
 
 
@@ -44,7 +49,39 @@ def test_the_shortest_text_reads_back_as_the_sampler(cls, sigma_y):
     for H in HS:
         usual = sampler_for(cls.name, H, sigma_y)
         assert presets.text(usual, H, sigma_y) == cls.name
-        forms = [cls(), usual, dataclasses.replace(usual, steps=7)]
+        forms = [cls(), usual, with_steps(usual, 7)]
         forms += [dataclasses.replace(s, **{knob: value}) for s in forms for name, knob, value in PUBLISHED if name == cls.name]
         for sampler in forms:
             assert sampler_for(presets.text(sampler, H, sigma_y), H, sigma_y) == sampler
+
+
+def test_a_prior_of_its_own_lines_has_them_and_any_other_those_of_all(monkeypatch):
+    table = {("*", "ddrm", "*"): {"steps": 1}, ("*", "ddrm", "blur"): {"steps": 2}, ("photos", "ddrm", "*"): {"steps": 3},
+             ("photos", "ddrm", "inpaint:text"): {"steps": 4}, ("*", "dps", "*"): {"steps": 5}}  # fmt: skip
+    monkeypatch.setattr(presets, "PRESETS", table)
+    wanted = {("photos", "blur"): 3, ("photos", "inpaint:kind=text"): 4, ("photos", "inpaint"): 3, ("faces-64", "blur"): 2,
+              ("photos:label=3", "blur"): 3, ("a/model", "denoise"): 1}  # fmt: skip
+    for (prior, operator), steps in wanted.items():
+        assert sampler_for("ddrm", build(operator), 0.0, prior).steps == steps, (prior, operator)
+    assert sampler_for("dps", build("blur"), 0.0, "photos").steps == 5  # it has no line for this sampler
+    assert presets.text(sampler_for("ddrm", build("blur"), 0.0, "photos"), build("blur"), 0.0, "photos") == "ddrm"
+    assert presets.text(sampler_for("ddrm", build("blur"), 0.0, "photos"), build("blur"), 0.0, "faces-64") == "ddrm:steps=3"
+
+
+def test_the_name_of_the_prior_reaches_the_presets_of_a_run_a_link_and_a_benchmark(tmp_path):
+    said = {"operator": "inpaint:kind=text", "prior": "photos"}
+    tuned = sampler_for("reddiff", build("inpaint:kind=text"), 0.0, "photos")
+    assert tuned != sampler_for("reddiff", build("inpaint:kind=text"))
+    settings = Settings.read(said)
+    assert settings.sampler == tuned
+    assert settings.words()["sampler"] == "reddiff"
+    assert Settings.read(settings.words()) == settings
+    assert snippets.read_link("?prior=photos&operator=inpaint:kind=text").sampler == tuned
+    assert snippets.read_link("?operator=inpaint:kind=text", "photos").sampler == tuned
+    shown = [bench.Picture("one", torch.zeros(1, 3, 64, 64))]
+    (job,) = bench.jobs(shown, ["inpaint:kind=text"], ["reddiff"], prior="photos")
+    assert job.settings.sampler == tuned
+    images.to_pil(torch.zeros(1, 3, 64, 64)).save(tmp_path / "grey.png")
+    result = api.restore(tmp_path / "grey.png", prior="photos", operator="inpaint:kind=text", sampler="reddiff:steps=2")
+    assert result.record.settings.sampler == dataclasses.replace(tuned, steps=2)
+    assert "reddiff:steps=2 " in snippets.command(result.record) + " "

@@ -14,7 +14,7 @@ from redgui.operators import build
 from redgui.priors import GaussianPrior
 from redgui.runs import cores
 from redgui.runs.problem import Problem
-from redgui.runs.record import Change, Record, RecordError, Tuner, pixels_sha256
+from redgui.runs.record import MAX_BYTES, Change, Record, RecordError, Tuner, pixels_sha256
 from redgui.runs.stream import Measured, Stop, controlled, measured, solve
 from redgui.samplers import RedDiff, Sampler
 
@@ -179,7 +179,7 @@ def altered(**changes) -> str:
         ('{"steps": 3}', "not a redgui record"),
         ("[" * 100_000, "JSON"),
         ('{"seed": ' + "9" * 5000 + "}", "JSON"),  # once a ValueError of Python's own
-        (" " * (16 * 2**20 + 1), "at most"),
+        (" " * (MAX_BYTES + 1), "at most"),
     ],
     ids=["empty", "not JSON", "a list", "null", "no format", "nested", "huge number", "huge"],
 )
@@ -207,7 +207,7 @@ def test_what_is_no_record_is_one_clear_error(text, told):
         (dict(particles=10**9), "out of range"),
         (dict(steps=0), "out of range"),
         (dict(seed=-1), "out of range"),
-        (dict(fit="zoom"), "fit is one of crop, pad, stretch, native; got 'zoom'"),
+        (dict(fit="zoom"), "fit is one of crop, pad, stretch, native, face; got 'zoom'"),
         (dict(fit=None), "'fit' has the wrong type"),
         (dict(threads=0), "threads lie in 1 to 1024; got 0"),
         (dict(threads=True), "'threads' has the wrong type: bool"),

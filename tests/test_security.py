@@ -344,7 +344,7 @@ def test_raw_calls_meet_the_limits_on_every_tab_and_endpoint(public: Served, mon
 
 
 def test_the_other_door_to_the_endpoints_has_the_same_limits(public: Served):
-    data = ["example:face-06", "blur", "reddiff:steps=5000", 0.0, 0, None, None, None, False, "crop", None, False, False, False]
+    data = public.filled(public.event("restore"), ["example:face-06", "blur", "reddiff:steps=5000"])
     called = public.http.post("/gradio_api/call/restore", json={"data": data}).json()["event_id"]
     answer = public.http.get(f"/gradio_api/call/restore/{called}").text
     assert "event: error" in answer
@@ -466,8 +466,8 @@ def test_the_queue_has_an_end_and_nothing_goes_past_it(public: Served, monkeypat
         yield b"", {}, None
 
     monkeypatch.setattr(Restoration, "news", waiting)
-    data = ["example:face-06", "blur", "reddiff", 0.0, 0, None, None, None, False, "crop", None, False, False, False]
-    body = {"data": data, "fn_index": public.event("restore"), "session_hash": "ghost"}
+    number = public.event("restore")
+    body = {"data": public.filled(number, ["example:face-06", "blur"]), "fn_index": number, "session_hash": "ghost"}
     try:
         for path in ("run/restore", "api/restore"):
             assert public.http.post(f"/gradio_api/{path}", json=body).status_code == 404

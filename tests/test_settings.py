@@ -37,7 +37,7 @@ def test_words_are_read_back_and_say_no_more_than_they_must(said):
     assert Settings.read(words | {"example": settings.example}) == settings
     assert set(words) <= {"operator", "sampler", "prior", *said}
     assert json.loads(json.dumps(words)) == words
-    assert not {"size", "device", "precision", "threads"} & set(settings.words(page=True))
+    assert not {"device", "precision", "threads"} & set(settings.words(page=True))
 
 
 def test_operator_and_sampler_may_be_made_already():
@@ -62,7 +62,7 @@ def test_a_seed_of_63_bits_keeps_every_digit():  # 2**53 + 1 was once rounded as
         (dict(sigma_y=float("nan")), "the sigma_y lies in 0 to 2; got nan"),
         (dict(particles=65), "the particles lie in 1 to 64; got 65"),
         (dict(threads=0), "the threads lie in 1 to 1024; got 0"),
-        (dict(size=10**9), "the size lies in 64 to 512"),
+        (dict(size=10**9), "the size lies in 64 to 8192"),
         (dict(size="large"), "size is a number"),
         (dict(fit="zoom"), "fit is one of crop, pad, stretch, native"),
         (dict(device="abacus"), "device is one of auto, cpu, cuda"),

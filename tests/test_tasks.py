@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from redgui import api, bundled, cli, images, knobs, metrics, presets, tasks
+from redgui.runs.settings import Settings
 from redgui.samplers import SAMPLERS
 from redgui.tasks import TASKS, Task, TaskError
 
@@ -86,10 +87,9 @@ def test_its_command_line_is_the_same_setting(task, monkeypatch):
     monkeypatch.setattr(api, "restore", restore)
     cli.main(shlex.split(task.command)[3:])
     assert asked["image"] == f"example:{task.picture}"
-    H = api.parse_operator(asked["operator"])[0]
-    assert task.build_operator() == H
-    assert presets.sampler_for(asked["sampler"], H, asked["sigma_y"]) == task.build_sampler()
-    assert (asked["sigma_y"], asked["seed"]) == (task.sigma_y, task.seed)
+    read = Settings.read({name: asked[name] for name in ("operator", "sampler", "sigma_y", "noise", "seed")})
+    assert (read.H, read.sampler) == (task.build_operator(), task.build_sampler())
+    assert (read.sigma_y, read.noise, read.seed) == (task.sigma_y, "gaussian", task.seed)
 
 
 def test_an_unknown_name_and_a_missing_result_say_what_to_do():

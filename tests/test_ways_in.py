@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from ways import RefusedError, Ways, url
 
 from redgui import fitting, reading
+from redgui.asked import undamaged
 from redgui.ui.parts import components
 
 WAYS = ("python", "command", "http", "page")
@@ -78,11 +79,14 @@ def test_a_mask_is_read_alike(ways, way, name):
 def test_a_mask_follows_the_fit_of_its_picture(ways, way, fit):
     found = getattr(ways, way)(saved(PICTURE), MASKS["soft"], fit=fit)
     fitted = fitting.plan((80, 160), (16, 16), fit, multiple=1)
-    np.testing.assert_array_equal(found.picture, np.asarray(fitted.apply(PICTURE)))
+    given = way == "page"  # of an own picture on the page what is under the mask is to go, and is no original
+    assert found.record.settings.given == given
+    seen = undamaged(PICTURE, fitted, found.record.settings.H) if given else PICTURE
+    np.testing.assert_array_equal(found.picture, np.asarray(fitted.apply(seen)))
     np.testing.assert_array_equal(found.hole, fitting.read_mask(MASKS["soft"], fitted)[0])
 
 
-def test_on_the_page_a_mask_that_was_given_follows_another_fit_and_a_painted_one_stays(home):
+def test_on_the_page_a_mask_follows_its_picture_into_another_fit_whether_given_or_painted(home):
     page = home.page()
     page.call("open_picture", picture={"path": page.upload("a.png", saved(PICTURE)).json()[0]})
     read = page.call("upload_mask", event={"file": url(MASKS["soft"])}).outputs
@@ -92,9 +96,11 @@ def test_on_the_page_a_mask_that_was_given_follows_another_fit_and_a_painted_one
         page.values["mask"] = page.call("refit", fit=fit).outputs["mask"]
         found = components.mask_bits(page.values["mask"], *fitted.size)
         np.testing.assert_array_equal(found, fitting.read_mask(MASKS["soft"], fitted)[0])
-    painted = components.mask_value(None, np.eye(16, dtype=bool), 1)
+    painted = components.mask_value(None, np.eye(16, dtype=bool), page.values["mask"]["version"])  # on the crop
     kept = page.call("refit", fit="pad", mask=painted).outputs["mask"]
-    np.testing.assert_array_equal(components.mask_bits(kept, 16, 16), np.eye(16, dtype=bool))
+    crop, pad = (fitting.plan((80, 160), (16, 16), fit) for fit in ("crop", "pad"))
+    wanted = pad.hole(crop.hole_of_picture(np.eye(16, dtype=bool)))
+    np.testing.assert_array_equal(components.mask_bits(kept, 16, 16), wanted)
 
 
 REFUSED = {
@@ -118,6 +124,10 @@ def test_a_mask_that_cannot_be_read_right_is_refused_in_a_line(ways, way, name):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_empty_mask_is_warned_of(ways, way):
+    if way == "page":  # where it has yet to be painted
+        with pytest.raises(RefusedError, match=r"it is empty.*Nothing is painted yet"):
+            ways.page(saved(PICTURE), saved(np.zeros((80, 160), np.uint8)))
+        return
     found = getattr(ways, way)(saved(PICTURE), saved(np.zeros((80, 160), np.uint8)))
     assert not found.hole.any()
     assert "it is empty" in found.said

@@ -144,6 +144,8 @@ class Ways:
         answers = [page.call("open_picture", picture={"path": path})]
         answers[0].outputs.pop("picture", None)
         keep(page, answers[0])
+        if mask is None and not given and operator == "inpaint":  # an own picture begins with nothing painted
+            page.values["inpaint-kind"] = "box"
         if mask is not None:
             answers.append(page.call("upload_mask", event={"file": url(mask)}))
             keep(page, answers[1])
@@ -152,7 +154,7 @@ class Ways:
             raise RefusedError("\n".join(map(str, toasts)))
         ready = page.call("get_ready", shows="live")
         if ready.outputs.get("live", {}).get("status") == "error" or ready.error:
-            raise RefusedError(ready.error or ready.outputs["live"]["message"])
+            raise RefusedError(" ".join(map(str, [*toasts, ready.error or ready.outputs["live"]["message"]])))
         done = page.call("start", shows="live")
         run = self.served.host.sessions.of(page.key).state(Restoring).played
         assert run is not None, done

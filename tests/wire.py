@@ -38,6 +38,11 @@ class Served:
         """A page that is opened."""
         return Wire(self)
 
+    def filled(self, number: int, data: list[Any]) -> list[Any]:
+        """The values of an event's inputs; the last ones, where there are none for them, as they are."""
+        props = [self.components[i] for i in self.events[number]["inputs"]]
+        return data + [p.get("value") for p in props[len(data) :]]
+
     def event(self, name: str, shows: str = "") -> int:
         """The number of the event whose handler is called `name` (and has an output with the elem_id `shows`)."""
         for number, fn in self.demo.fns.items():
@@ -59,14 +64,14 @@ class Wire:
         return self.served.http.post("/gradio_api/upload", files={"files": (name, content)})
 
     def call(self, name: str, *, shows: str = "", event: Any = None, data: list[Any] | None = None, **changed: Any) -> Outcome:
-        """An event, with components at other values (`learn__sigma` is the elem_id learn-sigma), or with `data` as it is."""
+        """An event, with components at other values (`learn__sigma` is the elem_id learn-sigma), or with `data`."""
         number = self.served.event(name, shows)
         about = self.served.events[number]
         values = self.values | {key.replace("__", "-"): value for key, value in changed.items()}
         if data is None:
             props = [self.served.components[i] for i in about["inputs"]]
             data = [values.get(str(p.get("elem_id")), p.get("value")) for p in props]
-        return self.numbered(number, data, event)
+        return self.numbered(number, self.served.filled(number, data), event)
 
     def numbered(self, number: int, data: list[Any], event: Any = None) -> Outcome:
         """An event by its number, with the values of its inputs in their order."""

@@ -5,10 +5,11 @@ python -m assets.readme.make [NAME ...]        writes NAME.png beside this file,
 
 import argparse
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Page, sync_playwright
 
 from redgui import ui
@@ -69,6 +70,37 @@ def history(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
+def marked(folder: Path) -> Path:
+    """A photograph that is free to use (NASA's of Eileen Collins, as scikit-image has it) with a watermark, as a JPEG."""
+    from skimage import data
+
+    photo = Image.fromarray(data.astronaut()).crop((0, 0, 512, 400))
+    draw, font = ImageDraw.Draw(photo), ImageFont.load_default(size=30)
+    draw.text((40, 330), "SAMPLE  SAMPLE", fill=(235, 235, 235), font=font, stroke_width=1)
+    photo.save(folder / "photo.jpg", quality=92)
+    return folder / "photo.jpg"
+
+
+def own_photo(page: Page) -> None:
+    """Uploads it, paints over the watermark with the rectangle, and runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        page.locator("#picture input[type=file]").first.set_input_files(marked(Path(folder)))
+        page.wait_for_selector("#taken .rg-taken-text:has-text('512')")
+    page.wait_for_timeout(1000)
+    page.locator("#mask [aria-label^=Rectangle]").click()
+    canvas = page.locator("#mask .rg-mask-canvas")
+    canvas.scroll_into_view_if_needed()
+    area = canvas.bounding_box() or {}
+    places = [(area["x"] + x * area["width"] / 512, area["y"] + y * area["height"] / 400) for x, y in ((34, 328), (292, 368))]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    page.mouse.move(*places[1], steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(800)
+    restore(page)
+    page.evaluate("window.scrollTo(0, 0)")
+
+
 def phone(page: Page) -> None:
     restore(page)
     page.locator(".rg-live").scroll_into_view_if_needed()
@@ -81,6 +113,7 @@ SHOTS: dict[str, tuple[str, int, int, Callable[[Page], None]]] = {
     "restore": ("light", 1400, 1080, restore),
     "restore-dark": ("dark", 1400, 1080, restore),
     "restore-phone": ("light", 390, 844, phone),
+    "own-photo": ("light", 1400, 1080, own_photo),
     "compare": ("light", 1400, 1080, tab("Compare", compare)),
     "sweep": ("light", 1400, 1080, tab("Sweep", sweep)),
     "particles": ("light", 1400, 1080, tab("Particles", play("particles", "#ensemble .rg-particles"))),

@@ -108,8 +108,8 @@ def finished(
     (folder / "restored").mkdir(parents=True, exist_ok=True)
     wanted = {
         job.key(prior): job
-        for job in plan.jobs(shown, operator_specs, sampler_specs, sigmas_y, seeds, particles, noise)
-        if job.settings.sampler.accepts(seen_by(prior, job.settings.likelihood))
+        for job in plan.jobs(shown, operator_specs, sampler_specs, sigmas_y, seeds, particles, noise, prior.name)
+        if job.settings.sampler.fits(seen_by(prior, job.settings.likelihood))
     }
     if not wanted:
         raise BenchError(f"none of {', '.join(map(str, sampler_specs))} takes any of {', '.join(operator_specs)}.")

@@ -105,6 +105,7 @@ def jobs(
     seeds: int = 1,
     particles: int | None = None,
     noise: str = "gaussian",
+    prior: str = presets.USUAL,
 ) -> Iterator[Job]:
     """All that fit together, a setting at a time. `all` is every sampler; knobs that a text does not name are the presets'.
 
@@ -122,11 +123,11 @@ def jobs(
         H.placed(h, w)  # whether it fits
         for sigma_y in sigmas_y:
             level = build_noise(noise).level(sigma_y)
-            made = (spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, level) for spec in specs)
+            made = (spec if isinstance(spec, Sampler) else presets.sampler_for(spec, H, level, prior) for spec in specs)
             for sampler in dict.fromkeys(made):
                 many = presets.particles(sampler, H) if particles is None else particles
                 settings = Settings(H=H, sampler=sampler, sigma_y=sigma_y, noise=noise, particles=many)
-                if not sampler.accepts(settings.likelihood):
+                if not sampler.fits(settings.likelihood):
                     continue
                 for r in range(seeds):
                     for k, picture in enumerate(shown):

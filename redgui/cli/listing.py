@@ -31,4 +31,5 @@ def run(chosen: argparse.Namespace) -> None:
     for p in listing["priors"]:
         size = f"{p['download_mb']} MB download" if p["download_mb"] else "no download"
         print(f"  {p['name']:<28} {p['size']:<8} {p['domain']} ({p['terms']}; {size})")
+        print(f"  {'':<37} good for {p['good_for']}")
     print("EXAMPLES\n  " + ", ".join(f"example:{name}" for name in listing["examples"]))

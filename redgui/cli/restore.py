@@ -27,9 +27,9 @@ def add_problem(command: argparse.ArgumentParser) -> None:
     command.add_argument("image", metavar="IMAGE", help="a picture, or example:NAME")
     command.add_argument("--mask", metavar="FILE", help="white, or painted at all, = to be filled in; a picture, .npy or .npz")
     command.add_argument("--mask-keep", action="store_true", help="the mask says what is kept: 1 = measured")
-    command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native",
+    command.add_argument("--fit", default="auto", metavar="auto|crop|pad|stretch|native|face",
                          help="how a picture comes to the prior's size; auto: native where any will do")  # fmt: skip
-    command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (256)")
+    command.add_argument("--size", type=int, metavar="N", help="longest side of the fit native (the picture's own)")
     command.add_argument(
         "--prior",
         default="faces-64",
@@ -67,7 +67,7 @@ def run_restore(chosen: argparse.Namespace) -> None:
     result.save(chosen.out)
     whole = (", restored-raw.png" if result.differs else "") + ("" if result.full is None else ", restored-full.png")
     of = "" if broken is None else f" of step {result.figures['steps']}, the last sound one"
-    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}")
+    print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}; worked on {result.figures['size']}")
     print(figures_json(result.figures))
     if broken is not None:
         sys.stdout.flush()

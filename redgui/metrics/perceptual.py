@@ -1,11 +1,10 @@
 """Networks that judge restored pictures: LPIPS on pairs, KID on two sets of features.
 
-Their weights are not redgui's. `lpips` and `inception` give them where the packages and the weights are at hand, or may be
-fetched, and else raise Missing with one line that says what is lacking. Nothing stands in for them, and every figure goes with
-the network's name and the version of its library.
+LPIPS comes along (`redgui.metrics.lpips`). Inception's weights are not redgui's: `inception` gives it where the packages and
+the weights are at hand, or may be fetched, and else raises Missing with one line that says what is lacking. Nothing stands in
+for it, and every figure goes with the network's name and the version of its library.
 """
 
-import functools
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from torch import Tensor
 
 from redgui import images
 from redgui.errors import RedguiError, in_short
+from redgui.metrics import lpips as boxed
 
 PIP = 'pip install "torchmetrics[image]>=1.8,<2"'
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names the file that it fetches
 SUBSETS = 100
-LPIPS_SIDE = 32  # of the smallest pictures that AlexNet's layers take
 
 
 class Missing(RedguiError):
@@ -43,45 +42,19 @@ class Network:
 
 
 def lpips(device: torch.device | str = "cpu", fetch: bool = False) -> Network:
-    """LPIPS (Zhang et al. 2018, arXiv 1801.03924) with AlexNet and the heads of version 0.1. Raises Missing."""
-    if (lacks := lpips_missing(fetch)) is not None:
-        raise Missing(lacks)
-    net = _had("AlexNet's weights", _alexnet).to(device)
+    """LPIPS (`redgui.metrics.lpips`) as a judge; its weights come along."""
 
-    @torch.no_grad()
     def distance(x: Tensor, x_true: Tensor) -> Tensor:
-        a, b = (v.detach().float().to(device).clamp(-1, 1).expand(-1, 3, -1, -1) for v in (x, x_true))  # grey in all three
-        return net(a, b).flatten().cpu()
+        return boxed.lpips(x.to(device), x_true)
 
-    return Network(f"AlexNet v0.1, torchmetrics {version('torchmetrics')}", distance, LPIPS_SIDE)
+    return Network(boxed.NAME, distance, boxed.SIDE)
 
 
-@functools.lru_cache(maxsize=1)
-def lpips_at_hand() -> Callable[[Tensor, Tensor], Tensor] | None:
-    """LPIPS as a function of two batches in [-1, 1], (b,), 0 for equal pictures; None where `lpips_missing` says why not.
-
-    Nothing is fetched and nothing stands in for it.
-    """
-    try:
-        return lpips().call
-    except Missing:
+def lpips_of(x: Tensor, x_true: Tensor | None) -> float | None:
+    """LPIPS of a picture (1, c, h, w) to the truth; None without one, and for pictures that are too small for it."""
+    if x_true is None or min(x.shape[-2:]) < boxed.SIDE:
         return None
-
-
-def lpips_missing(fetch: bool = False) -> str | None:
-    """What LPIPS lacks on this machine, None if nothing: packages, or (where none may be fetched) AlexNet's weights."""
-    if (lacks := packages_missing("LPIPS", "torchvision", "torchmetrics")) is not None:
-        return lacks
-    from torchvision.models import AlexNet_Weights  # pyright: ignore[reportMissingImports]
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.IMAGENET1K_V1.url).name
-    return None if fetch or path.exists() else f"LPIPS needs AlexNet's weights at {path}; `bench --metrics lpips` fetches them"
-
-
-def _alexnet() -> torch.nn.Module:
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity  # pyright: ignore[reportMissingImports]
-
-    return LearnedPerceptualImagePatchSimilarity("alex").net.eval().requires_grad_(False)
+    return float(boxed.lpips(x, x_true))
 
 
 def inception(device: torch.device | str = "cpu", fetch: bool = False) -> Network:

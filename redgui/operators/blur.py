@@ -114,9 +114,9 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
     def level(self) -> "type[Blur]":
         """The class of an operator with these knobs."""
         if self.kind == "blind":
-            from redgui.operators.blind import BlindBlur
+            from redgui.operators import blind
 
-            return BlindBlur
+            return blind.BlindBlur
         if not self.valid:
             return CircularBlur
         return Blur if factors(self) is None else SeparableBlur
@@ -170,8 +170,7 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
         n, size = min(h, w), self.across_pixels
         if size > n:
             raise OperatorError(
-                f"blur: the kernel of {size} pixels is larger than the picture of {h}x{w}. "
-                f"Use a size of at most {n - 1 + n % 2}."
+                f"blur: the kernel of {size} pixels is larger than the picture of {h}x{w}. Use a size of at most {n - 1 + n % 2}."
             )
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -240,16 +239,17 @@ class SeparableBlur(SpectralOperator, Blur):
     cutoff = Blur.cutoff
 
     def __call__(self, x: Tensor) -> Tensor:
-        return separable.applied(*self._axes(*x.shape[-2:], x), x)
+        return separable.applied(*self._axes(x.shape[-2:], x), x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         m = self.beyond
-        return separable.adjoint(*self._axes(y.shape[-2] + m.rows, y.shape[-1] + m.columns, y), y)
+        return separable.adjoint(*self._axes((y.shape[-2] + m.rows, y.shape[-1] + m.columns), y), y)
 
     def spectral(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        return separable.spectral(*self._axes(*x.shape[-2:], x), f, x)
+        return separable.spectral(*self._axes(x.shape[-2:], x), f, x)
 
-    def _axes(self, h: int, w: int, like: Tensor) -> tuple[Axis, Axis]:
+    def _axes(self, size: tuple[int, ...], like: Tensor) -> tuple[Axis, Axis]:
+        h, w = size
         self.check_size(h, w)
         found = factors(self)
         assert found is not None

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import torch
@@ -58,6 +58,11 @@ class Inpaint(SpectralOperator):
         only_with=("kind", ("mask",)),
     )
     painted: str = knob("", hi=200_000, help="a painted mask as text, WxH:... (kind=mask)", shown=False)
+    area: Literal["holes", "whole"] = knob(
+        "holes", help="what is solved: windows around the holes (without noise, by a prior of any size), or the whole picture"
+    )
+
+    beside: ClassVar[frozenset[str]] = frozenset({"grow", "area"})  # knobs that do not say where a hole is
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,6 +105,11 @@ class Inpaint(SpectralOperator):
 
     def on_support(self, u: Tensor) -> Tensor:
         return self(u)
+
+
+def of_mask(hole: np.ndarray) -> Inpaint:
+    """The inpainting of a mask (h, w), True = to be filled in, and of pictures of its size."""
+    return Inpaint(kind="mask", painted=masks.encode(hole))
 
 
 @lru_cache(maxsize=32)

@@ -19,7 +19,7 @@ from redgui.operators.base import OperatorError
 
 Kind = Literal["box", "half", "outpaint", "random", "stripes", "freeform", "text"]
 Side = Literal["left", "right", "top", "bottom"]
-MAX_SIDE = 4096
+MAX_SIDE = 8192
 
 
 def hole(

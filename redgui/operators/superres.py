@@ -101,27 +101,27 @@ class SuperRes(Framed, SpectralOperator):
         self.check_size(h, w)
         if self.kernel == "mean":
             return F.avg_pool2d(self.beyond.cut(x), self.factor)
-        return separable.applied(*self._axes(h, w, x), x)
+        return separable.applied(*self._axes((h, w), x), x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         k, m = self.factor, self.beyond
         if self.kernel == "mean":
             return m.around(F.interpolate(y / k**2, scale_factor=k, mode="nearest"))
-        return separable.adjoint(*self._axes(k * y.shape[-2] + m.rows, k * y.shape[-1] + m.columns, y), y)
+        return separable.adjoint(*self._axes((k * y.shape[-2] + m.rows, k * y.shape[-1] + m.columns), y), y)
 
     def spectral(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         if self.kernel == "mean":
             return through_gram(self, x.new_full((), self.lam_max), f, x)
         self.check_size(*x.shape[-2:])
-        return separable.spectral(*self._axes(*x.shape[-2:], x), f, x)
+        return separable.spectral(*self._axes(x.shape[-2:], x), f, x)
 
     @property
     def lam_max(self) -> float:
         # Of both kernels a constant picture is the largest singular vector: s^2 = 1/k along each axis.
         return 1 / self.factor**2
 
-    def _axes(self, h: int, w: int, like: Tensor) -> tuple[Axis, Axis]:
-        m, k = self.beyond, self.factor
+    def _axes(self, size: tuple[int, ...], like: Tensor) -> tuple[Axis, Axis]:
+        (h, w), m, k = size, self.beyond, self.factor
         rows, columns = (_axis(k, n, before, after, self.valid, like.dtype, like.device)
                          for n, before, after in ((h, m.top, m.bottom), (w, m.left, m.right)))  # fmt: skip
         return rows, columns

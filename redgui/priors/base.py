@@ -5,8 +5,9 @@ axis, beta schedule and parametrisation exist only here.
 """
 
 import abc
-from collections.abc import Callable
-from typing import final
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from redgui.errors import RedguiError
 
 Sigma = float | Tensor  # one level for the batch, or one per image, shape (b,)
 Back = Callable[[Tensor], Tensor]  # u, (b, c, h, w), to J^T u of the same shape
-SMALLEST, LARGEST = 64, 512  # sides of the pictures that a network of any size is given
+SMALLEST, LARGEST = 64, 8192  # sides of the pictures that a network of any size is given
+MOST = 12_000_000  # pixels of such a picture
 
 
 class PriorError(RedguiError):
@@ -56,6 +58,21 @@ class Prior(abc.ABC):
             x = x.detach().requires_grad_(True)
             D = self.denoise(x, sigma)
         return D.detach(), lambda u: torch.autograd.grad(D, x, u)[0]
+
+    def denoise_each(self, xs: Sequence[Tensor], sigma: Sigma) -> list[Tensor]:
+        """`denoise` of parts of one picture, or of a batch, (b, c, h', w') with sides of their own: in all one call of it.
+
+        Parts of one shape go through the network together.
+        """
+        shapes: dict[Any, list[int]] = defaultdict(list)
+        for k, x in enumerate(xs):
+            shapes[x.shape].append(k)
+        found: dict[int, Tensor] = {}
+        for shape, alike in shapes.items():
+            levels = sigma.repeat(len(alike)) if isinstance(sigma, Tensor) and sigma.ndim else sigma
+            D = self.denoise(torch.cat([xs[k] for k in alike]), levels)
+            found |= dict(zip(alike, D.split(shape[0]), strict=True))
+        return [found[k] for k in range(len(xs))]
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -112,15 +129,14 @@ class Counted(Wrapped):
         self.finite: Tensor | None = None
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
-        x0_hat = self.inner.denoise(x, sigma)
-        self._count_forward(x0_hat)
-        if x0_hat.requires_grad:
-            x0_hat.register_hook(self._count_backward)
-        return x0_hat
+        return self._counted([self.inner.denoise(x, sigma)])[0]
+
+    def denoise_each(self, xs: Sequence[Tensor], sigma: Sigma) -> list[Tensor]:
+        return self._counted(self.inner.denoise_each(xs, sigma))
 
     def linearized(self, x: Tensor, sigma: Sigma) -> tuple[Tensor, Back]:
         D, back = self.inner.linearized(x, sigma)
-        self._count_forward(D)
+        self._counted([D])
 
         def counted(u: Tensor) -> Tensor:
             self._count_backward(u)
@@ -128,11 +144,16 @@ class Counted(Wrapped):
 
         return D, counted
 
-    def _count_forward(self, D: Tensor) -> None:
+    def _counted(self, parts: list[Tensor]) -> list[Tensor]:
+        """The answer to one call itself, in parts; a backward pass goes through all of them."""
         self.forwards += 1
-        finite = D.detach().isfinite().flatten(1).all(1)  # on its device: looked at once a step, not here
+        # On its device: looked at once a step, not here.
+        finite = torch.stack([D.detach().isfinite().flatten(1).all(1) for D in parts]).all(0)
         before = self.finite
         self.finite = finite if before is None or before.shape != finite.shape else before & finite
+        if parts[0].requires_grad:
+            parts[0].register_hook(self._count_backward)
+        return parts
 
     def _count_backward(self, _: Tensor) -> None:
         self.backwards += 1

@@ -65,7 +65,8 @@ class DiffusersPrior(Prior):
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         frozen: Any = net.eval().requires_grad_(False)
         self.net: torch.nn.Module = frozen.to(self.device, self.dtype, memory_format=torch.channels_last)
-        self.forward = Forward(self.net, self.device)
+        # A pyramid takes tiles by itself.
+        self.forward = Forward(self.net, self.device, 0 if isinstance(net, pyramid.PyramidDenoiser) else multiple)
         self.whole = has_table_of_times(net)
 
     @classmethod
@@ -106,7 +107,7 @@ class DiffusersPrior(Prior):
         """The same network, its weights shared, with texts; `told` as of `text.prompted`. Raises PriorError."""
         other = copy.copy(self)
         other.name, other.net = name, text.prompted(self.net, *told).to(self.device, self.dtype)
-        other.forward = Forward(other.net, self.device)
+        other.forward = Forward(other.net, self.device, self.forward.multiple)
         return other
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:

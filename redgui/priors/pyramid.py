@@ -11,8 +11,9 @@ with ReLU, and back. Its first convolution has 13 further inputs here, u and how
 convolution of the last features below is added to its output. In a network that `ffdnet.begun` made of FFDNet's weights these
 further ones are zero, so for sigma up to the limit D is FFDNet's own, and above it a sound guess from which training goes on.
 
-There are no normalisations and no attention: a pixel depends on what lies within `reach` of it alone, so large pictures can be
-cut into overlapping tiles that begin at multiples of 2^levels, and nothing changes.
+There are no normalisations and no attention: a pixel depends on what lies within `reach` of it alone. Of a large picture each
+level goes in tiles, with as much around each as its own convolutions see, and nothing changes but the last bits; the coarser
+levels have a quarter of the pixels each.
 """
 
 import dataclasses
@@ -26,8 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from redgui.priors.tiled import tiled
+
 CLASS = "PyramidDenoiser"
 MULTIPLE = 8  # of the sides that are offered to people; the network itself takes any
+CELLS = 384 * 384  # blocks of 2x2 pixels that a level takes at once; what is larger goes through it in tiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +72,31 @@ class Level(nn.Module):
         self.conv = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in widths)
         self.below = nn.Conv2d(w, w, 1, bias=False) if below else None
 
-    def forward(self, x: Tensor, sigma: Tensor, above: Tensor, u: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The answer (b, c, h, w) in [-1, 1] and the last features (b, width, h/2, w/2).
+    def forward(self, x: Tensor, sigma: Tensor, above: Tensor, u: Tensor, features: Tensor | None,
+                finest: bool = False) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """The answer (b, c, h, w) in [-1, 1] and the last features (b, width, h/2, w/2), which the finest level needs no more.
 
         Args:
             x, u: (b, c, h, w) in [-1, 1], sides even.
             sigma: (b, 1, 1, 1), at most the limit. above: (b, 1, 1, 1), log of the true sigma over the limit, at least 0.
             features: of the level below, (b, width, h/4, w/4), rounded up.
         """
+        h, w = x.shape[2] // 2, x.shape[3] // 2
+        trained = torch.is_grad_enabled() and next(self.parameters()).requires_grad
+        if h * w <= CELLS or trained:  # of tiles there are no gradients in the weights
+            return self.whole(x, sigma, above, u, features)
+
+        def tile(k: int, x: Tensor, u: Tensor, features: Tensor | None = None) -> tuple[Tensor, ...]:
+            return self.whole(x, sigma[k : k + 1], above[k : k + 1], u, features)[: 1 if finest else 2]
+
+        # A block of 2x2 pixels depends on as many blocks around it as there are convolutions: the tiles are exact.
+        given = [x, u] if self.below is None or features is None else [x, u, features]
+        halo = len(self.conv) + len(self.conv) % 2
+        found = tiled(tile, given, (h, w), side=math.isqrt(CELLS), halo=halo, unit=2)
+        return found[0], None if finest else found[1]
+
+    def whole(self, x: Tensor, sigma: Tensor, above: Tensor, u: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`forward` in one piece."""
         pixels, guess = F.pixel_unshuffle((x + 1) / 2, 2), F.pixel_unshuffle(u, 2)
         plane = pixels.new_ones(1, 1, *pixels.shape[2:])
         h = self.conv[0](torch.cat([pixels, sigma / 2 * plane, guess, above * plane], 1))
@@ -120,7 +141,8 @@ class PyramidDenoiser(nn.Module):
         sigma = log_sigma.exp().reshape(-1, 1, 1, 1)
         root = (1 + sigma * sigma).sqrt()
         x = x_vp.float() * root
-        v = (x / root**2 - self.denoise(x, sigma)) * (root / sigma)
+        D = self.denoise(x, sigma)
+        v = (x / root**2 - D) * (root / sigma)
         return (v.to(x_vp.dtype),)
 
     def log_sigma(self, t: Tensor) -> Tensor:
@@ -144,9 +166,9 @@ class PyramidDenoiser(nn.Module):
         for k in reversed(range(self.layout.levels)):
             here = sigma / 2**k
             share = (limit / here).clamp(max=1)
-            mixed = torch.where(share < 1, u + share * (means[k] - u), means[k])  # up to the limit y_k to the bit
-            given = (mixed, share * here, (here / limit).log().clamp(min=0), u)
-            d, features = self.level[k](*(v.to(dtype) for v in given), features)
+            mixed = torch.where(share < 1, u + share * (means[k] - u), means[k]).to(dtype)  # up to the limit y_k to the bit
+            levels = ((share * here).to(dtype), (here / limit).log().clamp(min=0).to(dtype))
+            d, features = self.level[k](mixed, *levels, u.to(dtype), features, finest=k == 0)
             d = d.float()
             if k:
                 u = _enlarged(d, means[k - 1].shape[2:], "bilinear")

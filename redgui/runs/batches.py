@@ -65,8 +65,8 @@ class Question:
 
     @property
     def kind(self) -> Any:
-        """Questions of a kind cost alike: those of a prior for pictures of one shape."""
-        return id(self.prior), tuple(self.x.shape[1:])
+        """Questions of a kind cost about alike, so that one measurement serves: of a prior, within a power of two of pixels."""
+        return id(self.prior), (self.x.shape[-2] * self.x.shape[-1] - 1).bit_length()
 
     @property
     def open(self) -> bool:
@@ -78,7 +78,7 @@ class Batches:
     """Which questions go together.
 
     Args:
-        together: pictures in a call, at most; None: as many as pay, which is measured once for each prior and shape.
+        together: pictures in a call, at most; None: as many as pay, which is measured once for each prior and kind.
     """
 
     def __init__(self, together: int | None, clock: Callable[[], float] = time.perf_counter):
@@ -97,7 +97,7 @@ class Batches:
         return chosen
 
     def places(self, question: Question) -> int:
-        """How many pictures of a question's shape are worth one call."""
+        """How many pictures of a question's kind are worth one call."""
         if self.together is not None:
             return self.together
         if question.kind not in self.most:
@@ -163,6 +163,8 @@ def _pull_back(questions: Sequence[Question]) -> None:
 def paying(prior: Prior, shape: tuple[int, ...], clock: Callable[[], float] = time.perf_counter) -> int:
     """The largest batch in which a picture (c, h, w) is cheaper than in any smaller one; a second for a small network."""
     best, least = 1, float("inf")
+    if SIZES[1] * shape[-1] * shape[-2] > PIXELS:  # not worth a trial, which may take minutes
+        return best
     for size in SIZES:
         if size > 1 and size * shape[-1] * shape[-2] > PIXELS:
             break

@@ -66,4 +66,7 @@ def within(sampler: Sampler, sigma_y: float, budget: int) -> tuple[Sampler, tupl
 
 
 def with_steps(sampler: Sampler, steps: int) -> Sampler:
+    """The sampler with so many steps; itself where it has no such knob."""
+    if "steps" not in knobs.values(sampler):
+        return sampler
     return knobs.build(type(sampler), {**knobs.values(sampler), "steps": steps})

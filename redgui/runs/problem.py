@@ -51,7 +51,8 @@ class Problem:
         cls, x_true: Tensor, H: Operator, sigma_y: float = 0.0, seed: int = 0, noise: Noise = Gaussian()  # noqa: B008  frozen
     ) -> "Problem":  # fmt: skip
         """Degrades x_true (1, c, h, w): y = H(x_true) and noise from the seed, none where nothing is measured."""
-        H = H.placed(*x_true.shape[-2:])
+        h, w = x_true.shape[-2:]
+        H = H.placed(h, w)
         y = H(x_true)
         if sigma_y > 0 or not isinstance(noise, Gaussian):
             y = y + H.on_support(noise.drawn(y, sigma_y, Generators.of_run(seed, len(y), MEASUREMENT)))

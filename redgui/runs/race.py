@@ -60,7 +60,7 @@ class Contestant(Member):
             return
         recent = self.costs[-4:]  # later levels are cheaper or dearer than the first
         affordable = int((self.budget - cost(step)) / max(sum(recent) / len(recent), 1))
-        if affordable and step.i + 1 + affordable != step.n and hasattr(self.run.now, "steps"):
+        if affordable and step.i + 1 + affordable != step.n:
             self.run.tune(with_steps(self.run.now, step.i + 1 - step.before + affordable))
 
 

@@ -32,11 +32,12 @@ from redgui.samplers import Sampler
 
 FORMAT = "redgui-record"
 VERSION = 1
-MAX_BYTES = 16 * 2**20
+MAX_BYTES = 64 * 2**20  # a picture of 12 megapixels has up to 48
 MOST_STEPS = 100_000  # more than any sampler makes
 MOST_TOGETHER, MOST_CALLS = 1024, 10**7
 # What every record of this version says; other fields came later, and older records lack them.
 FIRST = ("image", "prior", "operator", "sampler", "sigma_y", "seed", "particles", "steps", "given", "device", "precision")
+LATER = {"inpaint": {"area": "whole"}}  # knobs that came later, as records without them were made
 Sizes = tuple[tuple[int, int], ...]
 
 
@@ -258,4 +259,5 @@ def _pairs(sizes: list[Any]) -> Sizes:
 def _built(classes: tuple[type, ...], entry: dict[str, Any], what: str) -> Any:
     if set(entry) != {"name", "knobs"} or not isinstance(entry["knobs"], dict):
         raise RecordError(f"the record's {what} is {{'name': ..., 'knobs': {{...}}}}; got {str(entry)[:80]}.")
-    return knobs.build(knobs.find(classes, entry["name"], what), entry["knobs"])
+    cls = knobs.find(classes, entry["name"], what)
+    return knobs.build(cls, LATER.get(cls.name, {}) | entry["knobs"])

@@ -69,7 +69,7 @@ class Shared(Wrapped):
             bits of an answer depend on how many pictures go through the network together, and on nothing else of the others.
 
     Attributes:
-        sizes: the same of the calls so far.
+        sizes: the same of the calls so far, 1 for a call that was shared with nobody, whatever its own pictures.
     """
 
     def __init__(self, prior: Prior, sizes: Sequence[Sequence[int]] | None = None):
@@ -82,10 +82,10 @@ class Shared(Wrapped):
             return self.inner.denoise(*padded(x, sigma, self._scripted(len(x))))[: len(x)]
         worker = getcurrent()
         if not isinstance(worker, Worker) or (x.requires_grad and torch.is_grad_enabled()):  # a graph is the job's own
-            self._note(len(x))
+            self._note(len(x), len(x))
             return self.inner.denoise(x, sigma)
         question = worker.ask(Question(self.inner, x, sigma))
-        self._note(question.size)
+        self._note(question.size, len(x))
         return question.answer
 
     def linearized(self, x: Tensor, sigma: Sigma) -> tuple[Tensor, Back]:
@@ -95,18 +95,18 @@ class Shared(Wrapped):
             return x0_hat[: len(x)], lambda u: back(torch.cat([u, u.new_zeros(size - len(u), *u.shape[1:])]))[: len(u)]
         worker = getcurrent()
         if not isinstance(worker, Worker):
-            self._note(len(x))
+            self._note(len(x), len(x))
             return self.inner.linearized(x, sigma)
         asked = worker.ask(Question(self.inner, x, sigma, linear=True))
-        self._note(asked.size)
+        self._note(asked.size, len(x))
         x0_hat, pull = asked.answer
         if not isinstance(pull, Graph):  # it was asked alone
             return x0_hat, pull
         return x0_hat, lambda u: worker.ask(Question(self.inner, u, graph=pull, rows=asked.rows)).answer
 
-    def together(self, particles: int) -> tuple[tuple[int, int], ...] | None:
-        """`sizes` for a record; None where every call was of these particles alone."""
-        if all(size == particles for size, _ in self.sizes):
+    def together(self) -> tuple[tuple[int, int], ...] | None:
+        """`sizes` for a record; None where no call was shared."""
+        if all(size == 1 for size, _ in self.sizes):
             return None
         return tuple((size, calls) for size, calls in self.sizes)
 
@@ -118,10 +118,12 @@ class Shared(Wrapped):
         if self.script:
             self.script[0][1] -= 1
             size = max(n, self.script[0][0])
-        self._note(size)
+        self._note(size, n)
         return size
 
-    def _note(self, size: int) -> None:
+    def _note(self, size: int, own: int) -> None:
+        """One more call, of `size` pictures of which `own` were asked for here."""
+        size = size if size > own else 1
         if self.sizes and self.sizes[-1][0] == size:
             self.sizes[-1][1] += 1
         else:

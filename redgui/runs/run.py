@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -176,7 +175,7 @@ class Run:
         knob = next((k for k in knobs.knobs(type(self.now)) if k.name == "steps"), None)
         if self.finished and self.last and knob is not None:
             with self._lock:
-                more = min(self.last.n - self.last.before + steps, int(knob.hi or sys.maxsize))
+                more = int(min(self.last.n - self.last.before + steps, knob.hi or float("inf")))
                 self._wanted = knobs.build(type(self.now), {**knobs.values(self._wanted or self.now), "steps": more})
 
     def film(self) -> list[Frame]:
@@ -190,7 +189,7 @@ class Run:
         if self.last is None:
             raise RuntimeError("a run has no record before its first step")
         fit, changes = self.fitting.how if self.fitting else "crop", tuple(self.changes)
-        sizes = self.shared.together(self.particles)
+        sizes = self.shared.together()
         return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, changes, fit, sizes)
 
     def full(self) -> Image.Image | None:
@@ -225,11 +224,10 @@ class Run:
         old, new = knobs.values(self.now), knobs.values(wanted or self.now)
         live = {k.name for k in knobs.knobs(type(self.now)) if k.live}
         changed = {name: value for name, value in new.items() if value != old[name] and name in live}
-        if not changed:
-            return None
-        self.now = dataclasses.replace(self.now, **changed)
-        self.changes.append(Change(after, changed))
-        return self.now
+        if changed:
+            self.now = dataclasses.replace(self.now, **changed)
+            self.changes.append(Change(after, changed))
+        return self.now if changed else None
 
     def _remember(self, step: Measured) -> None:
         figures = dict(i=step.i + 1, sigma=step.sigma, psnr=step.psnr, residual=step.residual)

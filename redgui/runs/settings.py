@@ -61,9 +61,9 @@ class Settings:
     noise: str = knob("gaussian", hi=100, help="the model of the noise, NAME:knob=value,...; sigma_y is its Gaussian part")
     particles: int = knob(1, 1, 64, help="independent runs in one batch: their mean and spread")
     given: bool = knob(False, help="the picture is itself the measurement; there is no original")
-    prior: str = knob("faces-64", hi=5000, help="the name of the diffusion model")
+    prior: str = knob(presets.USUAL, hi=5000, help="the name of the diffusion model")
     fit: Way = knob("crop", help="how a picture of another shape is brought to what the prior takes")
-    size: int | None = knob(None, SMALLEST, LARGEST, shown=False, help="longest side of the fit native")
+    size: int | None = knob(None, SMALLEST, LARGEST, help="longest side of the fit native")
     device: Literal["auto", "cpu", "cuda"] = knob("auto", shown=False, compare=False, help="where the network runs")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = knob("auto", shown=False, compare=False, help="of the network")
     threads: int | None = knob(None, 1, cores.MOST, shown=False, compare=False, help="of the CPU; the last bits depend on it")
@@ -80,6 +80,11 @@ class Settings:
     def model(self) -> Noise:
         """The model of the noise."""
         return noise.build(self.noise)
+
+    @property
+    def noiseless(self) -> bool:
+        """Whether the measurement has no noise of any kind."""
+        return self.sigma_y == 0 and isinstance(self.model, noise.Gaussian)
 
     @property
     def likelihood(self) -> Operator:
@@ -115,17 +120,17 @@ class Settings:
                 raise KnobError(f"{name} is a text; got {knobs.shown(value)}.")
         H, given = (operator, False) if isinstance(operator, Operator) else parse_operator(operator, painted)
         if isinstance(spec, str):
-            spec = presets.sampler_for(spec, H, noise.build(found.get("noise", "gaussian")).level(found.get("sigma_y", 0.0)))
+            level = noise.build(found.get("noise", "gaussian")).level(found.get("sigma_y", 0.0))
+            spec = presets.sampler_for(spec, H, level, found.get("prior", presets.USUAL))
         found["given"] = found.get("given", False) or given
         return cls(H=H, sampler=spec, **{"particles": presets.particles(spec, H), **found})
 
     @staticmethod
     def of(record: "Record") -> "Settings":
-        """The settings of a record with what its picture tells: which one it is, and its size. Raises RedguiError."""
-        size = _size_of(record)
+        """The settings of a record with which picture its own is, at its own size. Raises RedguiError."""
         example = example_of(record.image, record.settings.fit)
         picture = None if example else picture_number(record)
-        return dataclasses.replace(record.settings, example=example, picture=picture, size=size)
+        return dataclasses.replace(record.settings, example=example, picture=picture, size=None)
 
     def by(self, prior: Prior) -> Self:
         """The same, with the name, device and precision of a prior that is loaded."""
@@ -154,7 +159,7 @@ class Settings:
         Args:
             page: without what is not `shown`.
         """
-        sampler = presets.text(self.sampler, self.H, self.level)
+        sampler = presets.text(self.sampler, self.H, self.level, self.prior)
         said: dict[str, Any] = {"operator": knobs.spec(self.H.unplaced), "sampler": sampler}
         usual = {"particles": presets.particles(self.sampler, self.H), "prior": None}  # a host may have another prior
         for k in knobs.knobs(type(self)):
@@ -174,10 +179,11 @@ def checked(k: Knob, value: Any) -> Any:
     try:
         return knobs.coerce(k, value)
     except KnobError:
-        with contextlib.suppress(ValueError, TypeError):
-            value = float(value) if k.kind is float and isinstance(value, str) else value
+        if k.kind is float and isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = float(value)
         number = type(value) is int or (type(value) is float and k.kind is float)
-        if not number or k.lo is None or k.hi is None or k.lo <= value <= k.hi:
+        if not number or isinstance(value, str) or k.lo is None or k.hi is None or k.lo <= value <= k.hi:
             raise
         lie = "lie" if k.name.endswith("s") else "lies"
         raise KnobError(f"the {k.name} {lie} in {knobs.span(k)}; got {str(value)[:20]}.") from None
@@ -214,7 +220,7 @@ def example_of(image: str, fit: str) -> str | None:
     for path in images.folder(bundled.EXAMPLES):
         found = images.read(path)
         if found.size != (w, h):
-            if fit == "native":  # which depends on the prior; a record has a picture of its own for that
+            if fit in ("native", "face"):  # which depend on the prior or picture; a record has a picture of its own for that
                 continue
             found = fitting.plan((found.height, found.width), (h, w), fit).apply(found)
         if torch.equal(images.to_tensor(found, c), picture):
@@ -225,14 +231,3 @@ def example_of(image: str, fit: str) -> str | None:
 def picture_number(record: "Record") -> str:
     """Tells a picture from others without showing it: 16 hexadecimal digits of the SHA-256 of its file."""
     return hashlib.sha256(record.image.encode()).hexdigest()[:16]
-
-
-def _size_of(record: "Record") -> int | None:
-    """The `size` that gives a record's picture its own size by the fit native; None where the usual one does."""
-    s = record.settings
-    h, w = record.picture().shape[-2:]
-    if s.fit != "native":
-        return None
-    if s.given:  # the longest side is that of the picture which is looked for
-        h, w = h * s.H.scale, w * s.H.scale
-    return min(max(h, w), LARGEST) if max(h, w) > fitting.LONGEST else None

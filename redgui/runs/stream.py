@@ -27,6 +27,7 @@ from redgui.runs.latent import Decoded
 from redgui.runs.mapped import decoded, unstabilised
 from redgui.runs.problem import Problem
 from redgui.runs.rounds import seconds
+from redgui.runs.windows import Windows
 from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step, Steps
 
 
@@ -99,6 +100,9 @@ def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sample
     if unknown(H) is not None:
         level = max(sigma_y, FLOOR)
         return blindly(H, y, sampler, lambda found, sampler: stream(prior, found, y, level, sampler, generator))
+    if (found := Windows.of(prior, seen, y, sigma_y)) is not None:
+        prior, H, y = found.on_canvas(prior)
+        return found.pictures(sampler(prior, H, y, sigma_y, generator=generator))
     if (other := seen.stabilised) is not None and not isinstance(seen, sampler.needs):
         steps = sampler(prior, other.H, other.measurement(y), other.level, generator=generator)
         return unstabilised(steps, other, sigma_y)

@@ -79,7 +79,8 @@ def text(value: Any) -> str:
 def suggest(k: Knob, now: Any) -> str:
     """Values around the one that a knob has: factors of about three for a logarithmic knob, all choices, both truths."""
     if k.choices:
-        return ", ".join(c for c in k.choices if c != "power")  # the paper's weightings; a power needs its exponent
+        # The paper's weightings; a power needs its exponent.
+        return ", ".join([c for c in k.choices if c != "power"][:MOST_VALUES])
     if k.kind is bool:
         return "false, true"
     lo, hi = (-math.inf if k.lo is None else k.lo), (math.inf if k.hi is None else k.hi)

@@ -2,6 +2,7 @@
 
 from redgui import knobs
 from redgui.samplers.base import Sampler, SamplerError, Step, Steps
+from redgui.samplers.classic import Classic
 from redgui.samplers.daps import DAPS
 from redgui.samplers.ddnm import DDNM
 from redgui.samplers.ddrm import DDRM
@@ -24,6 +25,7 @@ __all__ = [
     "RSD",
     "SAMPLERS",
     "SITCOM",
+    "Classic",
     "DiffPIR",
     "PiGDM",
     "RePaint",
@@ -38,7 +40,7 @@ __all__ = [
 
 # In the order in which people see them.
 SAMPLERS: tuple[type[Sampler], ...] = (
-    RedDiff, VmlMap, DPS, PiGDM, DDRM, MCG, DDNM, DiffPIR, DAPS, RePaint, SITCOM, RSD,
+    RedDiff, VmlMap, DPS, PiGDM, DDRM, MCG, DDNM, DiffPIR, DAPS, RePaint, SITCOM, RSD, Classic,
 )  # fmt: skip
 
 

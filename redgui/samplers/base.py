@@ -65,7 +65,8 @@ class Sampler(abc.ABC):
     `endless` (it iterates on the picture itself, so that more steps can follow the last; others end at the lowest noise level),
     `seeks_mode` (True: it ends at one likely picture; False: it draws from the posterior; None: it does not say),
     `gradient` (True: it goes back through the network; False: it never does; None: it does not say; `needs_gradient` is that of
-    an instance), `grid` (the live knobs that decide which noise levels are visited, see `schedule.Path`).
+    an instance), `grid` (the live knobs that decide which noise levels are visited, see `schedule.Path`),
+    `learned` (False: neither a network nor a random number has a part in it, so that all seeds and particles are one).
     """
 
     name: ClassVar[str]
@@ -78,6 +79,7 @@ class Sampler(abc.ABC):
     grid: ClassVar[tuple[str, ...]] = ("steps",)
     seeks_mode: ClassVar[bool | None] = None
     gradient: ClassVar[bool | None] = None
+    learned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         knobs.check(self)
@@ -113,9 +115,13 @@ class Sampler(abc.ABC):
         """The operator that this method works with, and its measurement: H and y, or those near them that have a spectrum."""
         return (H, y) if isinstance(H, self.needs) or not isinstance(H, LinearOperator) else H.completed(y)
 
+    def fits(self, H: Operator) -> bool:
+        """Whether it can work with the operator as its knobs stand."""
+        return self.accepts(H)
+
     def check_fit(self, H: Operator, samplers: tuple[type[Self], ...] = ()) -> None:
         """Raises SamplerError when the operator is not what the method needs, naming what fits instead."""
-        if self.accepts(H):
+        if self.fits(H):
             return
         kinds = {Operator: "differentiable", LinearOperator: "linear", SpectralOperator: "spectral"}
         needed = f"a {kinds[self.needs]} operator" if self.needs in kinds else self.needs.label.lower()

@@ -68,8 +68,9 @@ class DDNM(Sampler):
 
     def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
         """Against noise with a spectrum wherever there is one (DDNM+)."""
-        spectral = self.noise_aware and sigma_y > 0 and isinstance(H, LinearOperator) and not isinstance(H, SpectralOperator)
-        return H.completed(y) if spectral and H.completes else (H, y)
+        if self.noise_aware and sigma_y > 0 and isinstance(H, LinearOperator) and not isinstance(H, SpectralOperator):
+            return H.completed(y) if H.completes else (H, y)
+        return H, y
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: LinearOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:

@@ -30,13 +30,13 @@ Cost per step: one forward of the network, no backward; one evaluation of H and 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import torch
 from torch import Tensor
 
-from redgui import schedule
+from redgui import classics, schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
 from redgui.priors.base import Prior, Sigma, per_image
@@ -66,6 +66,9 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
     "momentum": lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9, nesterov=True),
     "sgd": lambda p, lr: torch.optim.SGD(p, lr),
 }
+
+# `sigma_start` by the width of the hole in pixels, and its bounds, and the least by the noise: docs/presets.md has the sweep.
+PER_PIXEL, LEAST_START, MOST_START, LEAST_NOISE = 0.02, 0.4, 40.0, 0.01
 
 
 @final
@@ -101,17 +104,23 @@ class RedDiff(Sampler):
         help="noise levels even over the training grid (the paper's), or dense at low noise (arXiv 2206.00364)",
     )
     sigma_start: float = knob(
-        160.0, 0.1, 200.0, label="first σ", log=True, advanced=True, help="highest noise level that is visited"
+        160.0,
+        0.0,
+        200.0,
+        label="first σ",
+        log=True,
+        advanced=True,
+        help="highest noise level that is visited; 0: by the width of the hole, where there is none by the noise",
     )
     sigma_end: float = knob(
-        0.005, 0.001, 10.0, label="last σ", log=True, advanced=True, help="lowest noise level that is visited"
+        0.005, 0.0, 10.0, label="last σ", log=True, advanced=True, help="lowest noise level; 0: a quarter of the first"
     )
     sigma0: float = knob(0.0, 0.0, 1.0, label="σ₀", advanced=True, help="spread of the approximate posterior around its mean")
-    init: Literal["pinv", "wiener", "denoised", "noise", "zero"] = knob(
+    init: Literal["pinv", "wiener", "classic", "denoised", "noise", "zero"] = knob(
         "pinv",
         advanced=True,
         live=False,
-        help="first picture: the pseudo-inverse of y, regularised (Wiener), denoised; noise; grey",
+        help="first picture: the pseudo-inverse of y, regularised (Wiener), denoised; what a classic makes of y; noise; grey",
     )
     final: Literal["mu", "denoised"] = knob("mu", advanced=True, help="the result: the mean itself, or one denoising of it")
     noise_aware: bool = knob(
@@ -128,7 +137,7 @@ class RedDiff(Sampler):
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
 
         def plan(tuned: RedDiff, n: int, start: Sigma) -> list[tuple[Sigma, Sigma]]:
-            return schedule.pairs(tuned.levels(prior.sigmas, n, generator, start))
+            return schedule.pairs(tuned.begun(H, y, sigma_y).levels(prior.sigmas, n, generator, start))
 
         path = schedule.Path(self, prior.sigmas, plan=plan)
         mu = self.first(prior, H, y, sigma_y, generator)
@@ -171,8 +180,9 @@ class RedDiff(Sampler):
     def first(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, generator: Generators) -> Tensor:
         """mu before the first step."""
         if self.init == "wiener" and isinstance(H, LinearOperator):
-            # The linear estimate under white pixels of variance 1/4: about that of pictures.
-            return H.solve(H.adjoint(y), max(4 * sigma_y**2, 1e-4))
+            return classics.wiener(H, y, sigma_y)
+        if self.init == "classic" and classics.methods(H, sigma_y):
+            return classics.restored(H, y, sigma_y).clone()
         mu = H.start(y).clone()
         if self.init == "zero":
             return torch.zeros_like(mu)
@@ -183,6 +193,19 @@ class RedDiff(Sampler):
             sigma = float(prior.sigmas[(prior.sigmas - 1).abs().argmin()])
             return prior.denoise(mu + sigma * generator.randn_like(mu), sigma)
         return mu
+
+    def begun(self, H: Operator, y: Tensor, sigma_y: float) -> "RedDiff":
+        """The sampler with a `sigma_start` and a `sigma_end` that are noise levels, where 0 lets the problem say them.
+
+        What is filled in without a network is wrong by the more the farther it is from what is kept, and what is noisy by the
+        noise: levels of that size cover it, and higher ones only cost what is right.
+        """
+        first, last = self.sigma_start, self.sigma_end
+        if not first:
+            wide = classics.hole_width(H, *y.shape[-2:])
+            least = sigma_y or (LEAST_NOISE if wide is None else LEAST_START)
+            first = max(least, min(PER_PIXEL * (wide or 0), MOST_START))
+        return replace(self, sigma_start=first, sigma_end=last or min(first / 4, 10.0))
 
     def counts(self, H: Operator, mu: Tensor, y: Tensor) -> tuple[int, int]:
         """m and n, the numbers of entries of y and of mu per picture."""

@@ -63,7 +63,7 @@ def build(
         def greet(request: gr.Request) -> dict[str, Any]:
             return {"loaded": True, "page": request.session_hash}
 
-        outputs = [form.mask, layout.measurement, form.fit, layout.weights]
+        outputs = [*layout.refitted, layout.weights]
         loaded = demo.load(restore.editing.load_page, form.inputs, outputs, **SILENT)
         loaded.then(greet, None, keeper, **SILENT)  # only then may a link or a run from before change the page
 

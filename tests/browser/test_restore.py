@@ -22,7 +22,8 @@ from redgui import cli, fitting, images, presets
 from redgui.operators import OPERATORS, Inpaint, masks
 from redgui.runs.record import Record
 from redgui.samplers.reddiff import WEIGHTINGS
-from redgui.ui.parts import views
+from redgui.ui.host.uploads import same
+from redgui.ui.parts import components, views
 from redgui.ui.restore.state import Restoring
 
 SIDE = 64  # of the bundled prior's pictures
@@ -83,6 +84,11 @@ class Restore(AppPage):
         version = int(self.editor.root.get_attribute("data-version"))
         self.upload(path)
         expect(self.editor.root).to_have_attribute("data-version", str(version + 1))
+
+    def edited(self, h: int, w: int) -> Editor:
+        """The editor of a picture that is worked on at this size."""
+        self.editor = Editor(self.page, "mask", h, w)
+        return self.editor
 
     def edited_picture(self) -> np.ndarray:
         shown = self.editor.root.locator(".rg-mask-picture").get_attribute("src")
@@ -258,7 +264,7 @@ def test_two_people_do_not_see_each_others_work(open_tab, tmp_path):
     assert one.key != two.key
     two.uploaded(tmp_path / "mine.png")
     stroke = one.editor.stroke([(20, 20), (40, 30)], 5)
-    other = two.editor.stroke([(30, 50), (50, 50)], 3)
+    other = two.edited(80, 120).stroke([(30, 50), (50, 50)], 3)  # at its own size, under an empty mask
     one.type("reddiff-lr", 0.3)
     two.type("reddiff-lam", 0.7)
     one.type("reddiff-steps", LONG)
@@ -270,7 +276,7 @@ def test_two_people_do_not_see_each_others_work(open_tab, tmp_path):
     np.testing.assert_array_equal(one.hole(), one.restoring.played.problem.H.hole(SIDE, SIDE))
     records = []
     for tab, drawn in ((one, stroke), (two, other)):
-        box = Inpaint().hole(SIDE, SIDE)  # what was painted on
+        box = Inpaint().hole(SIDE, SIDE) if tab is one else False  # what was painted on
         np.testing.assert_array_equal(tab.hole(), box | drawn)
         (tmp_path / tab.key).mkdir()
         records.append(Record.read(tab.download("record.json", tmp_path / tab.key)))
@@ -278,14 +284,13 @@ def test_two_people_do_not_see_each_others_work(open_tab, tmp_path):
     assert [record.settings.sampler.lam == 0.7 for record in records] == [False, True]
     assert records[0].image != records[1].image
     assert records[1].steps == 4
-    assert two.session.source == images.read(tmp_path / "mine.png")
-    assert one.session.source != two.session.source
+    assert same(two.session.source, images.read(tmp_path / "mine.png"))
+    assert not same(one.session.source, two.session.source)
 
 
 def test_pictures_of_all_sorts_and_files_that_are_none(open_tab, tmp_path):
     tab = open_tab()
-    mine = tab.editor.stroke([(12, 12), (30, 40)], 6)
-    hole = Inpaint().hole(SIDE, SIDE) | mine
+    tab.editor.stroke([(12, 12), (30, 40)], 6)
     turned = Image.Exif()
     turned[0x0112] = 6  # to be shown turned by a quarter
     photo(90, 150).convert("P").save(tmp_path / "palette.png", exif=turned)
@@ -294,10 +299,15 @@ def test_pictures_of_all_sorts_and_files_that_are_none(open_tab, tmp_path):
     photo(2000, 3000).save(tmp_path / "huge.jpg", exif=turned)
     for name in ("palette.png", "grey-alpha.png", "deep.png", "huge.jpg"):
         tab.uploaded(tmp_path / name)
-        want = np.asarray(images.fit(images.read(tmp_path / name), SIDE, SIDE))
-        np.testing.assert_array_equal(tab.edited_picture(), want)
-        tab.editor.count(int(hole.sum()))  # what was painted stays
+        mine = images.read(tmp_path / name)
+        fitted = tab.restoring.fitted
+        assert (fitted.how, fitted.original) == ("native", (mine.height, mine.width))
+        np.testing.assert_array_equal(tab.edited_picture(), np.asarray(fitted.apply(mine)))
+        tab.edited(*fitted.size).count(0)  # what was painted was painted over another picture
     assert tab.session.source.size == (2000, 3000)
+    tab.changes_the_preview(lambda: tab.editor.stroke([(40, 40), (60, 90)], 20))
+    hole = components.mask_bits(tab.page.evaluate(PAINTED), *fitted.size)
+    assert hole.any()
 
     (tmp_path / "text.png").write_text("no picture at all")
     before = tab.edited_picture()
@@ -326,7 +336,12 @@ def test_a_photo_of_another_shape_is_fitted_and_comes_back_at_its_own_size(open_
     mine = photo(200, 300)
     mine.save(tmp_path / "wide.png")
     tab.uploaded(tmp_path / "wide.png")
+    expect(tab.part("taken")).to_contain_text("300×200, worked on at its own size by photos")
+    expect(tab.part("fit").get_by_label("Own size")).to_be_checked()
+    tab.page.get_by_role("button", name="Cropped for faces-64").click()  # its click, and all is as that prior takes it
+    expect(tab.part("taken")).to_contain_text("worked on at 64×64 by faces-64")
     expect(tab.part("fit")).to_contain_text("300×200")
+    tab.edited(SIDE, SIDE)
     expect(tab.part("fit").get_by_label("Own size")).to_have_count(0)  # the bundled prior takes 64x64 alone
     for way in ("Stretch", "Pad"):
         version = int(tab.editor.root.get_attribute("data-version"))
@@ -334,7 +349,6 @@ def test_a_photo_of_another_shape_is_fitted_and_comes_back_at_its_own_size(open_
         expect(tab.editor.root).to_have_attribute("data-version", str(version + 1))
         want = fitting.plan((200, 300), (SIDE, SIDE), way.lower()).apply(mine)
         np.testing.assert_array_equal(tab.edited_picture(), np.asarray(want))
-    tab.changes_the_preview(tab.editor.button("Clear").click)
     tab.changes_the_preview(lambda: tab.editor.stroke([(20, 30), (44, 34)], 7))
     tab.type("reddiff-steps", 3)
     tab.run()
@@ -345,9 +359,9 @@ def test_a_photo_of_another_shape_is_fitted_and_comes_back_at_its_own_size(open_
     assert (full != np.asarray(mine)).any(-1)[hole].mean() > 0.9
     assert Record.read(tab.download("record.json", tmp_path)).settings.fit == "pad"
 
-    photo(128, 128).save(tmp_path / "square.png")
-    tab.uploaded(tmp_path / "square.png")
+    tab.part("examples").locator("button").first.click()
     expect(tab.part("fit")).to_be_hidden()
+    expect(tab.part("taken")).to_be_hidden()
 
 
 def test_every_degradation_runs(open_tab):
@@ -448,6 +462,12 @@ def test_a_phone(open_tab):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+# The mask of the editor as it was sent, read where the browser keeps it.
+PAINTED = """() => {
+  const { w, h, sent } = window.redguiMasks.get("mask");
+  return { w, h, mask: sent };
+}"""
+
 CONTRAST = """element => {
   const context = new OffscreenCanvas(1, 1).getContext("2d");
   const lightWith = (colour) => { // relative luminance once this is painted on top, whatever its notation and alpha
@@ -513,7 +533,7 @@ def test_numbers_that_are_none(open_tab):
 
 
 def test_a_sampler_that_ends_says_so_and_noise_has_its_own_presets(open_tab, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, ("ddrm", "*@noisy"), {"steps": 7})
+    monkeypatch.setitem(presets.PRESETS, ("*", "ddrm", "*@noisy"), {"steps": 7})
     tab = open_tab()
     tab.choose("sampler", "DDRM")
     steps = tab.part("ddrm-steps").locator("input[type=number]")

@@ -15,13 +15,14 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 from gradio.events import api as endpoint
 
 from redgui import api, files, images, knobs, metrics, reading
 from redgui.errors import RedguiError
+from redgui.fitting import Way
 from redgui.priors import Prior
 from redgui.runs import cores, zero_gpu
 from redgui.runs.known_noise import AUTO
@@ -34,7 +35,6 @@ from redgui.ui.host.uploads import DATA, CallError, data_of, discard, uploaded, 
 from redgui.ui.parts.controls import SETTING
 
 Picture = str | dict[str, Any]  # example:NAME or a data: URL; or a file, as gradio writes it (FileData)
-Fit = Literal["crop", "pad", "stretch", "native"]
 
 
 def add_endpoints(host: Host) -> None:
@@ -51,7 +51,7 @@ def add_endpoints(host: Host) -> None:
         prior: str | None = None,
         mask: Picture | None = None,
         given: bool = False,
-        fit: Fit = "crop",
+        fit: Way = "crop",
         size: int | None = None,
         as_file: bool = False,
         mask_keep: bool = False,
@@ -61,8 +61,8 @@ def add_endpoints(host: Host) -> None:
     ) -> Iterator[tuple[Any, ...]]:
         """Degrades a picture and restores it with a diffusion model, or restores one that is already damaged.
 
-        Yields the picture so far, its figures and null a few times a second; at last the result, its figures and the record
-        that reproduces it. A picture that is not of the prior's size is given back at its own size.
+        Yields the picture so far (a large one smaller), its figures and null a few times a second; at last the result, its
+        figures and the record that reproduces it. A picture that is not of the prior's size is given back at its own size.
 
         Args:
             picture: example:NAME, an uploaded file, or a data: URL.
@@ -77,7 +77,7 @@ def add_endpoints(host: Host) -> None:
             mask: a picture that is white, or painted at all, where there is to be filled in; makes the operator an inpainting.
             given: the picture is itself the measurement; there is no original.
             fit: how a picture of another shape is brought to what the prior takes.
-            size: longest side of the fit native; null: 256.
+            size: longest side of the fit native; null: the picture's own, within what this host takes.
             as_file: the result as a PNG file that the server keeps for an hour at most, instead of a data: URL.
             mask_keep: the mask says what is kept instead.
             raw: the result as the sampler left it, without the measured pixels that an inpainting without noise keeps exactly.
@@ -99,7 +99,7 @@ def add_endpoints(host: Host) -> None:
         prior: str | None = None,
         mask: Picture | None = None,
         given: bool = False,
-        fit: Fit = "crop",
+        fit: Way = "crop",
         size: int | None = None,
         as_file: bool = False,
         mask_keep: bool = False,
@@ -119,7 +119,7 @@ def add_endpoints(host: Host) -> None:
             mask: a picture that is white, or painted at all, where there is to be filled in; makes the operator an inpainting.
             given: the picture is itself the measurement.
             fit: how a picture of another shape is brought to what the prior takes.
-            size: longest side of the fit native; null: 256.
+            size: longest side of the fit native; null: the picture's own, within what this host takes.
             as_file: the measurement as a PNG file that the server keeps for an hour at most, instead of a data: URL.
             mask_keep: the mask says what is kept instead.
             kernel: a picture or an uploaded .npy file of a blur's own kernel, for blur:kind=file.
@@ -200,6 +200,8 @@ def asked(
         raise CallError(f"given is true or false; got {str(said['given'])[:40]!r}.")
     if type(said["size"]) is int:
         host.limits.size(said["size"])
+    if said.get("fit") == "native" and said["size"] is None:
+        said = {**said, "size": host.limits.side}
     source = read(picture, host.limits, images.read)
     hole = None if mask is None else read(mask, host.limits, reading.read_hole)
     operator = said["operator"]

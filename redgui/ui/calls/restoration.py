@@ -80,7 +80,7 @@ class Restoration:
             for _ in looks:
                 newest = made[0] if made else None  # read once: the engine goes on meanwhile
                 if isinstance(newest, Measured) and newest.i + 1 < newest.n:
-                    yield images.encode(newest.estimate), clean(_figures(newest)), None
+                    yield images.encode(images.preview(newest.estimate)), clean(_figures(newest)), None
         result = made.pop()
         picture = result.raw if self.raw else result.full or result.image
         yield images.encode(picture), clean(result.figures), json.loads(result.record.to_json())

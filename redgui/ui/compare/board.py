@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from redgui import images, knobs, metrics
-from redgui.metrics import perceptual
+from redgui.metrics import lpips, perceptual
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.sheets import Sheet
@@ -41,9 +41,7 @@ def missing(column: str, problem: Problem) -> str:
     if column in ("psnr", "ssim", "lpips") and problem.x_true is None:
         return "n/a: there is no original to compare with"
     if column == "lpips":
-        if min(problem.start().shape[-2:]) < perceptual.LPIPS_SIDE:
-            return f"n/a: pictures below {perceptual.LPIPS_SIDE} pixels"
-        return f"n/a: {perceptual.lpips_missing() or 'its weights cannot be read'}"
+        return f"n/a: pictures below {lpips.SIDE} pixels"
     return "n/a: the measurement has no noise" if column == "ratio" else ""
 
 
@@ -54,6 +52,24 @@ def best(rows: dict[str, dict[str, Any]], sigma_y: float, ended: set[str], all_e
         return winners
     costs = [column for column in COLUMNS if column.key in COSTS]
     return winners | board.best({key: row for key, row in rows.items() if key in ended}, costs)
+
+
+def verdict(race: Race) -> str:
+    """Who won, by the PSNR of those that are done, and by how much over the best of the other camp: classics or networks.
+
+    Empty where there is no truth, or nobody to beat.
+    """
+    ended = [c for c in race.contestants if c.status == "done" and c.run.last is not None and c.run.last.psnr is not None]
+    if len(ended) < 2:
+        return ""
+    ranked = sorted(((c.run.last.psnr or 0.0, c) for c in ended if c.run.last), key=lambda entry: -entry[0])
+    (most, first), rest = ranked[0], ranked[1:]
+    classic = not first.run.sampler.learned
+    # A classic that wins is told against the best network, a network against the best classic, and among alike the second.
+    others = [(psnr, c) for psnr, c in rest if c.run.sampler.learned == classic] or rest
+    psnr, second = others[0]
+    camp = "the best with a network" if classic and second.run.sampler.learned else ""
+    return f"{first.label} won with {most:.2f} dB, {most - psnr:.2f} dB above {second.label}{f', {camp}' if camp else ''}."
 
 
 class Scoreboard:
@@ -104,9 +120,8 @@ class Scoreboard:
         if over and c.status != "error":
             result = c.run.record().result  # the figures of the picture itself, as the record has them
             row |= {key: result[key] for key in ("psnr", "ssim", "residual")}
-            distance = perceptual.lpips_at_hand()
-            if distance and self.problem.x_true is not None and min(picture.shape[-2:]) >= perceptual.LPIPS_SIDE:
-                row["lpips"] = float(distance(picture, self.problem.x_true))
+            distance = perceptual.lpips_of(picture, self.problem.x_true)
+            row |= {} if distance is None else {"lpips": distance}
         if self.problem.level > 0:
             row["ratio"] = row["residual"] / self.problem.level
 
@@ -134,7 +149,7 @@ class Scoreboard:
                 value, note = self.rows[c.key].get(column.key), ""
                 if value is None:
                     note = self._missing[column.key] if self.rows[c.key] else ""
-                    measurable = self.problem.x_true is not None and perceptual.lpips_at_hand()
+                    measurable = self.problem.x_true is not None
                     waits = column.key == "lpips" and measurable and not c.over
                     text = "–" if not note or waits else "n/a"
                 else:

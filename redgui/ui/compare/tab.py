@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from redgui import knobs, presets
+from redgui import classics, knobs, presets
 from redgui.errors import RedguiError
 from redgui.knobs import knob
 from redgui.operators import Operator
@@ -13,8 +13,8 @@ from redgui.runs.budget import within
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
-from redgui.samplers import SAMPLERS, Sampler
-from redgui.ui.compare.board import Scoreboard, blank
+from redgui.samplers import SAMPLERS, Classic, Sampler
+from redgui.ui.compare.board import Scoreboard, blank, verdict
 from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components
 from redgui.ui.parts.controls import Controls
@@ -117,11 +117,11 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         comparison.extras = [(key, sampler) for key, sampler in comparison.extras if key != removed]
         return self._listed(comparison, values, measured(self.page, session, values)[1])
 
-    def entries(self, comparison: Comparison, H: Operator | None, sigma_y: float) -> list[Entry]:
+    def entries(self, comparison: Comparison, H: Operator | None, sigma_y: float, prior: str) -> list[Entry]:
         """All that could take part: every sampler's presets first, then what was added."""
         entries: list[Entry] = []
         for cls in SAMPLERS:
-            tuned = presets.sampler_for(cls.name, H, sigma_y) if H is not None else cls()  # type: ignore[call-arg]
+            tuned = presets.sampler_for(cls.name, H, sigma_y, prior) if H is not None else cls()  # type: ignore[call-arg]
             entries.append((cls.name, cls.label, tuned))
             entries += [(key, f"{cls.label} {key.rsplit('-', 1)[1]}", s) for key, s in comparison.extras if type(s) is cls]
         return entries
@@ -158,7 +158,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def outcome(self, state: Comparison, played: Race) -> tuple[str, str]:
         statuses = [c.status for c in played.contestants]
         message = tally(statuses, {"error": "could not go on; the tiles say why", "stopped": "stopped before the end"})
-        message += "." if message else ""
+        message = " ".join(filter(None, (f"{message}." if message else "", verdict(played))))
         if "done" not in statuses and "stopped" not in statuses:
             return "error", message
         return ("stopped" if state.stop_wanted or "done" not in statuses else "done"), message
@@ -179,8 +179,11 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[Entry]:
         """Those that are ticked and fit. Raises RedguiError where there is none."""
         ticked = _ticked(values[self.layout.chosen])
-        entries = self.entries(comparison, problem.H, problem.level)
-        fielded = [entry for entry in entries if entry[0] in ticked and entry[2].accepts(problem.likelihood)]
+        entries = self.entries(comparison, problem.H, problem.level, str(values[self.form.prior]))
+        fielded = [
+            (key, label + _method(sampler, problem), sampler) for key, label, sampler in entries
+            if key in ticked and sampler.fits(problem.likelihood)
+        ]  # fmt: skip
         if not fielded:
             raise RedguiError("The samplers to compare: tick at least one that fits.")
         return fielded
@@ -195,7 +198,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         """The list: every entry with its settings, and why it cannot take part."""
         H, sigma_y = (problem.H, problem.level) if problem is not None else (None, 0.0)
         extras, rows = {key for key, _ in comparison.extras}, []
-        for key, label, sampler in self.entries(comparison, H, sigma_y):
+        for key, label, sampler in self.entries(comparison, H, sigma_y, str(values[self.form.prior])):
             reason = "the degradation has to be mended first" if problem is None else _unfit(sampler, problem.likelihood)
             rows.append({
                 "key": key, "label": label, "spec": knobs.spec(sampler), "reason": reason,
@@ -216,6 +219,13 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         self.wire_run(inputs)
         layout.view.stop(self.halt_one, None, None, **SILENT)
         layout.view.select(self.open_in_restore, None, self.page.to_restore_outputs, **SILENT)
+
+
+def _method(sampler: Sampler, problem: Problem) -> str:
+    """Which classic a contestant is, in parentheses; nothing for one with a network."""
+    if not isinstance(sampler, Classic):
+        return ""
+    return f" ({classics.chosen(problem.H, problem.y, problem.sigma_y, sampler.method)})"
 
 
 def _unfit(sampler: Sampler, H: Operator) -> str:

@@ -25,7 +25,7 @@ from redgui.ui.history.entries import entry
 from redgui.ui.host.sessions import Session
 from redgui.ui.parts import components
 from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent, sent_text
-from redgui.ui.restore import outcome
+from redgui.ui.restore import outcome, ways
 from redgui.ui.restore.outcome import LiveBoard
 from redgui.ui.restore.state import Restoring
 from redgui.ui.restore.tab import RestoreTab
@@ -126,11 +126,14 @@ class HistoryTab:
             time.sleep(LOOK)
         state, layout = session.state(Restoring), self.restore.layout
         run = state.played
-        if run is None or state.task is not None:
-            return {self.keeper: gr.skip()}
+        if run is None or state.superseded:
+            return {self.form.picture: self.form.file(session), **self.restore.editing.load_page(values, request)}
         while run.playing:
             time.sleep(LOOK)
-        settings = replace(run.record().settings, sampler=run.now) if run.last else None
+        size = ways.longest(run.fitting) if run.fitting is not None else None
+        settings = replace(run.record().settings, sampler=run.now, size=size) if run.last else None
+        if settings and session.own and isinstance(settings.H, Inpaint) and settings.H.kind == "mask":
+            settings = replace(settings, given=False)  # which is so by itself, and not where a person has said so
         try:
             updates = self._opened(session, values, settings, request, None) if settings else {}
         except RedguiError as error:
@@ -164,8 +167,9 @@ class HistoryTab:
         form.load_prior({form.prior: settings.prior})
         moved = form.show(settings)
         then = {**values, **moved}
-        before = form.source(session)
+        before, own = form.source(session), session.own
         picture: Any = gr.skip()
+        session.own = own and not (settings.example or record)  # of another's picture the settings say whether it is given
         try:
             if settings.example:
                 path = api.resolve(f"example:{settings.example}")
@@ -181,7 +185,7 @@ class HistoryTab:
             if record is not None and not by_link and not record.begins_with(problem, sampler, settings.particles):
                 raise RecordError("the Restore tab cannot make this very measurement again; use `python -m redgui replay`.")
         except RedguiError:
-            session.source = before
+            session.source, session.own = before, own
             raise
         # The presets of the samplers that are not opened follow the degradation; no later event finds anything to retune.
         retuned = self.restore.editing.retuned(session, then)
@@ -212,7 +216,8 @@ class HistoryTab:
         """Registers all events of the tab."""
         restore, view = self.restore, self.view
         inputs: Any = self.form.inputs
-        opened = [self.page.tabs, self.form.picture, restore.layout.measurement, restore.layout.weights, *inputs]
+        layout = restore.layout
+        opened = [self.page.tabs, self.form.picture, layout.measurement, layout.taken, layout.weights, *inputs]
         view.upload(self.inspect, None, view, **WITH_TOASTS)
         view.select(self.open_record, inputs, opened, **WITH_TOASTS)
         taken = view.submit(self.open_record, inputs, opened, **WITH_TOASTS)

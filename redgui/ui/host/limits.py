@@ -14,6 +14,7 @@ from typing import Any
 from redgui import images, knobs
 from redgui.errors import RedguiError
 from redgui.knobs import knob
+from redgui.priors.base import LARGEST
 from redgui.runs.record import Record, Tuner
 from redgui.runs.sweep import Grid
 from redgui.samplers import Sampler
@@ -144,13 +145,13 @@ class Limits:
 
 # What the knobs, the tabs and the machine allow is the limit at home; these are the ends of the knobs.
 HOME = Limits(
-    pixels=images.MAX_PIXELS, side=4096, steps=5000, cost=math.inf, particles=64, cells=25, contestants=16, together=100,
+    pixels=images.MAX_PIXELS, side=LARGEST, steps=5000, cost=math.inf, particles=64, cells=25, contestants=16, together=100,
     seconds=3600.0, places=8, queue=64, pages=2000, file_mb=40, body_mb=64, uploads_mb=math.inf,
 )  # fmt: skip
 
 # For two cores or a GPU that is lent. Every preset is within them, and so is a race of all samplers.
 PUBLIC = Limits(
-    pixels=16_000_000, side=512, steps=1000, cost=40, particles=8, cells=16, contestants=12, together=32,
+    pixels=16_000_000, side=512, steps=1000, cost=40, particles=8, cells=16, contestants=13, together=32,
     seconds=120.0, places=8, queue=16, pages=100, file_mb=12, body_mb=24, uploads_mb=2000,
 )  # fmt: skip
 

@@ -58,6 +58,7 @@ class Session:
 
     Attributes:
         source: the person's picture, upright RGB.
+        own: the person has brought it: an upload, or a result that is gone on with.
         file: the file that the page shows, and the picture that was read from it.
         files: all files that were uploaded and read.
         version: of the picture in the mask editor.
@@ -67,6 +68,7 @@ class Session:
     """
 
     source: Image.Image | None = None
+    own: bool = False
     file: tuple[str, Image.Image] | None = None
     files: set[str] = field(default_factory=set)
     version: int = 0

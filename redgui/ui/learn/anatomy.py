@@ -100,7 +100,7 @@ def nearest_level(sigmas: Tensor, sigma: float) -> float:
 
 
 def levels(prior: Prior, sampler: RedDiff) -> list[float]:
-    """The noise level of every iteration that `sampler` makes, in their order (of seed 0 where the order is random)."""
+    """The noise level of every iteration that `sampler`, `begun`, makes, in their order (of seed 0 where it is random)."""
     plan = sampler.levels(prior.sigmas, sampler.steps, Generators.of_run(0, 1))
     return [float(level[0]) if isinstance(level, Tensor) else level for level in plan]
 

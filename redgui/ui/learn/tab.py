@@ -94,9 +94,9 @@ class LearnTab:
         session = self._session(request)
         try:
             sampler, prior = self._sampler(values), self.form.load_prior(values)
-            picture = self.form.build_problem(session, values).picture
+            picture, problem, _ = self.form.build_problem(session, values)
             now = anatomy.nearest_level(prior.sigmas, self.layout.look.build(values).sigma)
-            schedule = drowning(prior, sampler, picture, now)
+            schedule = drowning(prior, sampler.begun(problem.H, problem.y, problem.sigma_y), picture, now)
         except RedguiError:
             schedule = None  # the anatomy says what is wrong
         return {self.layout.schedule: schedule, **self._redrawn(session, values)}

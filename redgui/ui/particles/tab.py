@@ -27,9 +27,11 @@ KINDS = {
     "posterior": "Each particle is meant as a draw from the posterior, so that the spread claims to be its width; the coverage "
     "tests the claim.",
     "unknown": "Independent runs of one sampler: how far they lie apart says how much is due to chance.",
+    "one": "Chance has no part in it: all particles are the same picture.",
 }
 SHORT = {
     "independent": "independent", "repulsive": "repulsive", "posterior": "posterior samples", "unknown": "independent runs",
+    "one": "all the same",
 }  # fmt: skip
 
 
@@ -77,6 +79,8 @@ def lay_out() -> ParticlesLayout:
 
 def kind(cls: type[Sampler]) -> str:
     """What the particles of a sampler are to each other, a key of KINDS; "unknown" where it does not say."""
+    if not cls.learned:
+        return "one"
     return "repulsive" if cls.coupled else {True: "independent", False: "posterior", None: "unknown"}[cls.seeks_mode]
 
 

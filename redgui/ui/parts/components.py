@@ -22,22 +22,23 @@ from PIL import Image
 from redgui import images
 from redgui.bundled import ASSETS
 from redgui.operators import OperatorError
+from redgui.priors.base import LARGEST
 
 UI = Path(__file__).resolve().parents[1]
 SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
-    "parts/common", "parts/stage", "parts/axes", "parts/plot", "parts/before_after", "parts/zoom", "history/records",
-    "restore/mask_raster", "restore/mask_picture", "restore/mask_page",
+    *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
+    *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view", "bring")),
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
-    "cards": "restore/cards",
-    "weights": "parts/weights", "slider": "parts/slider", "picture": "parts/picture", "place": "parts/place",
+    "cards": "restore/cards", "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
+    "picture": "parts/picture", "place": "parts/place",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",
 }  # fmt: skip
-MAX_SIDE = 4096  # of a mask that a browser sends
+EXACT = 1_000_000  # pixels of a picture that a page gets as a PNG: one that is larger is a JPEG, where it is only looked at
 
 
 def _page_script() -> str:
@@ -69,8 +70,7 @@ def mask_editor(elem_id: str = "mask", **options: Any) -> gr.HTML:
 
     Value to the browser, from `mask_value`:
         {"image": data URL, "w": int, "h": int, "mask": base64 of packed bits, "version": int}
-    A value with "image" starts anew; one without it changes the mask under the same picture and can be undone; "said": a line
-    about it.
+    A value with "image" starts anew; one without it changes the mask under the same picture and can be undone; "said" is shown.
     Value from the browser, followed by the event `input`, after every stroke, undo, redo, clear and invert:
         {"w": int, "h": int, "mask": base64 of packed bits, "version": int, "count": hole pixels}
     Event `upload` with {"file": data URL}: a file of a mask, which the server reads.
@@ -88,8 +88,7 @@ def live_view(elem_id: str = "live", **options: Any) -> gr.HTML:
     "series": series_text({"i": [...], "sigma": [...], "data": [...], "prior": [...], "psnr": [...] or None,
     "residual": [...], and any others, each drawn under its name}), "marks": [{"i": int, "text": str}]}
     The series hold the whole run so far: a lost message does no harm. Another "run" starts the count of frames anew.
-    The series may also be that dict itself, which is dear: Gradio's page wraps and compares every number of a value
-    several times (160 ms an update for 1000 iterations, against 10 for the text).
+    The series may be that dict itself, which is dear: Gradio's page wraps and compares every number of it (160 ms, not 10).
     """
     return _component("live", elem_id, options)
 
@@ -111,10 +110,8 @@ def weights_plot(elem_id: str = "weights", **options: Any) -> gr.HTML:
 
 
 def series_text(series: Mapping[str, Sequence[float | None] | None], most: int = 400) -> str:
-    """The series of the live view as one JSON text with at most about `most` points, the last one always among them.
-
-    Numbers keep five digits; one that is not finite becomes null.
-    """
+    """The series of the live view as one JSON text with at most about `most` points, the last one always among them. Numbers
+    keep five digits; one that is not finite becomes null."""
     length = max((len(values) for values in series.values() if values is not None), default=0)
     stride = 1
     while length > most * stride:
@@ -141,7 +138,7 @@ def mask_value(image: Image.Image | None, mask: np.ndarray, version: int) -> dic
         return value
     if image.size != (w, h):
         raise ValueError(f"the picture is {image.width}x{image.height}, its mask {w}x{h}; they must have one size")
-    return {"image": images.data_url(image), **value}
+    return {"image": images.data_url(image, "jpeg" if w * h > EXACT else "png"), **value}
 
 
 def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
@@ -153,7 +150,7 @@ def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
     if not isinstance(value, dict) or not value:
         raise OperatorError("there is no mask; choose a picture and paint what is to be filled in.")
     got = value.get("w"), value.get("h")
-    if any(type(side) is not int or not 0 < side <= MAX_SIDE for side in got):
+    if any(type(side) is not int or not 0 < side <= LARGEST for side in got):
         raise OperatorError(f"the mask has no valid size (w, h); it must be {w}x{h}.")
     if got != (w, h):
         raise OperatorError(f"the mask is {got[0]}x{got[1]} but the picture {w}x{h}; choose the picture again.")
@@ -184,7 +181,8 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     """Before and after, figures, particles and downloads, all carried in the value: nothing is written to disk.
 
     Value: {"run": int, "w", "h", "before": {"name", "src"}, "befores": [...], "after": {"name", "src"},
-    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}]} or None.
+    "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}], "next": bool}
+    or None. Event `select`, where there is a `next`: the picture is to be gone on with.
     """
     return _component("result", elem_id, options)
 
@@ -192,6 +190,14 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
 def picture_view(elem_id: str, **options: Any) -> gr.HTML:
     """A small picture with a caption. Value: {"src", "alt", "caption", "version": int, "wrong": bool} or None."""
     return _component("picture", elem_id, options)
+
+
+def picture_ways(elem_id: str, **options: Any) -> gr.HTML:
+    """A line on what becomes of a person's own picture, and the ways to take it. Event `select` with {"name"}.
+
+    Value: {"text", "ways": [{"name", "text", "chosen": bool}]} or None.
+    """
+    return _component("taken", elem_id, options)
 
 
 def contestant_list(elem_id: str, **options: Any) -> gr.HTML:

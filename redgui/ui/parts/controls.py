@@ -28,6 +28,7 @@ class Setting:
 
 
 SETTING = {k.name: k for k in knobs.knobs(Setting)}
+LONGEST_SIDES = (128, 256, 384, 512, 768, 1024, 1536, 2048, 3072)
 SHOWN, HIDDEN = ["rg-knobs"], ["rg-knobs", "rg-off"]
 
 
@@ -150,7 +151,15 @@ def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True) -> Control:
 
 def fit_name(way: str) -> str:
     """What a way to fit a picture is called on the page."""
-    return "Own size" if way == "native" else way.capitalize()
+    return {"native": "Own size", "face": "Face"}.get(way, way.capitalize())
+
+
+def sizes(source: Any, most: int, chosen: Any) -> list[tuple[str, int]]:
+    """What the longest side may be of a picture that is worked on: its own (0) up to `most`, or less."""
+    own = max(source.size)
+    whole = f"its own, {own} pixels" if own <= most else f"the largest, {most} of its {own} pixels"
+    less = sorted({n for n in (*LONGEST_SIDES, chosen or 0) if type(n) is int and 0 < n < min(own, most)}, reverse=True)
+    return [(whole, 0), *((f"{n} pixels", n) for n in less)]
 
 
 def fit_label(source: Any, h: int, w: int, how: str) -> str:

@@ -1,6 +1,6 @@
 """The form of the Restore tab: what its controls say, and how they are set to say something."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -8,11 +8,12 @@ from gradio.blocks import Block
 from PIL import Image
 from torch import Tensor
 
-from redgui import fitting, images, knobs, presets, priors
+from redgui import fitting, images, knobs, presets, priors, windows
 from redgui.asked import undamaged
 from redgui.errors import RedguiError
 from redgui.noise import Noise
-from redgui.operators import Inpaint, Operator, masks
+from redgui.operators import Inpaint, Operator, OperatorError, masks
+from redgui.priors.base import LARGEST, SMALLEST
 from redgui.runs import cores
 from redgui.runs.known_noise import check_worth, measurable, measured_noise
 from redgui.runs.problem import Problem
@@ -25,12 +26,19 @@ from redgui.ui.parts.controls import Controls, Named, Setting
 from redgui.ui.parts.wiring import Updates, Values
 
 
+class NothingPainted(OperatorError):
+    """A mask under which nothing is missing: there is nothing to restore yet."""
+
+
 class Posed(NamedTuple):
     """A picture (1, c, h, w) in [-1, 1] as it was fitted, and its measurement."""
 
     picture: Tensor
     problem: Problem
     fitting: fitting.Fitting
+
+
+SIZE = next(k for k in knobs.knobs(Settings) if k.name == "size")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +48,7 @@ class Form:
     host: Host
     picture: gr.Image
     fit: gr.Radio
+    longest: gr.Dropdown
     operator: gr.Dropdown
     operators: Named
     mask: gr.HTML
@@ -55,7 +64,7 @@ class Form:
     @property
     def problem_inputs(self) -> set[Block]:
         """The components that decide about the measurement."""
-        chosen = {self.operator, self.mask, self.given, self.noise, self.prior, self.fit}
+        chosen = {self.operator, self.mask, self.given, self.noise, self.prior, self.fit, self.longest}
         return {*chosen, *self.setting, *self.operators.parts, *self.noises.parts}
 
     @property
@@ -108,19 +117,44 @@ class Form:
     def fitted(self, session: Session, values: Values, H: Operator | None = None) -> fitting.Fitting:
         """How the picture is fitted: for the mask editor, or for an operator with its own wishes. Raises RedguiError."""
         source, how = self.source(session), values[self.fit] or "crop"
-        multiple, given = self.multiple(values), bool(values[self.given])
-        room = self.prior_name(values) in priors.bundled() or (prior := self.load_prior(values)).shape == prior.picture_shape
-        size = source.height, source.width
-        return fitting.plan(size, self.size(values), how, multiple=multiple, H=H, given=given, room=room)
+        native, name, given = how == "native", self.prior_name(values), self.is_given(session, values)
+        room = name in priors.bundled() or (prior := self.load_prior(values)).shape == prior.picture_shape
+        return fitting.for_picture(
+            source, self.size(values), how, multiple=self.multiple(values), H=H, given=given, room=room,
+            longest=self.longest_side(source, values, given) if native else None,
+        )  # fmt: skip
+
+    def longest_side(self, source: Image.Image, values: Values, given: bool) -> int | None:
+        """The longest side of the picture that is worked on: what is chosen, or its own, within this host's limits.
+
+        None where it is a measurement, whose picture may be larger than itself: as `fitting.plan` has it.
+        """
+        chosen = knobs.coerce(SIZE, values[self.longest] or None, Settings.name)  # 0: its own
+        most = min(LARGEST, self.host.limits.side)
+        if not chosen and given and values[self.operator] != Inpaint.name and max(source.size) <= most:
+            return None
+        return min(most, chosen or max(SMALLEST, *source.size))
+
+    def is_given(self, session: Session, values: Values) -> bool:
+        """Whether the picture is the measurement itself, without an original: where a person says so, and where a person has
+        painted over what should go from an own photo."""
+        return bool(values[self.given]) or (session.own and self.is_painted(values))
+
+    def is_painted(self, values: Values) -> bool:
+        """Whether the degradation is the mask of the editor."""
+        return values[self.operator] == Inpaint.name and values[self.operators[Inpaint.name].parts["kind"]] == "mask"
 
     # ---- what the values stand for
 
     def build_operator(self, values: Values, h: int, w: int) -> Operator:
         """The operator with its knobs; an inpainting that was painted takes the mask of the editor."""
         chosen = self.operators[values[self.operator]]
-        if chosen.cls is Inpaint and values[chosen.parts["kind"]] == "mask":
-            return chosen.build(values, painted=masks.encode(components.mask_bits(values[self.mask], h, w)))
-        return chosen.build(values)
+        if not self.is_painted(values):
+            return chosen.build(values)
+        hole = components.mask_bits(values[self.mask], h, w)
+        if not hole.any():
+            raise NothingPainted("Nothing is painted yet: paint over what should go, then press Run.")
+        return chosen.build(values, painted=masks.encode(hole))
 
     def build_setting(self, values: Values) -> Setting:
         """Noise, seed and particles."""
@@ -152,8 +186,11 @@ class Form:
         """What decides about the measurement. It depends on no sampler: its knobs may be half typed."""
         H = self.build_operator(values, *self.fitted(session, values).size)
         fitted = self.fitted(session, values, H)
-        setting = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
-        settings = Settings(H=H, sampler=RedDiff(), given=bool(values[self.given]), **setting).fitted(fitted)
+        setting: dict[str, Any] = knobs.values(self.build_setting(values)) | {"noise": knobs.spec(self.build_noise(values))}
+        settings = Settings(H=H, sampler=RedDiff(), given=self.is_given(session, values), **setting)
+        if fitted.how == "native" and settings.noiseless:
+            fitted, H = windows.closer(fitted, H, self.multiple(values))
+        settings = replace(settings, H=H).fitted(fitted)
         source = self.source(session)
         seen = undamaged(source, fitted, H) if settings.given else source
         return settings, images.to_tensor(fitted.apply(seen), self.picture_shape(values)[0]), fitted
@@ -171,18 +208,19 @@ class Form:
         setting = knobs.build(Setting, {"sigma_y": run.sigma_y, "seed": run.seed, "particles": run.particles})
         return {
             self.operator: run.H.name, self.given: run.given, self.prior: run.prior, self.fit: run.fit,
-            self.sampler: run.sampler.name, self.noise: run.model.name,
+            self.longest: run.size or 0, self.sampler: run.sampler.name, self.noise: run.model.name,
             **self.noises[run.model.name].show(run.model, within=True),
             **self.operators[run.H.name].show(run.H, within=True),
             **self.samplers[run.sampler.name].show(run.sampler, within=True),
             **self.setting.show(setting, within=True),
         }  # fmt: skip
 
-    def tuned(self, operator: str, kind: str | None, sigma_y: float) -> Updates:
-        """The presets of all samplers for a degradation, its kind and the level of its noise."""
+    def tuned(self, operator: str, kind: str | None, sigma_y: float, prior: str) -> Updates:
+        """The presets of all samplers for a degradation, its kind, the level of its noise and a prior."""
         updates: Updates = {}
         for name, controls in self.samplers.items():
-            tuned = {k.name: k.default for k in knobs.knobs(controls.cls)} | presets.preset(name, operator, kind, sigma_y)
+            known = presets.preset(name, operator, kind, sigma_y, prior)
+            tuned = {k.name: k.default for k in knobs.knobs(controls.cls)} | known
             updates |= {part: tuned[knob] for knob, part in controls.parts.items()}
         return updates
 

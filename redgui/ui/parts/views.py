@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from redgui import finishing, images, knobs, metrics
+from redgui import api, finishing, images, knobs, metrics, saving
+from redgui.metrics import perceptual
 from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.operators.blind import BlindBlur
@@ -18,9 +20,10 @@ from redgui.runs.run import Run
 from redgui.runs.stream import Measured, summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
 from redgui.ui.parts.board import download
-from redgui.ui.parts.components import series_text
+from redgui.ui.parts.components import EXACT, series_text
 
 DRAG = 2.0  # seconds, at most, between two changes of one movement
+LIVE, PREVIEW = 1024, 512  # longest sides of the picture that forms, and of the measurement's preview
 SHOWN = 8  # particles in the live picture, at most
 
 
@@ -31,7 +34,7 @@ def live(run: Run, number: int, status: str, message: str = "", rate: float | No
     if step is None:
         n = getattr(run.now, "steps", 0)
         return blank(number, status, message, run.problem.start()) | {"n": n, "sigma_y": sigma_y}
-    frame = images.row(list(step.x0_hat[:SHOWN].split(1)), per_row=_columns(len(step.x0_hat)))
+    frame = reduced(images.row(list(step.x0_hat[:SHOWN].split(1)), per_row=_columns(len(step.x0_hat))), LIVE)
     left = None if not rate else (step.n - step.i - 1) / rate
     return {
         "run": number, "status": status, "message": message, "frame": images.data_url(frame, "jpeg", quality=90),
@@ -51,7 +54,8 @@ def blank(number: int, status: str, message: str = "", picture: Tensor | None = 
     """The live view's value before the first Step, or for an error."""
     value: dict[str, Any] = {"run": number, "status": status, "message": message, "i": 0, "n": 0, "series": {}, "marks": []}
     if picture is not None:
-        value |= {"frame": images.data_url(picture, "jpeg", quality=90), "w": picture.shape[-1], "h": picture.shape[-2]}
+        frame = reduced(images.to_pil(picture), LIVE)
+        value |= {"frame": images.data_url(frame, "jpeg", quality=90), "w": frame.width, "h": frame.height}
     return value
 
 
@@ -69,37 +73,64 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     raw = run.last.estimate
     restored = finishing.finished(raw, run.picture, run.problem)
     record = run.record()
-    png = images.data_url(finishing.fitted(restored, run.source, run.fitting, problem.H))
+    image = finishing.fitted(restored, run.source, run.fitting, problem.H)
+    png = images.data_url(image)
     differs = not np.array_equal(images.to_uint8(restored), images.to_uint8(raw))
     befores = sources(problem, restored)
     gallery = []
     if len(particles) > 1:
         reported = "mean" if run.last.best is None else "least residual"
-        spread = images.data_url(images.std_picture(particles))
+        spread = images.data_url(api.std_picture(particles))
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
+    full = run.full()
     downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
+    if full is not None:
+        downloads.insert(0, download("restored-full.png", "Full-size picture (PNG)", full))
+    if (jpeg := saving.as_it_came(image if full is None else full)) is not None:
+        link = {"name": "restored-full.jpg", "text": "As it came (JPEG)"}
+        downloads.insert(0, {**link, "href": images.file_url(jpeg, "image/jpeg")})
     if differs:
         downloads.append(download("restored-raw.png", "As the sampler left it (PNG)", images.encode(raw)))
-    if (full := run.full()) is not None:
-        downloads.append(download("restored-full.png", "Full-size picture (PNG)", full))
     for found in _pictures(run.last):
         downloads.append({"name": f"{found['name']}.png", "text": f"The {found['name']} (PNG)", "href": found["src"]})
     downloads.append(download("record.json", "record.json", record.to_json()))
+    row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
+    cards = figures(row, problem, differs)
+    if run.fitting is not None and full is not None:
+        (h0, w0), (h, w) = run.fitting.original, run.fitting.size
+        note = "its own size" if (h, w) == (h0, w0) else f"of {w0}×{h0}"
+        cards.append({"name": "worked on at", "text": f"{w}×{h}", "note": note})
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
-        "after": {"name": "restored", "src": png}, "figures": figures(summary(run.last, problem), problem, differs),
-        "gallery": gallery, "downloads": downloads,
+        "after": {"name": "restored", "src": to_see(image)}, "figures": cards, "gallery": gallery, "downloads": downloads,
+        "next": True,
     }  # fmt: skip
 
 
 def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
     """What a restoration is compared with: the measurement, the picture to start from, and the original where it is known."""
-    pictures = [{"name": "measurement", "src": images.data_url(_to_shape(problem.H.picture(problem.y), restored))}]
-    pictures.append({"name": start_name(problem), "src": images.data_url(problem.start())})
+    pictures = [{"name": "measurement", "src": to_see(_to_shape(problem.H.picture(problem.y), restored))}]
+    pictures.append({"name": start_name(problem), "src": to_see(problem.start())})
     if problem.x_true is not None:
-        pictures.append({"name": "original", "src": images.data_url(problem.x_true)})
+        pictures.append({"name": "original", "src": to_see(problem.x_true)})
     return pictures
+
+
+def to_see(picture: Tensor | Image.Image) -> str:
+    """A picture for the page alone: exact, but a JPEG of its size where that would be megabytes."""
+    image = picture if isinstance(picture, Image.Image) else images.to_pil(picture)
+    large = image.width * image.height > EXACT and image.mode in ("RGB", "L")
+    return images.data_url(image, "jpeg" if large else "png")
+
+
+def reduced(image: Image.Image, longest: int) -> Image.Image:
+    """A picture no larger than it is shown."""
+    if max(image.size) <= longest:
+        return image
+    small = image.copy()
+    small.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=2)
+    return small
 
 
 def figures(row: dict[str, Any], problem: Problem, raw: bool = False) -> list[dict[str, str]]:
@@ -116,6 +147,10 @@ def figures(row: dict[str, Any], problem: Problem, raw: bool = False) -> list[di
         cards.append({"name": "PSNR", "text": f"{row['psnr']:.2f} dB", "note": f"{gain:+.2f} on the measurement{turned}"})
         gain = row["ssim"] - row["ssim_measurement"]
         cards.append({"name": "SSIM", "text": f"{row['ssim']:.3f}", "note": f"{gain:+.3f} on the measurement"})
+    if row.get("lpips") is not None:
+        cards.append({"name": "LPIPS", "text": f"{row['lpips']:.3f}", "note": "perceptual distance (AlexNet); less is better"})
+    if row["psnr"] is None:
+        cards.append({"name": "original", "text": "none", "note": "nothing to compare the result with"})
     gaussian = isinstance(problem.noise, Gaussian)
     against = f"noise {'σ_y ' if gaussian else ''}{problem.level:.3g}" if problem.level > 0 else "no noise"
     cards.append({"name": "residual", "text": f"{row['residual']:.4f}", "note": against})
@@ -136,7 +171,14 @@ def measurement(problem: Problem, version: int) -> dict[str, Any]:
         caption += f": its {start_name(problem)} has {psnr:.1f} dB PSNR"
     else:
         caption += ", as you gave it"
-    return {"src": images.data_url(picture), "alt": "The measurement", "caption": caption, "version": version}
+    src = images.data_url(reduced(images.to_pil(picture), PREVIEW))
+    return {"src": src, "alt": "The measurement", "caption": caption, "version": version}
+
+
+def unpainted(picture: Image.Image, version: int) -> dict[str, Any]:
+    """The measurement's place before anything is painted over: the picture itself, as it is fitted."""
+    caption = "Nothing is missing yet: paint over what should go."
+    return {"src": images.data_url(reduced(picture, PREVIEW)), "alt": "Your picture", "caption": caption, "version": version}
 
 
 def wrong(error: Exception) -> dict[str, Any]:

@@ -3,18 +3,18 @@
 const ZOOM_MOST = 16;
 
 /**
- * createZoom(onChange) -> {attach(view), by(factor), reset(), level()}
+ * createZoom(onChange, most) -> {attach(view), by(factor), shift(dx, dy), reset(), level(), ...}
  *
  * A view is an element around what moves; onChange hears of {scale, x, y}, where x and y are the shift of the top left corner
  * in shares of the view, 0 to 1 - scale. Wheel (with Ctrl, or once it is zoomed), pinch, drag, double click and keys.
  */
-function createZoom(onChange) {
+function createZoom(onChange, most = () => ZOOM_MOST) {
   let scale = 1;
   let x = 0;
   let y = 0;
 
   function set(newScale, newX, newY) {
-    scale = Math.min(ZOOM_MOST, Math.max(1, newScale));
+    scale = Math.min(most(), Math.max(1, newScale));
     x = Math.min(0, Math.max(1 - scale, newX));
     y = Math.min(0, Math.max(1 - scale, newY));
     onChange({ scale, x, y });
@@ -22,23 +22,39 @@ function createZoom(onChange) {
 
   /** By a factor, the point (px, py) of the view staying where it is. */
   function by(factor, px = 0.5, py = 0.5) {
-    const wanted = Math.min(ZOOM_MOST, Math.max(1, scale * factor));
+    const wanted = Math.min(most(), Math.max(1, scale * factor));
     set(wanted, px - ((px - x) * wanted) / scale, py - ((py - y) * wanted) / scale);
   }
+
+  const shift = (dx, dy) => set(scale, x + dx, y + dy);
 
   function place(view, event) {
     const area = view.getBoundingClientRect();
     return [(event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height];
   }
 
+  /** Two fingers went from two places to two others. */
+  function pinch(before, after) {
+    const apart = ([a, b]) => Math.hypot(a[0] - b[0], a[1] - b[1]) || 1e-3;
+    const middle = ([a, b]) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+    const [from, to] = [middle(before), middle(after)];
+    by(apart(after) / apart(before), ...from);
+    shift(to[0] - from[0], to[1] - from[1]);
+  }
+
+  /** By one step of a wheel. */
+  function wheel(view, event) {
+    by(Math.exp(-Math.sign(event.deltaY) * Math.min(0.35, Math.abs(event.deltaY) / 250)), ...place(view, event));
+  }
+
   function onKey(event) {
-    const shift = 0.15;
-    const moves = { ArrowLeft: [shift, 0], ArrowRight: [-shift, 0], ArrowUp: [0, shift], ArrowDown: [0, -shift] };
+    const far = 0.15;
+    const moves = { ArrowLeft: [far, 0], ArrowRight: [-far, 0], ArrowUp: [0, far], ArrowDown: [0, -far] };
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "+" || event.key === "=") by(1.5);
     else if (event.key === "-") by(1 / 1.5);
     else if (event.key === "0") set(1, 0, 0);
-    else if (event.key in moves && scale > 1) set(scale, x + moves[event.key][0], y + moves[event.key][1]);
+    else if (event.key in moves && scale > 1) shift(...moves[event.key]);
     else return;
     event.preventDefault();
   }
@@ -51,7 +67,7 @@ function createZoom(onChange) {
       if (!(event.ctrlKey || event.metaKey || scale > 1)) return; // the page scrolls
       if (scale === 1 && event.deltaY > 0) return;
       event.preventDefault();
-      by(Math.exp(-Math.sign(event.deltaY) * Math.min(0.35, Math.abs(event.deltaY) / 250)), ...place(view, event));
+      wheel(view, event);
     }, { passive: false });
     view.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
@@ -69,14 +85,10 @@ function createZoom(onChange) {
       if (fingers.size === 1 && scale > 1) {
         moved = true;
         view.setPointerCapture(event.pointerId);
-        set(scale, x + now[0] - old[0], y + now[1] - old[1]);
+        shift(now[0] - old[0], now[1] - old[1]);
       } else if (fingers.size === 2) {
         moved = true;
-        const after = [...fingers.values()];
-        const apart = ([a, b]) => Math.hypot(a[0] - b[0], a[1] - b[1]) || 1e-3;
-        const middle = ([a, b]) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
-        by(apart(after) / apart(before), ...middle(after));
-        set(scale, x + middle(after)[0] - middle(before)[0], y + middle(after)[1] - middle(before)[1]);
+        pinch(before, [...fingers.values()]);
       }
     });
     const lift = (event) => fingers.delete(event.pointerId);
@@ -91,5 +103,5 @@ function createZoom(onChange) {
     }, { capture: true });
   }
 
-  return { attach, by, reset: () => set(1, 0, 0), level: () => scale };
+  return { attach, by, shift, pinch, wheel, place, reset: () => set(1, 0, 0), level: () => scale };
 }

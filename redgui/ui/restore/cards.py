@@ -1,5 +1,7 @@
-"""The cards above the Restore tab: a click sets everything to a task and shows its finished result at once."""
+"""The cards above the Restore tab: a click sets everything to a task. It shows its finished result at once; a person's own
+picture stays, and waits for Run."""
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -12,10 +14,10 @@ from redgui.tasks import Task, TaskError
 from redgui.ui.parts import components, views
 from redgui.ui.parts.wiring import SILENT, Updates, Values, sent_text
 from redgui.ui.restore.editing import Editing
-from redgui.ui.restore.outcome import buttons
 from redgui.ui.restore.state import Restoring
 
 FINISHED = "A finished example, made with these very settings. Press Run to watch it form."
+OWN = "Set for your own picture. Press Run."
 UNFINISHED = "Press Run: these settings have no finished result yet."
 
 
@@ -31,33 +33,40 @@ def wire(strip: gr.HTML, editing: Editing) -> None:
         return open_task(editing, _named(event), values, request)
 
     form, layout = editing.form, editing.layout
-    outputs = [*form.inputs, form.picture, layout.measurement, *layout.outcome]
+    outputs = [*form.inputs, form.picture, layout.measurement, layout.taken, *layout.outcome]
     strip.select(choose, form.inputs, outputs, **SILENT)
 
 
 def open_task(editing: Editing, task: Task | None, values: Values, request: gr.Request) -> Updates:
-    """All controls at the task's setting, and its finished result where a run's would be; a run in progress is ended."""
+    """All controls at the task's setting, on the task's picture with its finished result, or on a person's own; a run in
+    progress is ended."""
     form, layout = editing.form, editing.layout
     if task is None:
         return {layout.measurement: gr.skip()}
     session = form.host.sessions.of(request.session_hash)
     state = session.state(Restoring)
-    state.task = task.name  # first, so that a run in progress shows nothing more
-    state.stop()
-    state.played = None
-    state.number += 1
-    session.source = images.read(task.example)
+    updates = editing.cleared(session)
+    if session.own:
+        said = dict(operator=task.operator, sampler=task.sampler, sigma_y=task.sigma_y, seed=task.seed)
+        settings = replace(Settings.read({**said, "prior": form.prior_name(values)}), fit=values[form.fit])
+        picture: Any = gr.skip()
+        updates[layout.view] = views.blank(state.number, "idle", f"{task.label}: {OWN}")
+    else:
+        settings = task.settings()
+        session.source, picture = images.read(task.example), str(task.example)
+        updates[layout.view], updates[layout.result] = _finished(task, state.number)
 
-    H, sampler, particles = task.build_operator(), task.build_sampler(), task.particles()
     # The presets belong to these settings already: nothing is to be tuned again when the controls report their change.
-    state.tuned_for = (H.name, getattr(H, "kind", None), task.sigma_y)
-    state.particles_given = particles
-    settings = Settings(H=H, sampler=sampler, sigma_y=task.sigma_y, seed=task.seed, particles=particles, prior=tasks.PRIOR)
-    updates = form.tuned(*state.tuned_for) | form.show(settings)
-    updates |= {form.picture: str(task.example), **editing.refitted(session, {**values, **updates})}
+    H = settings.H
+    state.tuned_for = (H.name, getattr(H, "kind", None), task.sigma_y, settings.prior)
+    state.particles_given, state.prior = settings.particles, settings.prior
+    updates |= form.tuned(*state.tuned_for) | form.show(settings)
+    if session.own:
+        updates[form.longest] = values[form.longest]
+    now = {**values, **updates}
+    updates |= {form.picture: picture, **editing.refitted(session, now)}
     updates[form.mask] = gr.update(value=updates[form.mask], visible=(H.name == Inpaint.name) or "hidden")
-    live, result = _finished(task, state.number)
-    return {**updates, layout.view: live, layout.result: result, layout.film: None, **buttons(layout, None)}
+    return updates
 
 
 def _finished(task: Task, number: int) -> tuple[Any, Any]:
@@ -91,7 +100,7 @@ def _card(task: Task) -> dict[str, Any]:
     stored = tasks.finished(task)
     note = f"{stored.figures['psnr_measurement']:.1f} → {stored.figures['psnr']:.1f} dB with {task.build_sampler().label}."
     pictures = {"before": stored.measurement, "after": stored.restored}
-    small = {key: images.data_url(_thumbnail(path), "jpeg", quality=82) for key, path in pictures.items()}
+    small = {key: images.data_url(_thumbnail(path), "webp", quality=80) for key, path in pictures.items()}
     return {"name": task.name, "label": task.label, "about": task.about, "note": note, **small}
 
 

@@ -1,4 +1,4 @@
-"""What the Restore tab does when a person changes the picture, the degradation or the sampler."""
+"""What the Restore tab does when a person changes the degradation or the sampler (`bringing`: the picture and the prior)."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,20 +7,24 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from redgui import fitting, images, knobs, presets, priors
+from redgui import faces, fitting, knobs, presets, priors
 from redgui.errors import RedguiError
+from redgui.fitting import Fitting, Way
 from redgui.operators import Inpaint
+from redgui.priors.base import LARGEST
 from redgui.samplers import RedDiff
 from redgui.ui.host.sessions import Session
-from redgui.ui.host.uploads import discard, uploaded
 from redgui.ui.parts import components, controls, views
 from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
+from redgui.ui.parts.form import NothingPainted
 from redgui.ui.parts.views import wrong
-from redgui.ui.parts.wiring import LATEST, SILENT, WITH_TOASTS, Updates, Values
-from redgui.ui.restore import given_masks
-from redgui.ui.restore.layout import RestoreLayout
+from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values
+from redgui.ui.restore import advising, given_masks
+from redgui.ui.restore.layout import BEGINNING, RestoreLayout
 from redgui.ui.restore.noise import NoiseEditing
+from redgui.ui.restore.outcome import around
 from redgui.ui.restore.state import Restoring
+from redgui.ui.restore.ways import shown
 
 
 class Editing:
@@ -35,45 +39,20 @@ class Editing:
 
     def load_page(self, values: Values, request: gr.Request) -> Updates:
         """A page is opened (or opened again): mask, measurement, ways to fit, and weights."""
-        return self.refitted(self._session(request), values) | self._weights(values)
-
-    def open_picture(self, values: Values, request: gr.Request) -> Updates:
-        """A person's own picture; one that cannot be read changes nothing."""
-        path = (values[self.form.picture] or {}).get("path")
-        if not path:
-            return {self.form.picture: gr.skip()}
         session = self._session(request)
-        try:
-            session.source = images.read(uploaded(path), self.form.host.limits.pixels)
-        except RedguiError as error:
-            gr.Warning(str(error), title="This picture cannot be read")
-            discard(path)
-            return {self.form.picture: self.form.file(session)}
-        session.file = (path, session.source)
-        session.files.add(path)
-        return given_masks.opened(self, session, values) | self.noise.measured(session, values)
+        session.state(Restoring).prior = self.form.prior_name(values)
+        return self.refitted(session, values) | self.weights(values)
 
-    def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> Updates:
-        """One of the bundled pictures."""
-        session, paths = self._session(request), self.form.host.examples
-        path = paths[int(event.index) % len(paths)]
-        session.source = images.read(path)
-        session.file = (str(path), session.source)
-        return {self.form.picture: str(path), **self.refitted(session, values), **self.noise.measured(session, values)}
+    def clear(self, request: gr.Request) -> Updates:
+        """Another degradation was chosen: what another one gave goes."""
+        return self.cleared(self._session(request))
 
     def refit(self, values: Values, request: gr.Request) -> Updates:
         """The picture is to be fitted anew, to another size, in another way, or as the measurement itself."""
-        return self.refitted(self._session(request), values)
-
-    def choose_prior(self, values: Values, request: gr.Request) -> Updates:
-        """Another diffusion model: loaded (and fetched) now, so that Run starts at once."""
         try:
-            self.form.load_prior(values)
+            return self.refitted(self._session(request), values)
         except RedguiError as error:
-            gr.Warning(str(error), title="This prior cannot be used")
-            return {self.form.prior: self.form.host.prior_name}
-        values = {**values, self.form.fit: fitting.usual(self.form.multiple(values))}
-        return self.refitted(self._session(request), values) | self._weights(values)
+            return {self.layout.measurement: wrong(error)}
 
     def choose_operator(self, values: Values, request: gr.Request) -> Updates:
         """Another degradation: its knobs, its measurement, and the presets where a person has not chosen otherwise."""
@@ -113,7 +92,7 @@ class Editing:
     def choose_sampler(self, values: Values, request: gr.Request) -> Updates:
         """Another sampler: its knobs; the weights belong to RED-diff."""
         groups = one_of(self.layout.sampler_groups, values[self.form.sampler])
-        return {**groups, **self._weights(values), **self._particles(self._session(request), values)}
+        return {**groups, **self.weights(values), **self._particles(self._session(request), values)}
 
     def tune(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """A person moved a knob: the run in progress takes it in its next iteration.
@@ -135,40 +114,55 @@ class Editing:
     def reweigh(self, values: Values) -> Updates:
         """RED-diff's knobs have changed, whoever did it: its weights."""
         try:
-            return self._weights(values)
+            return self.weights(values)
         except RedguiError:
             return {self.layout.weights: gr.skip()}  # as above
 
     # ---- pieces, which `cards` and History take as well
 
-    def refitted(self, session: Session, values: Values) -> Updates:
-        """The editor with the fitted picture and the mask that belongs to it, the measurement, and the ways to fit it."""
+    def refitted(self, session: Session, values: Values, fresh: bool = False) -> Updates:
+        """The editor with the fitted picture and the mask that belongs to it, the measurement, and the ways to fit it.
+
+        Args:
+            fresh: another picture, of which nothing is painted over yet.
+        """
         session.version += 1
+        state, kind = session.state(Restoring), values[self.kind]
         ways, values = self._ways(session, values)
         fitted = self.form.fitted(session, values)
-        try:
-            painted = values[self.kind] == "mask"  # which stays
-            mask = values[self.form.mask]
-            hole = given_masks.refitted(session, mask, fitted) if painted else self._hole(session, values)
-            hole = components.mask_bits(mask, *fitted.size) if hole is None else hole
-        except RedguiError:
-            values = {**values, self.kind: "box"}
-            hole = Inpaint().hole(*fitted.size)
-        editor = components.mask_value(fitted.apply(self.form.source(session)), hole, session.version)
+        if fresh:
+            state.shown.clear()
+            values, (hole, said) = {**values, self.kind: "mask"}, given_masks.fresh(session, fitted)
+        else:
+            (values, hole), said = self._carried(session, values, fitted), {}
+        state.shown[session.version] = fitted
+        editor = components.mask_value(fitted.apply(self.form.source(session)), hole, session.version) | said
         values = {**values, self.form.mask: editor}
-        return {self.form.mask: editor, **self._preview(session, values), self.form.fit: ways}
+        updates: Updates = {self.form.mask: editor, **self._preview(session, values), **ways}
+        updates |= {self.kind: values[self.kind]} if values[self.kind] != kind else {}
+        return updates | {self.layout.taken: shown(self.form, session, values, fitted)}
+
+    def cleared(self, session: Session) -> Updates:
+        """No result, and no run: another picture, prior or task takes its place."""
+        state = session.state(Restoring)
+        state.superseded = True  # first, so that a run in progress shows nothing more
+        state.stop()
+        state.played = None
+        state.number += 1
+        return {self.layout.view: views.blank(state.number, "idle"), **around(self.layout, False)}
 
     def retuned(self, session: Session, values: Values) -> Updates:
         """The samplers' knobs at their presets, where a person has not chosen otherwise."""
         operator, state = values[self.form.operator], session.state(Restoring)
         kind = self.form.operators[operator].parts.get("kind")
+        before = state.tuned_for or (*BEGINNING, self.form.host.prior_name)
         try:
             sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.noise.sigma_y], Setting.name)
             level = self.form.build_noise(values).level(sigma_y)
         except RedguiError:
-            level = state.tuned_for[2]  # a number that is being typed
-        old = self.form.tuned(*state.tuned_for)
-        state.tuned_for = (operator, values[kind] if kind else None, level)
+            level = before[2]  # a number that is being typed
+        old = self.form.tuned(*before)
+        state.tuned_for = (operator, values[kind] if kind else None, level, str(values[self.form.prior]))
         new = self.form.tuned(*state.tuned_for)
         changed = {part: new[part] for part in new if old[part] != new[part] and values[part] == old[part]}
         state.retuned |= changed
@@ -183,15 +177,44 @@ class Editing:
         inpaint.check_size(h, w)
         return inpaint.drawn(h, w)
 
-    def _ways(self, session: Session, values: Values) -> tuple[Any, Values]:
-        """An update of the choice of fits, shown where they differ, and the values with a fit that this prior takes."""
-        (h, w), source, multiple = self.form.size(values), self.form.source(session), self.form.multiple(values)
-        choices = [(controls.fit_name(way), way) for way in fitting.WAYS if way != "native" or multiple]
-        chosen = values[self.form.fit] if multiple or values[self.form.fit] != "native" else "crop"
+    def _carried(self, session: Session, values: Values, fitted: Fitting) -> tuple[Values, np.ndarray]:
+        """The mask on the fitted picture: generated, or what was painted, carried over from another fit of the picture."""
+        value = values[self.form.mask]
+        version = value.get("version") if isinstance(value, dict) else None  # what was painted on, which may have been replaced
+        before = session.state(Restoring).shown.get(version) if type(version) is int else None
+        try:
+            if values[self.kind] != "mask":
+                return values, self._hole(session, values)
+            if (given := given_masks.refitted(session, value, fitted)) is not None:
+                return values, given
+            if before is not None and before != fitted and before.original == fitted.original:
+                return values, fitted.hole(before.hole_of_picture(components.mask_bits(value, *before.size)))
+            return values, components.mask_bits(value, *fitted.size)
+        except RedguiError:
+            if session.own:
+                return {**values, self.kind: "mask"}, np.zeros(fitted.size, bool)
+            return {**values, self.kind: "box"}, Inpaint().hole(*fitted.size)
+
+    def _ways(self, session: Session, values: Values) -> tuple[Updates, Values]:
+        """Updates of the choices of fit and size, shown where they differ, and the values with a fit that this prior takes."""
+        form = self.form
+        (h, w), source, multiple = form.size(values), form.source(session), form.multiple(values)
+        ways: list[Way] = [way for way in fitting.WAYS if way != "native" or multiple]
+        if session.own and h == w and faces.find(source) is not None:
+            ways.append("face")
+        chosen = values[form.fit]
+        if chosen not in ways and not (chosen == "face" and source.size == (w, h)):
+            chosen = "crop"
         differ = source.width * h != source.height * w or bool(multiple and (source.height, source.width) != (h, w))
+        choices = [(controls.fit_name(way), way) for way in ways]
         label = controls.fit_label(source, h, w, chosen)
-        update = gr.update(choices=choices, value=chosen, visible=differ or "hidden", label=label)
-        return update, {**values, self.form.fit: chosen}
+        sizes = controls.sizes(source, min(LARGEST, form.host.limits.side), values[form.longest])
+        side, sized = values[form.longest] or 0, chosen == "native" and len(sizes) > 1
+        updates = {
+            form.fit: gr.update(choices=choices, value=chosen, visible=(differ or session.own) or "hidden", label=label),
+            form.longest: gr.update(choices=sizes, value=side, visible=sized or "hidden"),
+        }
+        return updates, {**values, form.fit: chosen}
 
     def _particles(self, session: Session, values: Values) -> Updates:
         """As many particles as suit sampler and operator, where a person has not chosen otherwise."""
@@ -204,11 +227,14 @@ class Editing:
     def _preview(self, session: Session, values: Values) -> Updates:
         try:
             problem = self.form.build_problem(session, values).problem
+        except NothingPainted:
+            picture = self.form.fitted(session, values).apply(self.form.source(session))
+            return {self.layout.measurement: views.unpainted(picture, session.version)}
         except RedguiError as error:
             return {self.layout.measurement: wrong(error)}
         return {self.layout.measurement: views.measurement(problem, session.version)}
 
-    def _weights(self, values: Values) -> Updates:
+    def weights(self, values: Values) -> Updates:
         chosen = self.form.build_sampler(values)
         red_diff = isinstance(chosen, RedDiff)
         return {
@@ -223,17 +249,12 @@ class Editing:
         inputs: Any = form.inputs
         problem: Any = form.problem_inputs
         page = [form.mask, layout.measurement]
-        refitted = [*page, form.fit]
-
-        # the picture
-        opened = [form.picture, *refitted, self.noise.sigma_y]
-        form.picture.input(self.open_picture, {form.picture, *problem}, [*opened, self.kind], **WITH_TOASTS)
-        layout.examples.select(self.open_example, problem, opened, **SILENT)
-        form.fit.input(self.refit, problem, refitted, **LATEST)
+        gr.on([form.fit.input, form.longest.input], self.refit, problem, layout.refitted, **LATEST)
 
         # the degradation: every change shows in the measurement at once
         outputs = [*layout.operator_groups.values(), *page, *layout.tuned]
         form.operator.change(self.choose_operator, inputs, outputs, **LATEST)
+        form.operator.input(self.clear, None, layout.outcome, **SILENT)
         self.noise.wire()
         kinds = [self.noise.sigma_y, *form.noises.parts]
         simulated = [*kinds, form.setting.parts["seed"]]
@@ -246,10 +267,8 @@ class Editing:
         gr.on([part.change for part in simulated], self.preview, problem, layout.measurement, **LATEST)
         form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
         given_masks.wire(self)
-        form.given.change(self.refit, problem, refitted, **SILENT)
-        outputs = [form.prior, *refitted, layout.weights]
-        loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
-        form.prior.change(self.choose_prior, inputs, outputs, **loading)
+        form.given.change(self.refit, problem, layout.refitted, **SILENT)
+        advising.wire(layout)
 
         # the sampler: its knobs act on the very next iteration of a run
         outputs = [*layout.sampler_groups.values(), layout.weights, form.setting.parts["particles"]]

@@ -9,7 +9,6 @@ from PIL import Image
 
 from redgui import fitting, reading
 from redgui.errors import RedguiError
-from redgui.operators import Inpaint
 from redgui.ui.host.sessions import Session
 from redgui.ui.host.uploads import data_of
 from redgui.ui.parts import components
@@ -67,20 +66,20 @@ def uploaded_mask(editing: "Editing", values: Values, request: gr.Request, event
     return {form.mask: {**mask, "said": said}, **editing.painted({**values, form.mask: mask}, request)}
 
 
-def opened(editing: "Editing", session: Session, values: Values) -> Updates:
-    """A picture that was just read, in the editor: what is transparent in it is the hole of an inpainting."""
-    form, source = editing.form, editing.form.source(session)
+def opened(session: Session, source: Image.Image) -> None:
+    """A picture that was just read: what is transparent in it is the hole of an inpainting."""
     for note in reading.origin(source).notes:
         gr.Info(_sentence(note), title="How the picture was read")
-    drawn = reading.transparent(source)
-    if drawn is None or values[form.operator] != Inpaint.name:
-        return editing.refitted(session, values)
-    session.states[Given] = given = Given(drawn, source)
-    hole = given.fitted(form.fitted(session, values))
-    values = {**values, editing.kind: "mask", form.mask: components.mask_value(None, hole, session.version)}
-    updates = editing.refitted(session, values)
-    said = "What is transparent is to be filled in. " + _sentence(reading.share(hole))
-    return {**updates, editing.kind: "mask", form.mask: {**updates[form.mask], "said": said}}
+    session.states[Given] = Given(reading.transparent(source), source)
+
+
+def fresh(session: Session, fitted: fitting.Fitting) -> tuple[np.ndarray, dict[str, str]]:
+    """The mask of a picture of which nothing is painted yet: empty, unless it is transparent; and what is said of it."""
+    given = session.state(Given)
+    if given.drawn is None or given.source is not session.source:
+        return np.zeros(fitted.size, bool), {}
+    hole = given.fitted(fitted)
+    return hole, {"said": "What is transparent is to be filled in. " + _sentence(reading.share(hole))}
 
 
 def wire(editing: "Editing") -> None:

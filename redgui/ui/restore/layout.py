@@ -1,5 +1,6 @@
 """The components of the Restore tab: a picture, a degradation, a sampler, and the picture forming live."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from redgui import fitting, knobs, presets, priors
+from redgui.advice import Advice, advice
 from redgui.noise import NOISES
 from redgui.operators import OPERATORS, Blur, Inpaint
 from redgui.runs import zero_gpu
@@ -18,6 +20,8 @@ from redgui.ui.parts.form import Form
 from redgui.ui.parts.running_tab import RunningLayout
 from redgui.ui.restore import own_kernel
 
+BEGINNING = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of a new page
+
 
 @dataclass(frozen=True, eq=False)
 class RestoreLayout(RunningLayout):
@@ -25,6 +29,7 @@ class RestoreLayout(RunningLayout):
 
     form: Form
     examples: gr.Gallery
+    taken: gr.HTML
     operator_groups: Mapping[str, gr.Group]
     noise_groups: Mapping[str, gr.Group]
     measurement: gr.HTML
@@ -32,12 +37,19 @@ class RestoreLayout(RunningLayout):
     more: gr.Dropdown
     weights: gr.HTML
     sampler_groups: Mapping[str, gr.Group]
+    advice: gr.HTML
     result: gr.HTML
     film: gr.HTML
 
     @property
     def outcome(self) -> list[Any]:
         return [self.view, self.result, self.film, self.run, self.stop, self.resume]
+
+    @property
+    def refitted(self) -> list[Any]:
+        """The components that follow the picture and how it is fitted."""
+        form = self.form
+        return [form.mask, form.operators["inpaint"].parts["kind"], self.measurement, form.fit, form.longest, self.taken]
 
     @property
     def tuned(self) -> list[Control]:
@@ -50,7 +62,7 @@ def lay_out(host: Host) -> RestoreLayout:
     with gr.Row(equal_height=False, elem_classes="rg-columns"):
         with gr.Column(scale=10, min_width=300, elem_classes="rg-left"):
             with gr.Group():
-                picture, examples, fit = _picture(host)
+                picture, examples, taken, fit, longest = _picture(host)
             operator = gr.Dropdown(
                 [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator",
                 filterable=False,
@@ -72,12 +84,13 @@ def lay_out(host: Host) -> RestoreLayout:
         with gr.Column(scale=8, min_width=260, elem_classes="rg-middle"):
             run, stop, resume, more = _buttons()
             zero_gpu.note()
+            advised = gr.HTML(advice_text(advice(host.prior_name)), padding=False, elem_id="advice")
             sampler = gr.Dropdown(
                 [(s.label, s.name) for s in SAMPLERS], value="reddiff", label="Sampler", elem_id="sampler",
                 visible=len(SAMPLERS) > 1 or "hidden", filterable=False,
             )  # fmt: skip
             weights = components.weights_plot("weights")
-            samplers, sampler_groups = _samplers()
+            samplers, sampler_groups = _samplers(host.prior_name)
             with gr.Group():
                 seed = controls.seed_box(SETTING["seed"], "seed", 0)
                 particles = controls.one(SETTING["particles"], "particles", 1)
@@ -92,19 +105,25 @@ def lay_out(host: Host) -> RestoreLayout:
             result = components.result_view("result")
             film = components.film_strip("film")
     form = Form(
-        host, picture=picture, fit=fit, operator=operator, operators=operators, mask=mask, given=given,
+        host, picture=picture, fit=fit, longest=longest, operator=operator, operators=operators, mask=mask, given=given,
         noise=noise, noises=noises, sampler=sampler, samplers=samplers, prior=prior, exact=exact,
         setting=Controls(Setting, {"sigma_y": sigma_y, "seed": seed, "particles": particles}),
     )  # fmt: skip
     return RestoreLayout(
-        run, stop, view, form=form, examples=examples, operator_groups=operator_groups, noise_groups=noise_groups,
-        measurement=measurement, resume=resume, more=more, weights=weights, sampler_groups=sampler_groups, result=result,
-        film=film,
+        run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups,
+        noise_groups=noise_groups, measurement=measurement, resume=resume, more=more, weights=weights,
+        sampler_groups=sampler_groups, advice=advised, result=result, film=film,
     )  # fmt: skip
 
 
-def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.Radio]:
-    """The picture, the examples to choose from, and how it is fitted."""
+def advice_text(known: Advice) -> str:
+    """What is to be known before Run, as a note on the page; empty where there is nothing."""
+    warning = f' <b class="rg-warning">{html.escape(known.warning)}</b>' if known.warning else ""
+    return f'<p class="rg-note">Good for {html.escape(known.good_for)}{warning}</p>' if known.good_for else ""
+
+
+def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.HTML, gr.Radio, gr.Dropdown]:
+    """The picture, the examples to choose from, how an own one is taken, and how it is fitted."""
     picture = gr.Image(
         value=str(host.examples[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=170,
         label="Picture", elem_id="picture", buttons=[],
@@ -115,7 +134,13 @@ def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.Radio]:
     )  # fmt: skip
     ways = [(controls.fit_name(way), way) for way in fitting.WAYS]
     usual = fitting.usual(priors.multiple_of(host.prior_name) if host.prior_name in priors.bundled() else 0)
-    return picture, examples, gr.Radio(ways, value=usual, label="Fit", elem_id="fit", visible="hidden")
+    taken = components.picture_ways("taken")
+    fit = gr.Radio(ways, value=usual, label="Fit", elem_id="fit", visible="hidden")
+    longest = gr.Dropdown(
+        [("its own", 0)], value=0, label="Longest side", elem_id="longest", visible="hidden", filterable=False,
+        info="of the picture that is worked on; less is quicker",
+    )  # fmt: skip
+    return picture, examples, taken, fit, longest
 
 
 def _operators() -> tuple[Named, dict[str, gr.Group]]:
@@ -152,12 +177,12 @@ def _buttons() -> tuple[gr.Button, gr.Button, gr.Button, gr.Dropdown]:
     return run, stop, resume, more
 
 
-def _samplers() -> tuple[Named, dict[str, gr.Group]]:
+def _samplers(prior: str) -> tuple[Named, dict[str, gr.Group]]:
     """The knobs of all samplers, each in a group of its own, at their presets for what the page begins with."""
     samplers, groups = Named("sampler"), {}
     for cls in SAMPLERS:
         with controls.group(cls.name, cls is RedDiff) as groups[cls.name]:
-            tuned = presets.preset(cls.name, "inpaint", "box")
+            tuned = presets.preset(cls.name, *BEGINNING, prior)
             parts = controls.draw(cls, cls.name, tuned, advanced=False)
             if any(k.advanced for k in knobs.knobs(cls)):
                 with gr.Accordion("Advanced", open=False, elem_id=f"advanced-{cls.name}"):

@@ -1,4 +1,5 @@
-// The mask editor: what a person does with the mask (mask_raster.js) over its picture (mask_picture.js).
+// The mask editor: what a person does with the mask (mask_raster.js) over its picture (mask_picture.js), by hand (mask_strokes.js)
+// and seen near or from afar (mask_view.js).
 
 // ---- state ----------------------------------------------------------------------------------------------
 
@@ -12,7 +13,7 @@ const state = kept.get(place) || {
 kept.set(place, state);
 
 let erasing = false;
-let stroke = null; // {pointer, bit, before, last} while a button is down
+let shape = "brush";
 let keyboardAt = null; // the pixel that the arrow keys moved to
 
 // ---- page -----------------------------------------------------------------------------------------------
@@ -20,35 +21,70 @@ let keyboardAt = null; // the pixel that the arrow keys moved to
 const root = element.querySelector(".rg-mask");
 
 const {
-  toolbar, brushButton, eraserButton, sizeSlider, undoButton, redoButton, fileInput, picture, canvas, edges, outline, outlineMove, stage, showSize, showShare, say,
+  toolbar, sizeSlider, undoButton, redoButton, fileInput, picture, canvas, edges, outline, outlineMove, stage, showSize, showShape, showView, showTools, showShare, say,
 } = maskPage(root, {
-  erase: setErasing,
+  shape: (name) => setTool(name, false),
+  erase: () => setTool(shape, !erasing),
   resize: setSize,
   undo: () => undo(),
   redo: () => redo(),
   replace: (change) => replaceMask(state.mask.map(change)),
   read: readMaskFile,
   save: () => saveMask(state),
+  zoom: (factor) => view.zoom(factor),
+});
+
+const view = createMaskView(stage, canvas, state, { // before the strokes, which are left what it does not take
+  show: (now) => {
+    showView(now, state.w);
+    paint([]);
+  },
+  resize: changeSize,
+  interrupt: () => strokes.cancel(),
+});
+
+const strokes = createStrokes(canvas, state, {
+  shape: () => shape,
+  size: brushSize,
+  erasing: () => erasing,
+  outline: showOutline,
+  shaped: showShape,
+  paint: (box) => paint(box),
+  rubs: (on) => root.classList.toggle("rg-rubbing", on),
+  done(before) {
+    remember(state, before);
+    commit();
+  },
 });
 
 // ---- showing --------------------------------------------------------------------------------------------
 
-const paint = oncePerFrame(() => {
+let due = []; // boxes of the mask that are to be painted; null: all of it
+
+const paintDue = oncePerFrame(() => {
   if (!state.w) return;
-  paintOverlay(canvas, state);
-  paintEdges(edges, stage, state);
+  for (const box of due ?? [undefined]) paintOverlay(canvas, state, box);
+  due = [];
+  paintEdges(edges, stage, state, view.view());
   showShare(state);
 });
 
-function showTools() {
+/** Shows the mask: all of it, where its box is given that box, and of an empty list its borders alone. */
+function paint(box = null) {
+  if (box === null) due = null;
+  else if (due && box.length) due.push(box);
+  paintDue();
+}
+
+function enableTools() {
   const idle = !state.w;
   for (const control of toolbar.querySelectorAll("button, input")) control.disabled = idle;
   undoButton.disabled = !state.undo.length;
   redoButton.disabled = !state.redo.length;
 }
 
-const KEYS = matchMedia("(hover: hover)").matches ? " [ and ] or Ctrl + wheel change the brush." : ""; // not where fingers paint
-const HINT = "Paint what is to be filled in." + KEYS;
+const KEYS = matchMedia("(hover: hover)").matches ? "the wheel zooms, space and a drag move, [ and ] or Ctrl + wheel change the brush." : "two fingers zoom and move.";
+const HINT = `Paint what should go: ${KEYS}`;
 
 /** Everything that depends on the picture and its size. */
 function showPicture() {
@@ -69,7 +105,7 @@ function showPicture() {
   const most = Math.max(8, Math.ceil(Math.max(w, h) / 3));
   sizeSlider.max = most;
   setSize(Math.min(state.size ?? Math.max(1, Math.round(Math.max(w, h) / 10)), most), state.size === null);
-  showTools();
+  enableTools();
   showShare(state);
   say(w ? HINT : "");
   paint();
@@ -81,18 +117,24 @@ function setSize(size, byDefault = false) {
   showSize(clipped);
 }
 
-const brushSize = () => +sizeSlider.value;
+function brushSize() {
+  return +sizeSlider.value;
+}
 
 /** One pixel while small, then about a tenth: a 200-pixel brush is reached without wearing out a finger. */
 function changeSize(direction) {
   setSize(brushSize() + direction * Math.max(1, Math.round(brushSize() / 10)));
 }
 
-function setErasing(on) {
-  erasing = on;
-  brushButton.setAttribute("aria-pressed", String(!on));
-  eraserButton.setAttribute("aria-pressed", String(on));
-  root.classList.toggle("rg-erasing", on);
+function setTool(name, rubs) {
+  shape = name;
+  erasing = rubs;
+  showTools(shape, erasing);
+}
+
+function showOutline([x, y]) {
+  outlineMove.setAttribute("transform", `translate(${x} ${y})`);
+  root.classList.add("rg-hovering");
 }
 
 // ---- changes --------------------------------------------------------------------------------------------
@@ -100,7 +142,7 @@ function setErasing(on) {
 /** Shows the mask and tells the server; the picture stays here. */
 function commit() {
   paint();
-  showTools();
+  enableTools();
   showShare(state);
   const { w, h, version, mask } = state;
   const packed = packBits(mask);
@@ -110,7 +152,7 @@ function commit() {
 }
 
 function replaceMask(next) {
-  if (stroke || !state.w) return;
+  if (strokes.current() || !state.w) return;
   remember(state, state.mask.slice());
   state.mask = next;
   commit();
@@ -118,7 +160,7 @@ function replaceMask(next) {
 
 /** One step from one end of the history to the other: undo, or redo. */
 function step(from, to) {
-  if (stroke || !from.length) return;
+  if (strokes.current() || !from.length) return;
   to.push(state.mask);
   state.mask = from.pop();
   commit();
@@ -126,82 +168,15 @@ function step(from, to) {
 const undo = () => step(state.undo, state.redo);
 const redo = () => step(state.redo, state.undo);
 
-// ---- strokes --------------------------------------------------------------------------------------------
-
-/** Where an event is, in picture pixels; outside of the picture it goes on counting. */
-function placeOf(event) {
-  const box = canvas.getBoundingClientRect();
-  return [((event.clientX - box.left) * state.w) / box.width, ((event.clientY - box.top) * state.h) / box.height];
-}
-
-function cellOf(event) {
-  return placeOf(event).map((position) => snap(position, brushSize()));
-}
-
-function showOutline([x, y]) {
-  outlineMove.setAttribute("transform", `translate(${x} ${y})`);
-  root.classList.add("rg-hovering");
-}
-
-function strokeTo(cell) {
-  stampLine(state.mask, state.w, state.h, discRows(brushSize()), stroke.last, cell, stroke.bit);
-  stroke.last = cell;
-}
-
-function beginStroke(event) {
-  if (stroke || !state.w || (event.button !== 0 && event.button !== 2 && event.button !== 5)) return;
-  event.preventDefault();
-  canvas.focus({ preventScroll: true });
-  canvas.setPointerCapture(event.pointerId);
-  const cell = cellOf(event);
-  const rubs = erasing || event.button !== 0; // 5 is the other end of a pen
-  stroke = { pointer: event.pointerId, bit: rubs ? 0 : 1, before: state.mask.slice(), last: cell };
-  root.classList.toggle("rg-rubbing", rubs);
-  strokeTo(cell);
-  showOutline(cell);
-  paint();
-}
-
-function moveStroke(event) {
-  if (!state.w) return;
-  showOutline(cellOf(event));
-  if (!stroke || stroke.pointer !== event.pointerId) return;
-  const passed = event.getCoalescedEvents?.() || [];
-  for (const point of passed.length ? passed : [event]) strokeTo(cellOf(point));
-  paint();
-}
-
-function endStroke(event) {
-  if (!stroke || stroke.pointer !== event.pointerId) return;
-  if (event.type === "pointerup") strokeTo(cellOf(event));
-  const { before } = stroke;
-  stroke = null;
-  root.classList.remove("rg-rubbing");
-  if (before.every((bit, k) => bit === state.mask[k])) return paint();
-  remember(state, before);
-  commit();
-}
-
-canvas.addEventListener("pointerdown", beginStroke);
-canvas.addEventListener("pointermove", moveStroke);
-for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(end, endStroke);
-canvas.addEventListener(
-  "wheel",
-  (event) => {
-    if (!event.ctrlKey && !event.altKey) return; // a plain wheel scrolls the page
-    event.preventDefault();
-    changeSize(event.deltaY < 0 ? 1 : -1);
-  },
-  { passive: false },
-);
-
 // ---- keys -----------------------------------------------------------------------------------------------
 
+const SHAPES = { b: "brush", r: "rectangle", l: "lasso" };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function keyOnCanvas(event) {
   const arrow = ARROWS[event.key];
-  if (!arrow && event.key !== " ") return false;
+  if (event.key === " ") view.hold(true); // it paints when it comes up, unless the picture was moved
+  else if (!arrow) return false;
   const far = event.shiftKey ? 8 : 1;
   const [x, y] = keyboardAt || [state.w >> 1, state.h >> 1];
   if (arrow) {
@@ -209,17 +184,21 @@ function keyOnCanvas(event) {
       Math.max(0, Math.min(state.w - 1, x + far * arrow[0])),
       Math.max(0, Math.min(state.h - 1, y + far * arrow[1])),
     ];
-  } else {
-    remember(state, state.mask.slice());
-    stamp(state.mask, state.w, state.h, discRows(brushSize()), x, y, erasing ? 0 : 1);
-    commit();
   }
   showOutline(keyboardAt || [x, y]);
   return true;
 }
 
+function onKeyUp(event) {
+  if (event.key !== " " || !view.hold(false) || event.target !== canvas || !state.w || strokes.current()) return;
+  const [x, y] = keyboardAt || [state.w >> 1, state.h >> 1];
+  remember(state, state.mask.slice());
+  stamp(state.mask, state.w, state.h, discRows(brushSize()), x, y, erasing ? 0 : 1);
+  commit();
+}
+
 function onKey(event) {
-  if (!state.w || stroke) return;
+  if (!state.w || strokes.current()) return;
   const held = event.ctrlKey || event.metaKey;
   const key = event.key.toLowerCase();
   if (held && key === "z" && !event.shiftKey) undo();
@@ -227,8 +206,9 @@ function onKey(event) {
   else if (held || event.altKey) return;
   else if (key === "[" || key === "-") changeSize(-1);
   else if (key === "]" || key === "+") changeSize(1);
-  else if (key === "e") setErasing(!erasing);
-  else if (key === "b") setErasing(false);
+  else if (key === "e") setTool(shape, !erasing);
+  else if (key in SHAPES) setTool(SHAPES[key], false);
+  else if (key === "0") view.zoom(0);
   else if (event.target !== canvas || !keyOnCanvas(event)) return;
   event.preventDefault();
   event.stopPropagation();
@@ -237,10 +217,15 @@ function onKey(event) {
 /** The keys also work where the mouse is, unless the person is typing somewhere. */
 function onPageKey(event) {
   if (!root.isConnected) document.removeEventListener("keydown", onPageKey);
-  else if (document.activeElement === document.body && canvas.matches(":hover")) onKey(event);
+  else if (document.activeElement === document.body && canvas.matches(":hover")) {
+    if (event.key !== " ") return onKey(event);
+    view.hold(true);
+    event.preventDefault(); // it would scroll the page
+  }
 }
 
 root.addEventListener("keydown", onKey);
+document.addEventListener("keyup", onKeyUp);
 document.addEventListener("keydown", onPageKey);
 
 // ---- files ----------------------------------------------------------------------------------------------
@@ -259,7 +244,7 @@ function readMaskFile() {
 // ---- values from the server -----------------------------------------------------------------------------
 
 function forget() {
-  stroke = null;
+  strokes.drop();
   Object.assign(state, { image: null, w: 0, h: 0, version: 0, mask: new Uint8Array(0), undo: [], redo: [], sent: "", seen: "" });
   showPicture();
 }
@@ -282,17 +267,18 @@ function load() {
     bits = new Uint8Array(w * h);
   }
   if (image || !sameSize) {
-    stroke = null;
+    strokes.drop();
     Object.assign(state, { image, undo: [], redo: [] });
-  } else if (stroke) {
-    remember(state, stroke.before);
-    stroke.before = bits.slice(); // the hand goes on, on the new mask
+    view.zoom(0);
+  } else if (strokes.current()) {
+    remember(state, strokes.current().before);
+    strokes.current().before = bits.slice(); // the hand goes on, on the new mask
   } else remember(state, state.mask);
   Object.assign(state, { w, h, version, mask: bits, sent: image ? "" : mask, seen: image ? key : state.seen });
   showPicture();
   if (typeof value.said === "string") say(value.said);
 }
 
-new ResizeObserver(paint).observe(stage);
+new ResizeObserver(() => paint()).observe(stage);
 watch("value", load);
 queueMicrotask(load); // not at once: Gradio runs this code inside an effect that would track what it reads

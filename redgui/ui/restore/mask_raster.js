@@ -2,6 +2,7 @@
 // the brush shows is what is painted, and nothing is antialiased.
 
 const UNDO_LEVELS = 60;
+const UNDO_BYTES = 2e8; // a mask has a byte for each pixel
 
 /** Row-major bits, most significant first, as numpy.packbits has them, in base64. */
 function packBits(mask) {
@@ -72,6 +73,51 @@ function stampLine(mask, w, h, rows, [x0, y0], [x1, y1], bit) {
   }
 }
 
+/** A rectangle between the pixels of two places, both in it. Gives its box [left, top, right, bottom], all inclusive. */
+function boxOf([x0, y0], [x1, y1], w, h) {
+  const within = (value, n) => Math.max(0, Math.min(n - 1, Math.floor(value)));
+  return [within(Math.min(x0, x1), w), within(Math.min(y0, y1), h), within(Math.max(x0, x1), w), within(Math.max(y0, y1), h)];
+}
+
+function fillBox(mask, w, [left, top, right, bottom], bit) {
+  for (let y = top; y <= bottom; y++) mask.fill(bit, y * w + left, y * w + right + 1);
+}
+
+/** Every pixel whose middle a closed line goes around (crossings are no holes), and every pixel that the line goes through. */
+function fillLasso(mask, w, h, points, bit) {
+  const line = [...points, points[0]];
+  const [, top, , bottom] = boxAround(points, w, h);
+  for (let y = top; y <= bottom; y++) {
+    const crossings = [];
+    for (let k = 1; k < line.length; k++) {
+      const [[x0, y0], [x1, y1]] = [line[k - 1], line[k]];
+      const middle = y + 0.5;
+      if (y0 <= middle === y1 <= middle) continue;
+      crossings.push([x0 + ((middle - y0) * (x1 - x0)) / (y1 - y0), y1 > y0 ? 1 : -1]);
+    }
+    crossings.sort((a, b) => a[0] - b[0]);
+    for (let k = 0, winding = 0; k + 1 < crossings.length; k++) {
+      winding += crossings[k][1];
+      const from = Math.max(0, Math.ceil(crossings[k][0] - 0.5));
+      const to = Math.min(w - 1, Math.ceil(crossings[k + 1][0] - 0.5) - 1);
+      if (winding && from <= to) mask.fill(bit, y * w + from, y * w + to + 1);
+    }
+  }
+  const dot = discRows(1);
+  for (let k = 1; k < line.length; k++) stampLine(mask, w, h, dot, line[k - 1].map(Math.floor), line[k].map(Math.floor), bit);
+}
+
+/** The box of whole pixels around places, and `far` more on every side, within the picture. */
+function boxAround(points, w, h, far = 0) {
+  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
+  return boxOf([Math.min(...xs) - far, Math.min(...ys) - far], [Math.max(...xs) + far, Math.max(...ys) + far], w, h);
+}
+
+function sameMask(a, b) {
+  for (let k = 0; k < a.length; k++) if (a[k] !== b[k]) return false;
+  return a.length === b.length;
+}
+
 function countHoles(mask) {
   let count = 0;
   for (let k = 0; k < mask.length; k++) count += mask[k];
@@ -92,6 +138,6 @@ function discOutline(rows) {
 /** Notes the mask as it was in the history {undo, redo}. */
 function remember(history, before) {
   history.undo.push(before);
-  if (history.undo.length > UNDO_LEVELS) history.undo.shift();
+  if (history.undo.length > Math.min(UNDO_LEVELS, Math.max(2, UNDO_BYTES / before.length))) history.undo.shift();
   history.redo.length = 0;
 }

@@ -1,6 +1,6 @@
 """The noise of the Restore tab: its model, and how much of it there is in a picture that is already damaged."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -50,7 +50,8 @@ class NoiseEditing:
     def wire(self) -> None:
         """Registers the events."""
         form, layout = self.form, self.editing.layout
-        problem, inputs = form.problem_inputs, form.inputs
+        problem: Any = form.problem_inputs
+        inputs: Any = form.inputs
         gr.on([form.given.input, form.fit.input], self.measure, problem, self.sigma_y, **LATEST)
         self.sigma_y.input(self.say, {form.given}, self.sigma_y, **LATEST)
         outputs = [*layout.noise_groups.values(), layout.measurement, *layout.tuned]

@@ -44,7 +44,8 @@ def ended(layout: RestoreLayout, board: LiveBoard, message: str, status: str = "
     """Everything at the end of a run, or of a part of it."""
     run = board.run
     if run.complete and not message:
-        message = f"{run.sampler.label} ended at its lowest noise level; more steps are for the next Run."
+        lowest = "ended at its lowest noise level; more steps are for the next Run."
+        message = f"{run.sampler.label} {lowest if run.sampler.learned else 'has no further step.'}"
     live = board.value(status or ("done" if run.finished else "stopped"), message)
     return {
         layout.view: live, layout.result: views.result(run, board.number), layout.film: views.film(run),

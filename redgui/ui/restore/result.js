@@ -25,13 +25,37 @@ function gallery(value) {
   return el("div", { class: "rg-gallery" }, ...tiles);
 }
 
+/** Puts the picture on the clipboard, as large as it is; browsers take PNG alone there, and only of pages that are safe. */
+async function copyPicture(value, button) {
+  const { href } = value.downloads.find(({ name }) => name.endsWith(".png"));
+  const label = button.querySelector("span");
+  try {
+    const blob = await (await fetch(href)).blob();
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+    label.textContent = "Copied";
+  } catch {
+    label.textContent = "Not allowed here";
+  }
+  setTimeout(() => (label.textContent = "Copy"), 2000);
+}
+
+function actions(value) {
+  if (!value.next) return null;
+  const action = (name, text, onclick) => {
+    const button = el("button", { type: "button", class: "rg-download" }, icon(name), el("span", {}, text));
+    button.addEventListener("click", () => onclick(button));
+    return button;
+  };
+  return el("div", { class: "rg-downloads" }, action("redo", "Go on with this picture", () => trigger("select", {})), action("copy", "Copy", (button) => copyPicture(value, button)));
+}
+
 function draw(value) {
   root.hidden = !value;
   root.dataset.ready = value ? value.run : "";
   if (!value) return root.replaceChildren();
   const cards = el("div", { class: "rg-figures" }, ...value.figures.map(figureCard));
   const links = el("div", { class: "rg-downloads" }, ...value.downloads.map(downloadLink));
-  const parts = [compare(value), choices(value), cards, gallery(value), links];
+  const parts = [compare(value), choices(value), cards, gallery(value), links, actions(value)];
   return root.replaceChildren(...parts.filter(Boolean));
 }
 

@@ -18,6 +18,7 @@ from redgui.ui.parts.form import Page
 from redgui.ui.parts.running_tab import UNBEGUN, WAITING, RunningTab
 from redgui.ui.parts.wiring import SILENT, Updates, Values
 from redgui.ui.restore import cards, outcome
+from redgui.ui.restore.bringing import Bringing
 from redgui.ui.restore.editing import Editing
 from redgui.ui.restore.layout import RestoreLayout, lay_out
 from redgui.ui.restore.outcome import LiveBoard
@@ -46,7 +47,7 @@ class RestoreTab(RunningTab[Restoring, RestoreLayout]):
 
     def get_ready(self, values: Values, request: gr.Request) -> Updates:
         """At the click, before the queue: the measurement's start is shown at once."""
-        self.session_of(request)[1].task = None
+        self.session_of(request)[1].superseded = False
         return super().get_ready(values, request)
 
     def make(self, session: Session, state: Restoring, values: Values, replayed: Record | None = None) -> Run:
@@ -72,7 +73,7 @@ class RestoreTab(RunningTab[Restoring, RestoreLayout]):
     def get_ready_again(self, request: gr.Request) -> Updates:
         """Prepares the page for Continue; the current picture stays on screen."""
         _, state = self.session_of(request)
-        state.stop_wanted, state.task, run = False, None, state.played
+        state.stop_wanted, state.superseded, run = False, False, state.played
         if run is None:
             return {self.layout.view: self.blank(state.number, "waiting", WAITING), **self.around(True)}
         return {self.layout.view: views.live(run, state.number, "waiting", WAITING), **self.around(True)}
@@ -110,7 +111,7 @@ class RestoreTab(RunningTab[Restoring, RestoreLayout]):
     # ---- what is shown
 
     def goes_on(self, state: Restoring, played: Run) -> bool:
-        return not played.finished and state.task is None
+        return not played.finished and not state.superseded
 
     def outcome(self, state: Restoring, played: Run) -> tuple[str, str]:
         return ("done", "") if played.finished else ("stopped", "Stopped. Continue makes the remaining steps.")
@@ -119,14 +120,14 @@ class RestoreTab(RunningTab[Restoring, RestoreLayout]):
         return outcome.around(self.layout, busy)
 
     def ended(self, state: Restoring, board: LiveBoard, status: str, message: str) -> Updates:
-        """Everything at the end of a run; the buttons alone where a task's finished result has taken its place."""
-        if state.task is None:
+        """Everything at the end of a run; the buttons alone where another picture, prior or task has taken its place."""
+        if not state.superseded:
             return outcome.ended(self.layout, board, message, status)
         state.played = None
         return outcome.buttons(self.layout, None)
 
     def unbegun(self, session: Session, state: Restoring, values: Values) -> Updates:
-        if state.task is not None:
+        if state.superseded:
             state.played = None
             return outcome.buttons(self.layout, None)
         problem = self.form.build_problem(session, values).problem
@@ -138,6 +139,7 @@ class RestoreTab(RunningTab[Restoring, RestoreLayout]):
     def wire(self) -> None:
         """Registers all events of the tab."""
         self.editing.wire()
+        Bringing(self.editing).wire()
         inputs = self.form.inputs | {self.layout.more}
         ready = self.layout.resume.click(self.get_ready_again, None, self.layout.outcome, **SILENT)
         self.over = [self.wire_run(inputs), self.follow(ready, self.go_on, inputs)]
