@@ -15,13 +15,21 @@ import torch
 from torch import Tensor
 
 from redgui.operators import kernels
+from redgui.operators.base import OperatorError
 from redgui.operators.blur import Blur
+
+LARGEST = 31  # pixels across a kernel that nobody knows
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class BlindBlur(Blur):
     """A blur whose kernel is to be found (`kind=blind`)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size > LARGEST:
+            raise OperatorError(f"blur: a kernel that is to be found has at most {LARGEST} pixels a side; got {self.size}.")
 
     def known(self, kernel: np.ndarray) -> Blur:
         """The blur of pictures as large by a kernel (size, size) that was found."""

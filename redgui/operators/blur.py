@@ -30,7 +30,7 @@ from redgui.operators.frame import Framed, Margin
 from redgui.operators.krylov import conjugate_gradients
 from redgui.operators.separable import Axis
 
-FEWEST, BLINDLY = 8, 31  # pixels a side: that a frame has at least, and a kernel that nobody knows at most
+FEWEST = 8  # pixels a side that a frame has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +108,13 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
                 f"blur: size must be odd, so that the kernel has a middle; got {self.size}. "
                 f"Use {self.size - 1} or {self.size + 1}."
             )
-        elif self.kind == "blind" and self.size > BLINDLY:
-            raise OperatorError(f"blur: a kernel that is to be found has at most {BLINDLY} pixels a side; got {self.size}.")
 
     def level(self) -> "type[Blur]":
         """The class of an operator with these knobs."""
-        if self.kind == "blind":
-            from redgui.operators import blind
+        from redgui.operators.blind import BlindBlur  # which is one
 
-            return blind.BlindBlur
+        if self.kind == "blind":
+            return BlindBlur
         if not self.valid:
             return CircularBlur
         return Blur if factors(self) is None else SeparableBlur
@@ -169,8 +167,9 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
     def check_size(self, h: int, w: int) -> None:
         n, size = min(h, w), self.across_pixels
         if size > n:
+            most = n - 1 + n % 2
             raise OperatorError(
-                f"blur: the kernel of {size} pixels is larger than the picture of {h}x{w}. Use a size of at most {n - 1 + n % 2}."
+                f"blur: the kernel of {size} pixels is larger than the picture of {h}x{w}. Use a size of at most {most}."
             )
 
     def __call__(self, x: Tensor) -> Tensor:
