@@ -23,7 +23,7 @@ All is in float64 and of NumPy's own transforms, so that the same picture gives 
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -115,7 +115,8 @@ def resized(v: np.ndarray, h: int, w: int) -> np.ndarray:
 def _connected(k: np.ndarray) -> np.ndarray:
     from scipy.ndimage import label
 
-    parts, n = label(k > 0, np.ones((3, 3)))
+    found: Any = label(k > 0, np.ones((3, 3)))
+    parts, n = found
     weights = np.bincount(parts.ravel(), k.ravel(), n + 1)
     kept = weights >= min(STRAY, weights[1:].max())
     kept[0] = False

@@ -8,7 +8,7 @@
 
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -155,8 +155,9 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             best = int(metrics.residual(step.x0_hat, y, H).argmin()) if problem.H.ambiguous else None
             x0_hat = problem.visible(step.x0_hat)
             whole = None if x0_hat is step.x0_hat else step.x0_hat
-            own = {field.name: getattr(step, field.name) for field in fields(Step)} | {"x0_hat": x0_hat}
-            seen = Measured(**own, best=best, whole=whole)
+            seen = Measured(
+                step.i, step.n, step.sigma, x0_hat, step.scalars, step.found, step.before, best=best, whole=whole
+            )
             psnr = None if x_true is None else float(metrics.psnr(problem.aligned(seen.estimate), x_true.to(y.device)))
             residual = _mean(step.scalars.get("residual"))
             if residual is None:

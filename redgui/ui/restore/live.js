@@ -21,7 +21,7 @@ const progress = el(
   bar,
 );
 
-const beside = el("div", { class: "rg-beside", hidden: true }); // small pictures that form with the restoration, as a kernel does
+const beside = el("div", { class: "rg-beside" }); // small pictures that form with the restoration, as a kernel does
 
 const plots = el("div", { class: "rg-plots" });
 const more = el("div", { class: "rg-plots rg-plots-more" }); // below all that is there from the start, which must not jump
@@ -98,15 +98,8 @@ function showLine(value) {
 }
 
 function showBeside(value) {
-  const pictures = Array.from(value.pictures || []).filter(({ src }) => isPicture(src));
-  while (beside.children.length > pictures.length) beside.lastChild.remove();
-  pictures.forEach(({ name, src }, k) => {
-    if (!beside.children[k]) beside.append(el("figure", {}, el("img", { draggable: "false" }), el("figcaption")));
-    const [img, caption] = beside.children[k].children;
-    Object.assign(img, { src, alt: `The ${name} so far` });
-    caption.textContent = name;
-  });
-  beside.hidden = pictures.length === 0;
+  const found = Array.from(value.pictures || []).filter(({ src }) => isPicture(src));
+  beside.replaceChildren(...found.map(({ name, src }) => el("figure", {}, el("img", { src, alt: name }), name)));
 }
 
 /** Where the picture forms is below what was touched last on a small screen: the page goes there when a run begins or fails. */
