@@ -66,7 +66,7 @@ def to_pil(x: Tensor) -> Image.Image:
 
 
 def encode(image: Image.Image | Tensor, format: Format = "png", quality: int = 90) -> bytes:
-    """A picture as the bytes of a file. PNG is exact; JPEG (4:4:4) is for previews, WebP for small ones that come with the page."""
+    """A picture as the bytes of a file. PNG is exact; JPEG (4:4:4) is for previews, WebP for the page's own."""
     image = to_pil(image) if isinstance(image, Tensor) else image
     buffer = io.BytesIO()
     if format == "png":

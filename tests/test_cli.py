@@ -211,7 +211,7 @@ def test_replay_says_when_the_pixels_are_others(run, photo):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--fit", "zoom"), "a picture is fitted by crop, pad, stretch, native; got 'zoom'"),
+        (("--fit", "zoom"), "a picture is fitted by crop, pad, stretch, native, face; got 'zoom'"),
         (("--fit", "pad", "--size", "128"), "a size goes with the fit native"),
         (("--fit", "native", "--prior", "faces-64"), "this one takes 64x64 alone"),
         (("--operator", "inpant"), "did you mean 'inpaint'"),

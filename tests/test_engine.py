@@ -283,7 +283,7 @@ def test_where_many_look_on_each_is_told_less_often(monkeypatch):
                     yield
 
             for _ in watch._told([Job(turns())], 1000.0, lambda: None):
-                told[k] += 1
+                told[k] += watch._looking == people  # before, there are fewer to share with
 
         for k in range(people):
             threads.append(threading.Thread(target=look, args=(k,)))
@@ -294,7 +294,7 @@ def test_where_many_look_on_each_is_told_less_often(monkeypatch):
 
     monkeypatch.setattr(watch, "NEWS", 20.0)
     assert watched(1)[0] > 20
-    assert max(watched(5)) <= 6  # a quarter of a second apart
+    assert max(watched(5)) <= 4  # a quarter of a second apart
     assert watch._looking == 0
 
 

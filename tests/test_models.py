@@ -120,6 +120,7 @@ def test_the_page_takes_a_grey_prior(home: Served, tmp_path):
     page = home.page()
     page.values["prior"] = str(tmp_path / "grey")
     assert page.call("choose_prior").toasts == []
+    page.call("get_ready", shows="live")
     outputs = page.call("start", shows="live", **{"reddiff-steps": 3}).outputs
     assert outputs["live"]["status"] == "done"
     frame = np.asarray(images.read(base64.b64decode(outputs["result"]["after"]["src"].partition(",")[2])))
@@ -318,6 +319,7 @@ def test_a_name_with_a_colon_works_on_every_way_in(name, tmp_path, monkeypatch, 
     page = home.page()
     page.values["prior"] = name
     assert page.call("choose_prior").toasts == []
+    page.call("get_ready", shows="live")
     live = page.call("start", shows="live", **{"reddiff-steps": 2}).outputs["live"]
     assert live["status"] == "done"
 

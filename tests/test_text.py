@@ -20,6 +20,7 @@ from diffusers import (
 from torch import Tensor
 
 from redgui import api, cli, priors, schedule
+from redgui.operators import build
 from redgui.priors import PriorError, prompts
 from redgui.runs.stream import solve
 from redgui.samplers.reddiff import RedDiff
@@ -160,7 +161,7 @@ def test_y_is_neared_and_a_record_replays(folder, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["prior"] == name
     prior = load(name)
     truth = prior.decode(0.2 * noise(1, 4, 8, 8)).clamp(-1, 1)
-    problem = api.Problem.simulate(truth, api.operators.build("superres:factor=4"))
+    problem = api.Problem.simulate(truth, build("superres:factor=4"))
     residuals = [float(s.scalars["residual"].mean()) for s in solve(problem, prior, RedDiff(steps=40, lr=0.05, lam=0.0))]
     assert residuals[-1] < residuals[0] / 2
 
