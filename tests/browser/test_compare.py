@@ -124,7 +124,7 @@ def test_everybody_in_a_live_grid_with_a_table(open_tab):
     assert all(round(box["width"]) == round(box["height"]) for box in first[:3])
     expect(tab.tile("reddiff").locator(".rg-tile-facts")).to_have_text("100/100 · Done")
     expect(tab.tile("reddiff").locator("code")).to_contain_text("reddiff:lr=0.03, lam=0.1")
-    assert int(tab.tile("reddiff").get_attribute("data-frames")) >= 2
+    assert int(tab.tile("reddiff").get_attribute("data-frames")) >= 1
     while_running = [request.url for request in requests[opened:]]
     assert not [url for url in while_running if "upload" in url or "/file=" in url]
     assert {urlsplit(request.url).hostname for request in requests if not request.url.startswith("data:")} == {"127.0.0.1"}
@@ -139,8 +139,9 @@ def test_everybody_in_a_live_grid_with_a_table(open_tab):
     for c in race.contestants:
         assert table[c.key]["PSNR, dB"][0] == pytest.approx(c.run.last.psnr, abs=0.006)
         assert table[c.key]["forwards"][0] == c.run.last.nfe
-    expect(tab.root.locator("tbody tr").first.locator("td[title*='LPIPS']")).to_have_count(1)
-    expect(tab.root.locator("td", has_text="n/a").first).to_have_attribute("title", re.compile("^n/a: "))
+    lpips = {key: row["LPIPS"][0] for key, row in table.items()}
+    assert min(lpips.values()) > 0
+    assert {key for key, row in table.items() if row["LPIPS"][1]} == {key for key in lpips if lpips[key] == min(lpips.values())}
     for plot in tab.root.locator(".rg-plot-svg").all():
         expect(plot.locator(".rg-line")).to_have_count(5)
         expect(plot.locator(".rg-shape")).to_have_count(5)

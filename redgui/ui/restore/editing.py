@@ -44,8 +44,11 @@ class Editing:
         return self.refitted(session, values) | self.weights(values)
 
     def clear(self, request: gr.Request) -> Updates:
-        """Another degradation was chosen: what another one gave goes."""
-        return self.cleared(self._session(request))
+        """Another degradation was chosen: what another one gave goes. A run in progress goes on, the choice is for the next."""
+        session = self._session(request)
+        if session.state(Restoring).progress is not None:
+            return {self.layout.view: gr.skip()}
+        return self.cleared(session)
 
     def refit(self, values: Values, request: gr.Request) -> Updates:
         """The picture is to be fitted anew, to another size, in another way, or as the measurement itself."""
