@@ -15,7 +15,8 @@ import time
 from statistics import median
 
 import checkout  # noqa: F401
-from load import App, Person, served
+from load import App, served
+from person import Person
 from visitor import Visitor
 
 from redgui import priors

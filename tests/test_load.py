@@ -19,7 +19,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 
 import pytest
 import torch
-from load import Person
+from person import Person
 from visitor import RefusedError, Visitor
 
 from redgui import priors
