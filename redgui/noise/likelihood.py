@@ -15,16 +15,16 @@ from torch import Tensor
 from redgui.noise.models import Noise, Outliers
 from redgui.noise.stabilised import Stabilised
 from redgui.operators.base import Operator
+from redgui.operators.wrapped import WrappedOperator
 from redgui.randomness import Generators
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Likelihood(Operator):
+class Likelihood(WrappedOperator):
     """H, measured with a noise that is not Gaussian.
 
     Attributes:
-        H: the operator.
         noise: the model of the noise.
         sigma_y: its Gaussian part, in [-1, 1] units. Samplers are told `noise.level(sigma_y)`.
     """
@@ -33,21 +33,16 @@ class Likelihood(Operator):
     label = "Likelihood"
     about = "A degradation with the likelihood of its noise."
 
-    H: Operator
     noise: Noise
     sigma_y: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "label", f"{self.H.label} with the noise {self.noise.name}")
-        object.__setattr__(self, "pictorial", self.H.pictorial)
-        object.__setattr__(self, "ambiguous", self.H.ambiguous)
 
     @property
     def stabilised(self) -> Stabilised | None:
         return Stabilised.of(self.H, self.noise, self.sigma_y)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.H(x)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         return self.noise.residual(self.H(x), y, self.sigma_y)
@@ -64,27 +59,6 @@ class Likelihood(Operator):
         noise = self.noise.drawn(z, self.sigma_y, Generators([0] * len(y)))
         r = self.noise.residual(z, z + self.on_support(noise), self.sigma_y)
         return r.flatten(1).norm(dim=1) / self.entries(y) ** 0.5
-
-    def entries(self, y: Tensor) -> int:
-        return self.H.entries(y)
-
-    def on_support(self, u: Tensor) -> Tensor:
-        return self.H.on_support(u)
-
-    def measurement_of(self, picture: Tensor) -> Tensor:
-        return self.H.measurement_of(picture)
-
-    def size_of_x(self, y: Tensor) -> tuple[int, int] | None:
-        return self.H.size_of_x(y)
-
-    def picture(self, y: Tensor) -> Tensor:
-        return self.H.picture(y)
-
-    def visible(self, x: Tensor) -> Tensor:
-        return self.H.visible(x)
-
-    def aligned(self, x: Tensor, x_true: Tensor) -> Tensor:
-        return self.H.aligned(x, x_true)
 
 
 def without_outliers(y: Tensor, H: Operator) -> Tensor:

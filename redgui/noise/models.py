@@ -67,6 +67,10 @@ class Noise(abc.ABC):
         """Standard deviation of a mid-grey value, in [-1, 1] units: that of r at the truth, for all values."""
         return sigma_y
 
+    def absent(self, sigma_y: float) -> bool:
+        """Whether there is no noise of any kind."""
+        return False
+
     def check_fit(self, H: Operator) -> None:
         """Raises OperatorError where the noise is not of a kind that the operator's measurement can have."""
         if not (H.pictorial and H.compared):
@@ -90,6 +94,9 @@ class Gaussian(Noise):
 
     def residual(self, z: Tensor, y: Tensor, sigma_y: float) -> Tensor:
         return z - y
+
+    def absent(self, sigma_y: float) -> bool:
+        return sigma_y == 0
 
     def check_fit(self, H: Operator) -> None:
         """It fits every operator."""

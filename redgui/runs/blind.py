@@ -20,6 +20,7 @@ from redgui.operators import kernel_search
 from redgui.operators.base import Operator
 from redgui.operators.blind import BlindBlur
 from redgui.operators.blur import Blur
+from redgui.runs.mapped import mapped
 from redgui.samplers.base import Sampler, Step, Steps
 
 FLOOR = 0.01  # sigma_y, at least: what an error of the kernel leaves of y
@@ -29,7 +30,7 @@ Solve = Callable[[Operator, Sampler], Steps]
 
 def unknown(H: Operator) -> BlindBlur | None:
     """What of a likelihood a run has to find first; None where all of it is known."""
-    H = H.H if isinstance(H, Likelihood) else H
+    H = _measuring(H)
     return H if isinstance(H, BlindBlur) else None
 
 
@@ -53,28 +54,27 @@ def blindly(H: Operator, y: Tensor, sampler: Sampler, solve: Solve) -> Generator
         x0_hat = blind.beyond.extended((y + (sharp - grey)).clamp(-1, 1))  # sharp edges in y's own colours
         n = before + getattr(sampler, "steps", 1)
         sampler = (yield Step(turn.done - 1, n, 0.0, x0_hat, found=found, before=before)) or sampler
-    steps = solve(found, sampler)
-    try:
-        step = next(steps, None)
-        while step is not None:
-            tuned = yield replace(step, i=before + step.i, n=before + step.n, found=found, before=before)
-            try:
-                step = steps.send(tuned)
-            except StopIteration:
-                return
-    finally:
-        steps.close()
+
+    def counted(step: Step) -> Step:
+        return replace(step, i=before + step.i, n=before + step.n, found=found, before=before)
+
+    yield from mapped(solve(found, sampler), counted)
 
 
 def found_kernel(step: Step) -> np.ndarray | None:
     """The kernel so far, (size, size), of a blind run; None of any other."""
-    H = step.found.H if isinstance(step.found, Likelihood) else step.found
+    H = None if step.found is None else _measuring(step.found)
     return H.kernel() if isinstance(H, Blur) else None
 
 
 def kernel_picture(kernel: np.ndarray) -> Tensor:
     """A kernel as a picture (1, 1, size, size) in [-1, 1]: black 0, white its largest weight."""
     return torch.from_numpy(2 * kernel / kernel.max() - 1).float()[None, None]
+
+
+def _measuring(H: Operator) -> Operator:
+    """The operator of a likelihood; of any other it is itself."""
+    return H.H if isinstance(H, Likelihood) else H
 
 
 def _array(grey: Tensor) -> np.ndarray:

@@ -11,26 +11,24 @@ from typing import final
 import torch
 from torch import Tensor
 
-from redgui.operators.base import Operator
+from redgui.operators.wrapped import WrappedOperator
 from redgui.priors.base import Prior
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Decoded(Operator):
+class Decoded(WrappedOperator):
     """H of the decoded picture."""
 
     name = "decoded"
     label = "Decoded"
     about = "A degradation of the picture that is decoded from a latent."
 
-    H: Operator
     prior: Prior
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "label", f"{self.H.label} of a decoded latent")
-        object.__setattr__(self, "pictorial", self.H.pictorial)
-        object.__setattr__(self, "ambiguous", self.H.ambiguous)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.H(self.prior.decode(x))
@@ -44,15 +42,3 @@ class Decoded(Operator):
 
     def noise_floor(self, y: Tensor, sigma_y: float) -> Tensor:
         return self.H.noise_floor(y, sigma_y)
-
-    def entries(self, y: Tensor) -> int:
-        return self.H.entries(y)
-
-    def on_support(self, u: Tensor) -> Tensor:
-        return self.H.on_support(u)
-
-    def measurement_of(self, picture: Tensor) -> Tensor:
-        return self.H.measurement_of(picture)
-
-    def picture(self, y: Tensor) -> Tensor:
-        return self.H.picture(y)

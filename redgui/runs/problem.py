@@ -54,7 +54,7 @@ class Problem:
         h, w = x_true.shape[-2:]
         H = H.placed(h, w)
         y = H(x_true)
-        if sigma_y > 0 or not isinstance(noise, Gaussian):
+        if not noise.absent(sigma_y):
             y = y + H.on_support(noise.drawn(y, sigma_y, Generators.of_run(seed, len(y), MEASUREMENT)))
         return cls(y, H, sigma_y, seed, x_true, noise)
 
@@ -78,7 +78,7 @@ class Problem:
     @property
     def noiseless(self) -> bool:
         """Whether y is exactly H of the picture."""
-        return self.sigma_y == 0 and isinstance(self.noise, Gaussian)
+        return self.noise.absent(self.sigma_y)
 
     @property
     def noise_text(self) -> str:

@@ -84,7 +84,7 @@ class Settings:
     @property
     def noiseless(self) -> bool:
         """Whether the measurement has no noise of any kind."""
-        return self.sigma_y == 0 and isinstance(self.model, noise.Gaussian)
+        return self.model.absent(self.sigma_y)
 
     @property
     def likelihood(self) -> Operator:
