@@ -64,13 +64,15 @@ class App:
 
 
 @contextmanager
-def served(prior: str) -> Iterator[App]:
-    """The app on a free port of loopback."""
+def served(prior: str, threads: int | None = None) -> Iterator[App]:
+    """The app on a free port of loopback, with so many CPU threads; None: as at home."""
     with socket.socket() as probe, tempfile.TemporaryDirectory(prefix="redgui-load-") as folder:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        environment = {**os.environ, "GRADIO_TEMP_DIR": folder, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "GRADIO_TEMP_DIR": folder}
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
         process = subprocess.Popen(
             [sys.executable, __file__, "--serve", str(port), "--prior", prior],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
@@ -88,7 +90,6 @@ def serve(prior: str, port: int) -> None:
     """The app, answering `App.ask` on its standard input."""
     from redgui.ui import build, launch
 
-    torch.set_num_threads(1)
     loaded = priors.load(prior, "cpu")
     calls, pace, plain = [0], [0.0], type(loaded).denoise
 
@@ -227,10 +228,10 @@ def main() -> None:
     prior = priors.load(chosen.prior, "cpu")
     side = prior.picture_shape[-1]
     found: dict[str, Any] = {}
-    with served(chosen.prior) as app:
+    with served(chosen.prior, threads=1) as app:
         found |= asyncio.run(visits(app, chosen.runs, side))
         found |= asyncio.run(gone(app, side))
-    with served(chosen.prior) as app:
+    with served(chosen.prior, threads=1) as app:
         found |= asyncio.run(crowd(app, chosen.clients, prior))
     cores = os.cpu_count() or 1
     print(json.dumps(found | {"prior": chosen.prior, "cores": cores, "load_per_core": round(os.getloadavg()[0] / cores, 2)}))

@@ -33,9 +33,9 @@ from redgui.runs.cores import limited
 from redgui.runs.divergence import Diverged
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
-from redgui.runs.rounds import Shared
 from redgui.runs.settings import Settings
 from redgui.runs.settings import parse_operator as parse_operator
+from redgui.runs.shared import Shared
 from redgui.runs.stream import Measured, measured, solve
 from redgui.runs.sweep import Grid, Spot, axis
 from redgui.samplers import Sampler

@@ -10,11 +10,13 @@ import torch
 
 from redgui.operators import build
 from redgui.priors import Counted, GaussianPrior, Prior, load
-from redgui.runs import batches, engine, watch
+from redgui.priors.base import Wrapped
+from redgui.runs import batches, cores, engine, watch
 from redgui.runs.batches import Batches, Question, paying
 from redgui.runs.engine import Engine
 from redgui.runs.problem import Problem
-from redgui.runs.rounds import Job, Rounds, Shared, played, seconds
+from redgui.runs.rounds import Job, Rounds, played, seconds
+from redgui.runs.shared import Shared
 from redgui.runs.stream import measured, solve
 from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff, SamplerError
 
@@ -104,8 +106,31 @@ def test_the_sizes_of_its_calls_bring_every_samplers_bits_back(cls, network):
               Player(problem, DDRM(steps=3), network, 2)]  # fmt: skip
     for _ in played([of.job, *(p.job for p in beside)], 16):
         pass
-    assert max(size for size, _ in of.shared.sizes) > of.particles
+    assert max(size for size, *_ in of.shared.sizes) > of.particles
     assert torch.equal(of.alone(network, of.shared.sizes)[-1].x0_hat, of.steps[-1].x0_hat)
+
+
+class RoundsByThreads(Wrapped):
+    """A prior whose last bits depend on the CPU threads of a call, as those of many a network do."""
+
+    def denoise(self, x, sigma):
+        return self.inner.denoise(x, sigma) * (1 + 1e-3 * cores.number())
+
+
+@pytest.mark.parametrize("cls", [RedDiff, DPS], ids=lambda cls: cls.name)
+def test_a_call_that_jobs_share_takes_the_cores_that_are_left_to_others_and_the_record_knows(cls, prior, problem, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(cores, "_at_start", 2)
+    prior = RoundsByThreads(prior)
+    with cores.limited(1):
+        of, *beside = [Player(problem, cls(steps=3), prior) for _ in range(batches.WIDE)]
+        for _ in played([of.job, *(p.job for p in beside)], 16):
+            pass
+        assert of.shared.together() == ((batches.WIDE, 3, 2),)
+        assert cores.number() == 1
+        found = of.steps[-1].x0_hat
+        assert torch.equal(of.alone(prior, of.shared.sizes)[-1].x0_hat, found)
+        assert not torch.equal(of.alone(prior, [[batches.WIDE, 3]])[-1].x0_hat, found)
 
 
 def test_two_that_need_gradients_share_every_forward_and_every_pull_back(prior, problem):

@@ -18,7 +18,8 @@ from redgui.priors.base import Prior, Sigma
 from redgui.priors.closed_form import GaussianPrior
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
-from redgui.runs.rounds import Job, Shared, played
+from redgui.runs.rounds import Job, played
+from redgui.runs.shared import Shared
 from redgui.runs.stream import measured, solve
 from redgui.runs.windows import Windowed, Windows
 from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff

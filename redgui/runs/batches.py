@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from redgui.priors.base import Prior, Sigma
+from redgui.runs import cores
 
 SIZES = (1, 2, 4, 8, 16)
+WIDE = 4  # pictures from which a call that jobs share takes all cores of a CPU
 PIXELS = 16 * 256 * 256  # of a call, at most
 GAIN = 0.97  # a larger batch pays where a picture costs at most this share of what it costs in the best smaller one
 LOSS = 1.15  # where it costs this many times as much, nothing larger is tried
@@ -25,6 +27,7 @@ class Graph:
     x: Tensor
     x0_hat: Tensor
     waiting: int  # questions that have had none
+    threads: int  # of the CPU
 
     def pull_back(self, questions: "Sequence[Question]") -> Tensor:
         """J^T u for the whole batch, zero cotangents for those that do not ask: they change no bit of the others' rows."""
@@ -32,7 +35,8 @@ class Graph:
         for question in questions:
             u[question.rows] = question.x
         self.waiting -= len(questions)
-        return torch.autograd.grad(self.x0_hat, self.x, u, retain_graph=self.waiting > 0)[0]
+        with cores.limited(self.threads):
+            return torch.autograd.grad(self.x0_hat, self.x, u, retain_graph=self.waiting > 0)[0]
 
 
 @dataclass(eq=False)
@@ -42,7 +46,7 @@ class Question:
     Attributes:
         x: (b, c, h, w).
         rows: the question's own in the call that answered it (or whose graph it is).
-        size: pictures in that call.
+        size, threads: pictures in that call, and its CPU threads.
         answer, error: one of them is set in the end.
     """
 
@@ -53,6 +57,7 @@ class Question:
     graph: Graph | None = None
     rows: slice = field(default_factory=lambda: slice(None))
     size: int = 0
+    threads: int = 0
     answer: Any = None
     error: BaseException | None = None
 
@@ -123,7 +128,7 @@ def _denoise(questions: Sequence[Question]) -> None:
     """One forward. A question alone is asked as it is, so that its bits are those of a plain loop."""
     first, counts = questions[0], [len(q.x) for q in questions]
     if len(questions) == 1:
-        first.size = counts[0]
+        first.size, first.threads = counts[0], cores.number()
         first.answer = first.prior.linearized(first.x, first.sigma) if first.linear else denoised(first)
         return
     x = torch.cat([q.x for q in questions])
@@ -132,18 +137,23 @@ def _denoise(questions: Sequence[Question]) -> None:
     if first.prior.device.type == "cuda":  # its graphs are captured for a few sizes
         size = next((s for s in SIZES if s >= size), size)
         x, sigma = padded(x, sigma, size)
-    graph = None
-    with torch.set_grad_enabled(first.linear):
+    graph, threads = None, threads_of(first.prior, size)
+    with cores.limited(threads), torch.set_grad_enabled(first.linear):
         x = x.detach().requires_grad_(first.linear)
         x0_hat = first.prior.denoise(x, sigma)
     if first.linear:
-        graph, x0_hat = Graph(x, x0_hat, len(questions)), x0_hat.detach()
+        graph, x0_hat = Graph(x, x0_hat, len(questions), threads), x0_hat.detach()
     at = 0
     for question, n in zip(questions, counts, strict=True):
-        question.rows, question.size = slice(at, at + n), size
+        question.rows, question.size, question.threads = slice(at, at + n), size, threads
         own = x0_hat[question.rows].clone()
         question.answer = (own, graph) if first.linear else own
         at += n
+
+
+def threads_of(prior: Prior, size: int) -> int:
+    """CPU threads of a call that jobs share, of so many pictures."""
+    return cores.all_of_them() if size >= WIDE and prior.device.type == "cpu" else cores.number()
 
 
 def denoised(question: Question) -> Tensor:
@@ -171,7 +181,8 @@ def paying(prior: Prior, shape: tuple[int, ...], clock: Callable[[], float] = ti
         trial, took = Question(prior, torch.zeros(size, *shape, device=prior.device), torch.ones(size, dtype=torch.float64)), []
         while len(took) < 3 and (len(took) < 1 or sum(took) < TRIAL):
             began = clock()
-            denoised(trial).sum().item()  # waits for the device
+            with cores.limited(threads_of(prior, size)):
+                denoised(trial).sum().item()  # waits for the device
             took.append(clock() - began)
         cost = min(took) / size
         if cost <= GAIN * least:

@@ -3,7 +3,8 @@
 It decides over speed, and over the last bits of a result, since some sums are made in parts. `torch.set_num_threads` would
 change it for all threads to come, too, so what is changed here is OpenMP's own setting, with threadpoolctl.
 
-In a process that serves pages the engine's thread takes the cores, and every other thread works alone.
+In a process that serves pages the engine's thread takes the cores, and every other thread works alone. What is left for a
+browser it takes, too, for a call that several jobs share: then less time goes to drawing than to the network.
 """
 
 import contextvars
@@ -63,6 +64,11 @@ def share_out(left: int) -> None:
 def take() -> None:
     """Has the calling thread, the engine's, use all cores but those that are left, or OMP_NUM_THREADS where it is set."""
     limit(_at_start if "OMP_NUM_THREADS" in os.environ else max(1, _at_start - _left))
+
+
+def all_of_them() -> int:
+    """The number of CPU threads of a call that many wait for: with those left to others, unless OMP_NUM_THREADS is set."""
+    return number() if "OMP_NUM_THREADS" in os.environ else max(number(), _at_start)
 
 
 def apart(work: Callable[[], T]) -> T:

@@ -24,9 +24,10 @@ from redgui.errors import RedguiError
 from redgui.fitting import Way
 from redgui.knobs import KnobError
 from redgui.priors import Counted, Prior
+from redgui.runs import cores
 from redgui.runs.problem import Problem
-from redgui.runs.rounds import Shared
 from redgui.runs.settings import Settings, decoded
+from redgui.runs.shared import Shared
 from redgui.runs.stream import Measured, Stop, controlled, measured, solve, summary
 from redgui.samplers import Sampler
 
@@ -38,7 +39,7 @@ MOST_TOGETHER, MOST_CALLS = 1024, 10**7
 # What every record of this version says; other fields came later, and older records lack them.
 FIRST = ("image", "prior", "operator", "sampler", "sigma_y", "seed", "particles", "steps", "given", "device", "precision")
 LATER = {"inpaint": {"area": "whole"}}  # knobs that came later, as records without them were made
-Sizes = tuple[tuple[int, int], ...]
+Sizes = tuple[tuple[int, ...], ...]
 
 
 class RecordError(RedguiError):
@@ -63,7 +64,8 @@ class Record:
             `threads`, on which the last bits depend, and `fit`, which a replay does not need; `size` is that of the image.
         steps: that were made.
         changes: in mid-run.
-        sizes: [pictures, calls] pairs: how many pictures went through the network together, for how many calls; None: alone.
+        sizes: [pictures, calls] or [pictures, calls, threads]: how many pictures went through the network together, for how
+            many calls, on how many CPU threads where it was not on those of the settings; None: alone.
         result: figures, and the digest of the pixels.
         made_with: versions.
     """
@@ -111,7 +113,7 @@ class Record:
         if not 1 <= (steps := body["steps"]) <= MOST_STEPS:
             raise RecordError(f"the record is out of range: the steps lie in 1 to {MOST_STEPS}; got {str(steps)[:20]}.")
         changes = tuple(_change(change) for change in body.get("changes", []))
-        sizes = None if body.get("sizes") is None else _pairs(body["sizes"])
+        sizes = None if body.get("sizes") is None else _sizes(body["sizes"])
         H = _built(operators.OPERATORS, body["operator"], "operator")
         sampler = _built(samplers.SAMPLERS, body["sampler"], "sampler")
         try:
@@ -245,15 +247,17 @@ def _change(change: Any) -> Change:
     return Change(change["after"], change["knobs"])
 
 
-def _pairs(sizes: list[Any]) -> Sizes:
-    """[pictures, calls] pairs of whole numbers from 1, of at most MOST_TOGETHER pictures and MOST_CALLS calls in all."""
-    for pair in sizes:
-        if not isinstance(pair, list) or len(pair) != 2 or any(type(n) is not int or n < 1 for n in pair):
-            raise RecordError(f"the record's sizes are [pictures, calls] pairs of whole numbers from 1; got {str(pair)[:40]}.")
-    if (calls := sum(pair[1] for pair in sizes)) > MOST_CALLS or any(pair[0] > MOST_TOGETHER for pair in sizes):
-        most = f"at most {MOST_TOGETHER} pictures, and {MOST_CALLS} calls in all"
-        raise RecordError(f"the record's sizes are of {most}; got {str(calls)[:20]} calls.")
-    return tuple((pictures, calls) for pictures, calls in sizes)
+def _sizes(sizes: list[Any]) -> Sizes:
+    """Whole numbers from 1, of at most MOST_TOGETHER pictures, MOST_CALLS calls in all and as many threads as settings have."""
+    for entry in sizes:
+        if not isinstance(entry, list) or len(entry) not in (2, 3) or any(type(n) is not int or n < 1 for n in entry):
+            what = "[pictures, calls] or [pictures, calls, threads], whole numbers from 1"
+            raise RecordError(f"the record's sizes are {what}; got {str(entry)[:40]}.")
+    calls, threads = sum(entry[1] for entry in sizes), max((*entry[2:], 1)[0] for entry in sizes) if sizes else 1
+    if calls > MOST_CALLS or threads > cores.MOST or any(entry[0] > MOST_TOGETHER for entry in sizes):
+        most = f"at most {MOST_TOGETHER} pictures, {MOST_CALLS} calls in all, and {cores.MOST} threads"
+        raise RecordError(f"the record's sizes are of {most}; got {str(calls)[:20]} calls on {str(threads)[:20]} threads.")
+    return tuple(tuple(entry) for entry in sizes)
 
 
 def _built(classes: tuple[type, ...], entry: dict[str, Any], what: str) -> Any:

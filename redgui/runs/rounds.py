@@ -4,25 +4,22 @@
         ...                     # job has made a step, or is over
 
 A sampler is written for itself and calls the prior where it likes. So a job is a greenlet around a generator of Steps, and its
-prior (`Shared`) asks instead of answering. A round lets every job work until it asks, then answers: pull-backs first, so that
-jobs with gradients meet again at their next forward; else the job that has been charged the fewest seconds, and with it those
-that ask the same prior for pictures of the same shape, each at its own noise level. In a plain loop `Shared` is the prior
-itself: playing jobs together is one way to consume a run, never a condition of it.
+prior (`shared.Shared`) asks instead of answering. A round lets every job work until it asks, then answers: pull-backs first, so
+that jobs with gradients meet again at their next forward; else the job that has been charged the fewest seconds, and with it
+those that ask the same prior for pictures of the same shape, each at its own noise level. In a plain loop `Shared` is the
+prior itself: playing jobs together is one way to consume a run, never a condition of it.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, final
+from typing import Any
 
 import torch
 from greenlet import getcurrent, greenlet
-from torch import Tensor
 
-from redgui.priors.base import Back, Prior, Sigma, Wrapped
-from redgui.runs.batches import Batches, Graph, Question, padded
+from redgui.runs.batches import Batches, Question
 
 
 class Left(BaseException):
@@ -58,76 +55,6 @@ class Job:
     def charged(self) -> float:
         """What decides who goes next: seconds over weight."""
         return self.ahead + self.seconds / self.weight
-
-
-@final
-class Shared(Wrapped):
-    """A prior that a job asks through whoever plays it; in a plain loop it is the prior itself.
-
-    Args:
-        sizes: of a record, [[pictures in a call, calls], ...]: each call is filled up to that many pictures again. The last
-            bits of an answer depend on how many pictures go through the network together, and on nothing else of the others.
-
-    Attributes:
-        sizes: the same of the calls so far, 1 for a call that was shared with nobody, whatever its own pictures.
-    """
-
-    def __init__(self, prior: Prior, sizes: Sequence[Sequence[int]] | None = None):
-        super().__init__(prior)
-        self.script = None if sizes is None else deque([size, calls] for size, calls in sizes)
-        self.sizes: list[list[int]] = []
-
-    def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
-        if self.script is not None:
-            return self.inner.denoise(*padded(x, sigma, self._scripted(len(x))))[: len(x)]
-        worker = getcurrent()
-        if not isinstance(worker, Worker) or (x.requires_grad and torch.is_grad_enabled()):  # a graph is the job's own
-            self._note(len(x), len(x))
-            return self.inner.denoise(x, sigma)
-        question = worker.ask(Question(self.inner, x, sigma))
-        self._note(question.size, len(x))
-        return question.answer
-
-    def linearized(self, x: Tensor, sigma: Sigma) -> tuple[Tensor, Back]:
-        if self.script is not None:
-            size = self._scripted(len(x))
-            x0_hat, back = self.inner.linearized(*padded(x, sigma, size))
-            return x0_hat[: len(x)], lambda u: back(torch.cat([u, u.new_zeros(size - len(u), *u.shape[1:])]))[: len(u)]
-        worker = getcurrent()
-        if not isinstance(worker, Worker):
-            self._note(len(x), len(x))
-            return self.inner.linearized(x, sigma)
-        asked = worker.ask(Question(self.inner, x, sigma, linear=True))
-        self._note(asked.size, len(x))
-        x0_hat, pull = asked.answer
-        if not isinstance(pull, Graph):  # it was asked alone
-            return x0_hat, pull
-        return x0_hat, lambda u: worker.ask(Question(self.inner, u, graph=pull, rows=asked.rows)).answer
-
-    def together(self) -> tuple[tuple[int, int], ...] | None:
-        """`sizes` for a record; None where no call was shared."""
-        if all(size == 1 for size, _ in self.sizes):
-            return None
-        return tuple((size, calls) for size, calls in self.sizes)
-
-    def _scripted(self, n: int) -> int:
-        """The size of the next call of the record; after its last one the batch's own."""
-        while self.script and not self.script[0][1]:
-            self.script.popleft()
-        size = n
-        if self.script:
-            self.script[0][1] -= 1
-            size = max(n, self.script[0][0])
-        self._note(size, n)
-        return size
-
-    def _note(self, size: int, own: int) -> None:
-        """One more call, of `size` pictures of which `own` were asked for here."""
-        size = size if size > own else 1
-        if self.sizes and self.sizes[-1][0] == size:
-            self.sizes[-1][1] += 1
-        else:
-            self.sizes.append([size, 1])
 
 
 class Worker(greenlet):

@@ -16,7 +16,8 @@ from redgui.fitting import Fitting
 from redgui.priors import Counted, Prior
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record, Tuner
-from redgui.runs.rounds import Job, Shared, seconds
+from redgui.runs.rounds import Job, seconds
+from redgui.runs.shared import Shared
 from redgui.runs.stream import Measured, Stop, controlled, measured, solve
 from redgui.samplers import Sampler
 

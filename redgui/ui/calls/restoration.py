@@ -14,9 +14,10 @@ from PIL import Image
 from redgui import api, images, priors
 from redgui.runs import zero_gpu
 from redgui.runs.remote import HZ, START, gpu_seconds
-from redgui.runs.rounds import Job, Shared, seconds, turn
+from redgui.runs.rounds import Job, seconds, turn
 from redgui.runs.run import COMPANY
 from redgui.runs.settings import Settings
+from redgui.runs.shared import Shared
 from redgui.runs.stream import Measured
 from redgui.runs.watch import told
 from redgui.runs.zero_gpu import Heard, HostError
