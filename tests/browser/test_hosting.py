@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from browser.pages import within
 from redgui.priors import load
 from redgui.runs import zero_gpu
 from redgui.runs.record import Record
@@ -150,7 +151,7 @@ def test_on_zero_gpu_a_run_is_tuned_stopped_and_gone_on_with_and_its_record_repl
     box = page.locator("#reddiff-lr input.rg-number")
     box.fill("0.02")
     box.press("Tab")
-    reach(page, session.state(Restoring).played.last.i + 4)
+    within(lambda: session.state(Restoring).played.changes, "the change has come to the worker, and its news back")
     page.locator("#stop").click()
     expect(live).to_have_attribute("data-status", "stopped")
     made = session.state(Restoring).played.last.i
