@@ -9,9 +9,10 @@ import torch
 from redgui import images
 from redgui.operators import build
 from redgui.priors import GaussianPrior
+from redgui.runs.film import FRAMES
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record
-from redgui.runs.run import FRAMES, Run
+from redgui.runs.run import Run
 from redgui.samplers import RedDiff
 
 PRIOR = GaussianPrior(size=16)
@@ -63,10 +64,10 @@ def test_every_step_is_in_the_series_whatever_is_shown():
 def test_the_filmstrip_is_never_too_long_and_has_the_first_frame(steps):
     run = fresh(dataclasses.replace(SAMPLER, steps=steps))
     list(run.play())
-    assert 1 <= len(run.frames) <= FRAMES
-    assert run.frames[0].i == 1
-    assert [frame.i for frame in run.frames] == sorted({frame.i for frame in run.frames})
-    assert run.frames[0].src.startswith("data:image/jpeg;base64,")
+    assert 1 <= len(run.film()) <= FRAMES
+    assert run.film()[0].i == 1
+    assert [frame.i for frame in run.film()] == sorted({frame.i for frame in run.film()})
+    assert run.film()[0].src.startswith("data:image/jpeg;base64,")
 
 
 def test_tuning_acts_on_the_next_iteration_and_is_on_record():

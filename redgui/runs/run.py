@@ -11,9 +11,10 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from redgui import finishing, images, knobs, priors
+from redgui import finishing, knobs, priors
 from redgui.fitting import Fitting
 from redgui.priors import Counted, Prior
+from redgui.runs.film import Film, Frame
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record, Tuner
 from redgui.runs.rounds import Job, seconds
@@ -21,25 +22,9 @@ from redgui.runs.shared import Shared
 from redgui.runs.stream import Measured, Stop, controlled, measured, solve
 from redgui.samplers import Sampler
 
-FRAMES = 48  # iterates kept for the filmstrip
 COMPANY = 10  # times the seconds allowed, on the clock: what a run may take that shares the solver with others
-STATE = ("changes", "rows", "frames", "now", "broken", "_stride")  # what a copy is brought up to
+STATE = ("changes", "rows", "now", "broken", "_film")  # what a copy is brought up to
 UNPLOTTED = ("at", "seconds", "nfe", "backward")  # of a row
-
-
-@dataclass(frozen=True)
-class Frame:
-    """An iterate kept for the filmstrip, as a JPEG `data:` URL."""
-
-    i: int
-    sigma: float
-    psnr: float | None
-    src: str
-
-    @classmethod
-    def of(cls, step: Measured) -> "Frame":
-        """The estimate of a Step."""
-        return cls(step.i + 1, step.sigma, step.psnr, images.data_url(step.estimate, "jpeg", quality=92))
 
 
 @dataclass(eq=False)
@@ -77,7 +62,6 @@ class Run:
     filmed: bool = True
 
     changes: list[Change] = field(default_factory=list)
-    frames: list[Frame] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     last: Measured | None = None
     playing: bool = False
@@ -86,7 +70,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.now = self.sampler  # the knobs in force
-        self._began, self._clock, self._stride = 0.0, 0.0, 1
+        self._began, self._clock, self._film = 0.0, 0.0, Film()
         self._wanted: Sampler | None = None
         self._wish: Sampler | None = None  # the newest that was passed on to where it is played
         self._lock = threading.Lock()
@@ -181,9 +165,7 @@ class Run:
 
     def film(self) -> list[Frame]:
         """The kept iterates and the last one, wherever the run stands."""
-        if self.last is None or (self.frames and self.frames[-1].i == self.last.i + 1):
-            return self.frames
-        return [*self.frames, Frame.of(self.last)]
+        return self._film.until(self.last)
 
     def record(self) -> Record:
         """What reproduces the run up to its last step."""
@@ -234,13 +216,8 @@ class Run:
         figures = dict(i=step.i + 1, sigma=step.sigma, psnr=step.psnr, residual=step.residual)
         spent = dict(at=time.perf_counter(), seconds=step.seconds, nfe=step.nfe, backward=step.backward)
         self.rows.append({name: step.scalar(name) for name in step.scalars} | figures | spent)
-        if not self.filmed:
-            return
-        if step.i % self._stride == 0 or step.i + 1 >= step.n:
-            self.frames.append(Frame.of(step))
-        if len(self.frames) > FRAMES:
-            self._stride *= 2
-            self.frames = [f for f in self.frames if (f.i - 1) % self._stride == 0]
+        if self.filmed:
+            self._film.remember(step)
 
     # ---- on a GPU that is lent (`redgui.runs.remote`): pickled, and played by a copy
 
