@@ -551,6 +551,9 @@ def test_the_app_serves_this_machine_alone_without_a_link_analytics_or_a_network
         def launch(self, **options: Any) -> None:
             taken.update(options)
 
+        def block_thread(self) -> None:
+            taken["blocked"] = True
+
     from redgui.ui import app as ui
 
     monkeypatch.setattr(ui, "warm_up", lambda _: None)
@@ -558,6 +561,7 @@ def test_the_app_serves_this_machine_alone_without_a_link_analytics_or_a_network
     ui.launch(Demo())
     assert taken["share"] is False
     assert taken["strict_cors"] is True
+    assert taken["blocked"] is True  # until it is stopped
     assert "server_name" not in taken  # gradio's own is 127.0.0.1
     assert taken["app_kwargs"]["middleware"][0].kwargs["local"] is True
 
@@ -581,7 +585,8 @@ def test_who_serves_others_is_told(home: Served, monkeypatch, capsys, options, e
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(ui, "warm_up", lambda _: None)
     taken: dict[str, Any] = {}
-    demo = type("Demo", (), {"host": home.host, "launch": lambda _, **given: taken.update(given)})()
+    call = {"launch": lambda _, **given: taken.update(given), "block_thread": lambda _: None}
+    demo = type("Demo", (), {"host": home.host, **call})()
     ui.launch(demo, **options)
     assert taken["app_kwargs"]["middleware"][0].kwargs["local"] is alone
     assert ("--public" in capsys.readouterr().err) is not alone

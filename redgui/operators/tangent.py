@@ -6,6 +6,7 @@ derivative of w -> A^T w in the direction v, so that all differentiable operator
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from redgui.operators.base import LinearOperator, Operator, SpectralOperator
 from redgui.operators.krylov import conjugate_gradients
@@ -41,7 +42,8 @@ class Tangent:
             return
         with torch.enable_grad():
             self.x = x.detach().requires_grad_(True)
-            self.out = H.residual(self.x, y)
+            with sdpa_kernel(SDPBackend.MATH):  # fused attention, as a latent prior's decoder has it, has no second derivative
+                self.out = H.residual(self.x, y)
             self.w = torch.zeros_like(self.out, requires_grad=True)
             (self.g,) = torch.autograd.grad(self.out, self.x, self.w, create_graph=True, materialize_grads=True)
         self.r = self.out.detach()

@@ -204,5 +204,5 @@ def padded(x: Tensor, sigma: Sigma, size: int) -> tuple[Tensor, Sigma]:
 def levels(sigma: Sigma, n: int) -> Tensor:
     """One level for each of n pictures, float64 on the CPU, as a prior looks its timestep up."""
     if isinstance(sigma, Tensor):
-        return sigma.double().cpu().expand(n)
+        return sigma.cpu().double().expand(n)
     return torch.full((n,), sigma, dtype=torch.float64)

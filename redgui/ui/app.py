@@ -84,8 +84,10 @@ def build(
 
 
 def launch(demo: Any, **options: Any) -> Any:
-    """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it."""
-    threading.Thread(target=warm_up, args=(demo.host,), daemon=True, name="warm-up").start()
+    """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it.
+
+    Not before the page answers: Gradio asks for it once, for three seconds, and gives up on a machine whose cores all compute.
+    """
     limits, public = demo.host.limits, demo.host.public
     local = not public and for_here_alone(options)
     if not (public or local):
@@ -107,7 +109,12 @@ def launch(demo: Any, **options: Any) -> Any:
         show_error=not public,
         quiet=True,
     )
-    return demo.launch(**{**defaults, **options})
+    held = options.get("prevent_thread_lock", False) or hasattr(sys, "ps1")  # as Gradio has it
+    served = demo.launch(**{**defaults, **options, "prevent_thread_lock": True})
+    threading.Thread(target=warm_up, args=(demo.host,), daemon=True, name="warm-up").start()
+    if not held:
+        demo.block_thread()
+    return served
 
 
 def theme() -> Base:
