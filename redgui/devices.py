@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from redgui.errors import RedguiError
+from redgui.knobs import KnobError
 
 NAMES = "auto, cpu, cuda, cuda:N, mps, xpu"
 NETWORK_ONLY = ("mps", "xpu")  # kinds of device that have the network, and nothing else
@@ -23,14 +23,14 @@ NEAR = 1e-2  # of `agrees`, in units of the output's largest number: TF32 and fp
 log = logging.getLogger(__name__)
 
 
-class DeviceError(RedguiError):
+class DeviceError(KnobError):
     """A device that there is not, or a name of none."""
 
 
 def checked(name: str) -> str:
     """The name of a device, as it is given: one of `NAMES`. Raises DeviceError."""
     if not isinstance(name, str) or re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d{1,3})?", name) is None:
-        raise DeviceError(f"the device is one of {NAMES}; got {str(name)[:20]!r}.")
+        raise DeviceError(f"--device is one of {NAMES}; got {str(name)[:20]!r}.")
     return name
 
 
