@@ -5,7 +5,7 @@
     traffic["h2d"], traffic["d2h"], traffic["waits"], traffic["captures"], traffic["replays"]
 
 As on a device there raise: a CPU tensor that meets one of the device in an operation (a number of no dimension may, and indices
-may; copies go across); `.numpy()` of a device tensor; a CPU generator that is to draw there; and pickling. `d2h` counts as a wait,
+may; copies go across); `.numpy()` of a device tensor; a CPU generator that is to draw there; pickling. `d2h` counts as a wait,
 like whatever reads a value. With mps, float64 and complex numbers raise, too. While a CUDA graph is captured, whatever waits
 raises, a second capture breaks both, and one that fails leaves its thread on the capture's stream, as torch does. A graph is a
 list of operations that are made again into the captured tensors: stale inputs and overwritten outputs show.
@@ -318,7 +318,7 @@ class Graph:
                     old.copy_(new)
 
 
-class graph:
+class Capture:
     """`torch.cuda.graph`: its stream is set first, and set back only where the capture ends well."""
 
     def __init__(self, of: Graph, *args: Any, **kwargs: Any):
@@ -352,7 +352,7 @@ def _cuda(major: int) -> dict[str, Any]:
     return found | dict(
         synchronize=lambda *_: _waits("synchronize"), get_rng_state=lambda *_: torch.get_rng_state(),
         get_rng_state_all=lambda: [torch.get_rng_state()], current_stream=current_stream, Stream=Stream, stream=stream,
-        device=lambda *_: contextlib.nullcontext(), CUDAGraph=Graph, graph=graph,
+        device=lambda *_: contextlib.nullcontext(), CUDAGraph=Graph, graph=Capture,
         is_current_stream_capturing=lambda: _capturing() is not None,
     )  # fmt: skip
 

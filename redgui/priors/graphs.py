@@ -39,7 +39,9 @@ def drop_all() -> bool:
     """Gives the memory of all graphs of the process back; False where there were none."""
     with CAPTURING:
         there = list(_all)
-    return sum(graphs.drop() for graphs in there) > 0
+    if dropped := sum(graphs.drop() for graphs in there):
+        log.warning("memory ran out: the CUDA graphs of %d network(s) are dropped, which get no more", dropped)
+    return dropped > 0
 
 
 class Graphs:
@@ -73,9 +75,7 @@ class Graphs:
         """Gives the graphs' memory back, for good; False where there was none."""
         with self.lock:
             held = bool(self.captured)
-            if held:
-                log.warning("memory ran out: the CUDA graphs of a network are dropped, and no more are made")
-                self.off = True
+            self.off = self.off or held
             for kept in (self.captured, self.calls, self.used):
                 kept.clear()
             return held
