@@ -120,6 +120,22 @@ def cpu_has_bf16() -> bool:
         return False
 
 
+def has_graphs(device: torch.device) -> bool:
+    """Whether a network's launches can be kept there and made again in one call (`redgui.priors.graphs`)."""
+    return device.type == "cuda"
+
+
+def generators(device: torch.device) -> list[torch.device]:
+    """The devices whose global generator `torch.random.fork_rng` is to keep for what is computed there, beside the CPU's."""
+    return [device] if device.type == "cuda" else []
+
+
+def take_cuda(index: int) -> None:
+    """Makes one GPU that which `cuda` means in this process; they are counted round."""
+    if available("cuda"):
+        torch.cuda.set_device(index % torch.cuda.device_count())
+
+
 def empty_cache(device: torch.device) -> None:
     """Gives what torch keeps of a device's memory for later back to it."""
     if device.type != "cpu":

@@ -566,6 +566,26 @@ def test_the_app_serves_this_machine_alone_without_a_link_analytics_or_a_network
     assert taken["app_kwargs"]["middleware"][0].kwargs["local"] is True
 
 
+def test_the_prior_is_warmed_up_when_the_page_has_answered(home: Served, monkeypatch):
+    """Gradio asks its own page once, for three seconds: on a machine whose cores all compute it did not answer in time."""
+    from redgui.ui import app as ui
+
+    told: list[str] = []
+    warm = threading.Event()
+    monkeypatch.setattr(ui, "warm_up", lambda _: told.append("warm") or warm.set())
+
+    def launch(self: Any, **options: Any) -> str:
+        assert options["prevent_thread_lock"]  # it comes back when the page has answered
+        assert not warm.wait(0.1)
+        told.append("answered")
+        return "served"
+
+    demo = type("Demo", (), {"host": home.host, "launch": launch, "block_thread": lambda _: told.append("held")})()
+    assert ui.launch(demo, prevent_thread_lock=True) == "served"
+    assert warm.wait(5)
+    assert told == ["answered", "warm"]
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "alone"),
     [

@@ -29,7 +29,7 @@ class Forward:
     def __init__(self, net: torch.nn.Module, device: torch.device, multiple: int = 0):
         self.net, self.multiple = net, multiple
         self.most: dict[tuple[int, ...], int] = {}  # pictures at a time, by their shape
-        self.graphs = Graphs(net) if device.type == "cuda" else None
+        self.graphs = Graphs(net) if devices.has_graphs(device) else None
 
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The network's output for x (b, c, h, w) at times t (b,) and classes (b,). Raises PriorError when memory runs out."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redgui import devices
 from redgui.priors.base import Prior, Sigma
 from redgui.runs import cores
 
@@ -134,7 +135,7 @@ def _denoise(questions: Sequence[Question]) -> None:
     x = torch.cat([q.x for q in questions])
     sigma = torch.cat([levels(q.sigma, n) for q, n in zip(questions, counts, strict=True)])
     size = len(x)
-    if first.prior.device.type == "cuda":  # its graphs are captured for a few sizes
+    if devices.has_graphs(first.prior.network_device):  # they are captured for a few sizes
         size = next((s for s in SIZES if s >= size), size)
         x, sigma = padded(x, sigma, size)
     graph, threads = None, threads_of(first.prior, size)

@@ -18,6 +18,7 @@ from redgui import metrics
 from redgui.errors import out_of_memory
 from redgui.operators import kernels
 from redgui.operators.base import Operator
+from redgui.priors import graphs
 from redgui.priors.base import Counted, Prior
 from redgui.priors.bordered import Bordered
 from redgui.randomness import Generators
@@ -146,6 +147,7 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
+                graphs.drop_all()  # for whoever tries again
                 raise SamplerError(
                     f"the memory of the {problem.y.device.type} ran out{f' after step {done}' if done else ''}. "
                     "Use fewer particles, a smaller size, or a sampler without gradients through the network."

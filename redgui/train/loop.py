@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from redgui import knobs, randomness
-from redgui.devices import device_of, has_bf16, home
+from redgui.devices import device_of, generators, has_bf16, home, take_cuda
 from redgui.priors import schedulers
 from redgui.priors.network import first_time, has_table_of_times
 from redgui.schedule import alpha_bar
@@ -60,7 +60,7 @@ def train(
     bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and has_bf16(where))
     AcceleratorState._reset_state(reset_partial_state=False)  # a run before in this process may have had another precision
     if where.index is not None:
-        torch.cuda.set_device(where)
+        take_cuda(where.index)
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=where.type == "cpu")
     where, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     if recipe.batch % world:
@@ -109,10 +109,9 @@ def train(
     began = time.monotonic() - spent
     last_save, first = time.monotonic(), step
     running, counted = torch.zeros((), device=where), 0
-    devices = [where] if where.type == "cuda" else []
     with (
         stopping() as stop,
-        torch.random.fork_rng(devices),
+        torch.random.fork_rng(generators(where)),
         ThreadPoolExecutor(1) as ahead,
         bar(recipe, step, spent, accelerator.is_main_process) as progress,
     ):
