@@ -381,9 +381,14 @@ def pretend(kind: str = "cuda", major: int = 8, fail_capture: bool = False) -> I
                 put(torch.cuda, name, value)
         else:
             put(torch.backends.mps, "is_available", lambda: True)
+            put(torch.backends.mps, "is_built", lambda: True)
             put(torch.mps, "empty_cache", lambda: None)
         put(torch, "Generator", Generator)
-        put(torch, "autocast", lambda of, *a, **k: real_autocast("cpu" if of == kind else of, *a, **k))
+
+        def autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
+            return real_autocast("cpu" if device_type == kind else device_type, *args, **kwargs)
+
+        put(torch, "autocast", autocast)
         host = functools.partial(tree_map, lambda v: v.elem.detach() if isinstance(v, Pretend) else v)
         put(torch, "save", lambda what, *a, **k: real_save(host(what), *a, **k))
         put(torch.Tensor, "to", _to(real_to))

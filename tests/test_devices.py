@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from accelerate import PartialState
+from PIL import Image
 from pretend import CAPTURE, MixedDevices, Pretend, current_stream, pretend
 from test_latent import make as make_latent
 from torch import Tensor
@@ -42,6 +44,7 @@ from redgui.samplers import DPS, SAMPLERS, RedDiff
 from redgui.schedule import linear_beta
 from redgui.train import measure
 from redgui.train import state as state_of_training
+from redgui.train.loop import train
 from redgui.train.objective import Objective, drawn, shares, tensor, timesteps
 from redgui.ui.compare.board import Scoreboard
 from redgui.ui.particles.board import ParticleBoard
@@ -208,6 +211,20 @@ def test_a_step_of_training_and_the_losses_of_held_out_pictures(kind, weighting)
         average.update(net, 1)
     assert float(loss.detach()) < before
     assert len(measure.losses(net, aim, pixels, where, False)) == measure.LEVELS
+
+
+def test_training_from_pictures_to_a_prior_and_on_from_its_checkpoint(kind, tmp_path, monkeypatch):
+    for k in range(10):
+        folder = tmp_path / "pictures" / ("val" if k < 2 else "train")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((np.random.default_rng(k).random((SIDE, SIDE, 3)) * 255).astype(np.uint8)).save(folder / f"{k}.png")
+    small = dict(channels="8,16", size=SIDE, attention="none", batch=4, warmup=1, heldout_pictures=2, with_report=False)
+    monkeypatch.setattr(PartialState, "_shared_state", {})  # accelerate knows one device for a process
+    data, out = [str(tmp_path / "pictures")], str(tmp_path / "out")
+    first = train(data, out, device=kind, steps=2, **small)
+    assert (torch.device(first["device"]).type, first["precision"]) == (kind, "bf16" if kind == "cuda" else "fp32")
+    assert train(data, out, device=kind, steps=3, resume=True, with_report=False)["steps"] == 3
+    assert priors.load(out).network_device.type == kind
 
 
 def test_closed_form_and_latent_priors(kind, tmp_path):
