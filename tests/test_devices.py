@@ -133,6 +133,15 @@ def test_every_sampler_runs_on_cuda_with_every_operator(spec):
         assert on_a_device(network("cuda"), spec) >= 5
 
 
+@pytest.mark.parametrize("noise", ["poisson:photons=30", "speckle:looks=16", "outliers"])
+@pytest.mark.parametrize("spec", ["denoise", "blur:size=5"])
+def test_every_model_of_noise(kind, noise, spec):
+    prior, settings = network(kind), Settings.read(dict(operator=spec, sigma_y=0.05, noise=noise))
+    problem = settings.problem(picture())
+    for sampler in (RedDiff(steps=2), DPS(steps=2)):
+        assert [*measured(solve(problem, prior, sampler), problem)][-1].x0_hat.device.type == prior.device.type
+
+
 @pytest.mark.parametrize("spec", ["inpaint", "fourier:pattern=radial", SPECS[-1], "jpeg"])
 def test_where_there_is_no_float64_the_network_alone_is_on_the_device(spec):
     with pretend("mps") as traffic:
@@ -152,6 +161,13 @@ def test_a_command_from_the_picture_to_the_files_and_its_replay(kind, folder, tm
     again, same = api.replay(tmp_path / "record.json")
     assert same
     assert again.figures["psnr"] == result.figures["psnr"]
+
+
+def test_a_photo_larger_than_the_network_was_trained_on(kind, folder):
+    photo = torch.nn.functional.interpolate(picture(), (72, 64))
+    said = dict(fit="native", operator="superres:factor=2", sampler="ddrm:steps=2")
+    result = api.restore(images.to_pil(photo), prior=str(folder), **said)
+    assert (result.figures["size"], result.figures["device"]) == ("64x72", kind)
 
 
 def test_runs_races_and_sweeps_that_an_engine_plays_together(kind, folder):

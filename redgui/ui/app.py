@@ -12,6 +12,7 @@ import torch  # isort: skip
 from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
+from redgui import devices
 from redgui.runs import cores, engine
 from redgui.runs.batches import Question, denoised
 from redgui.ui.calls.endpoints import add_endpoints
@@ -44,6 +45,7 @@ def build(
         public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.host.limits.PUBLIC`.
         exact: no run shares a call of the network with another, so that its bits are those of a plain loop.
     """
+    devices.checked(device)
     engine.together = 1 if exact else None
     cores.share_out(left=0 if public else 1)  # strangers bring the machines that their browsers run on
     host = Host(prior, *zero_gpu.device_here(device, precision), public)
