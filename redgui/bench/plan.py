@@ -49,7 +49,7 @@ class Job:
     def key(self, prior: Prior) -> str:
         """Names everything that the result depends on (but the machine)."""
         s = self.settings
-        parts = [self.picture.digest, prior.name, prior.precision, prior.device.type, s.sigma_y, s.seed, s.particles]
+        parts = [self.picture.digest, prior.name, prior.precision, prior.network_device.type, s.sigma_y, s.seed, s.particles]
         for thing in (s.H, s.sampler, *([] if s.noise == Settings.noise else [s.model])):  # keys are older than models
             parts += [thing.name, sorted(knobs.values(thing).items())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

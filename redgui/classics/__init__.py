@@ -88,7 +88,7 @@ def restored(H: Operator, y: Tensor, sigma_y: float, method: str = "auto") -> Te
 
 def by_picture(make: Callable[[np.ndarray], np.ndarray], y: Tensor) -> Tensor:
     """`make` of each picture of a batch, as an array (h, w, c) of doubles."""
-    arrays = [make(picture.permute(1, 2, 0).double().cpu().numpy()) for picture in y]
+    arrays = [make(picture.permute(1, 2, 0).cpu().double().numpy()) for picture in y]
     return torch.stack([torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1) for array in arrays]).to(y).contiguous()
 
 

@@ -241,7 +241,7 @@ class Run:
         """All that changes while it is played, to be pickled: its tensors on the CPU."""
         last = self.last if self.last is not None and self.last.i + 1 >= len(self.rows) else None
         found = {name: getattr(self, name) for name in STATE} | {"last": last and last.carried(), "sizes": self.shared.sizes}
-        return found | {"device": self.prior.device.type, "precision": self.prior.precision}
+        return found | {"device": self.prior.network_device.type, "precision": self.prior.precision}
 
     def take(self, state: dict[str, Any]) -> None:
         """Brings this copy to the state of another, which was played elsewhere."""

@@ -151,11 +151,12 @@ class RedDiff(Sampler):
             error = prior.eps(x0 + per_image(sigma, mu) * eps, sigma) - eps
 
             # gradient of |y - H(mu)|^2 / 2m + w (eps_hat - eps)^T mu / n, with stop-gradient on the network
-            w = self.weight(torch.as_tensor(sigma, dtype=torch.float32)).to(mu)
+            w = self.weight(torch.as_tensor(sigma, dtype=torch.float32))
+            w = w.to(mu) if w.ndim else w  # one number of the CPU goes along with an operation: no copy
             r, g_data = H.gradient(x0, y)
             m, n = self.counts(H, mu, y)
             residual = r.flatten(1).norm(dim=1) / m**0.5
-            mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + per_image(w, mu) * error / n
+            mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + (per_image(w, mu) if w.ndim else w) * error / n
             mu.grad *= 1 / len(mu) if self.compat else n
             optimizer.step()
 
