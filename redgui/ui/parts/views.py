@@ -202,11 +202,11 @@ def start_name(problem: Problem) -> str:
     return "pseudo-inverse" if inverted else "starting picture"
 
 
-def weights(chosen: RedDiff, sigmas: Tensor, now: float | None = None) -> dict[str, Any]:
-    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels."""
+def weights(chosen: RedDiff, sigmas: Tensor, noise: float, now: float | None = None) -> dict[str, Any]:
+    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels, with sigma_y of the measurement."""
     s = torch.logspace(math.log10(float(sigmas[0])), math.log10(float(sigmas[-1])), 60, dtype=torch.float64)
-    names = [*WEIGHTINGS, "power"] if chosen.weighting == "power" else list(WEIGHTINGS)
-    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s))} for n in names]
+    names = dict.fromkeys([*WEIGHTINGS, "posterior", chosen.weighting])
+    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s, noise))} for n in names]
     return {"sigma": _rounded(s), "curves": drawn, "chosen": chosen.weighting, "now": now}
 
 

@@ -160,8 +160,7 @@ class Editing:
         kind = self.form.operators[operator].parts.get("kind")
         before = state.tuned_for or (*BEGINNING, self.form.host.prior_name)
         try:
-            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.noise.sigma_y], Setting.name)
-            level = self.form.build_noise(values).level(sigma_y)
+            level = self._level(values)
         except RedguiError:
             level = before[2]  # a number that is being typed
         old = self.form.tuned(*before)
@@ -239,10 +238,14 @@ class Editing:
 
     def weights(self, values: Values) -> Updates:
         chosen = self.form.build_sampler(values)
-        red_diff = isinstance(chosen, RedDiff)
-        return {
-            self.layout.weights: views.weights(chosen, priors.sigmas_of(self.form.prior_name(values))) if red_diff else None
-        }
+        if not isinstance(chosen, RedDiff):
+            return {self.layout.weights: None}
+        return {self.layout.weights: views.weights(chosen, priors.sigmas_of(self.form.prior_name(values)), self._level(values))}
+
+    def _level(self, values: Values) -> float:
+        """sigma_y of the noise, whatever its kind. Raises RedguiError where it is a number that is being typed."""
+        sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.noise.sigma_y], Setting.name)
+        return self.form.build_noise(values).level(sigma_y)
 
     # ---- wiring
 
@@ -281,7 +284,7 @@ class Editing:
         # A run takes what a person moves, not what the page itself writes. A slider's reset button tells of a release alone.
         moved = [part.input for part in form.samplers.parts]
         moved += [part.release for part in form.samplers.parts if isinstance(part, gr.Slider)]
-        solver: Any = form.sampler_inputs | {form.prior}
+        solver: Any = form.sampler_inputs | {form.prior, form.noise, self.noise.sigma_y, *form.noises.parts}
         gr.on(moved, self.tune, solver, layout.weights, **LATEST)
         # A gr.HTML is left out: it tells of a change at every news of a stream, whether there is one or not.
         weighted = [part.change for part in form.samplers[RedDiff.name] if not isinstance(part, gr.HTML)]
