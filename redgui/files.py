@@ -10,26 +10,24 @@ this machine's files, for Python and the command line; over HTTP and on the page
 import contextlib
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from redgui import knobs
+from redgui import knobs, reading
 from redgui.knobs import KnobError
 from redgui.operators import JPEG, Blur, Operator, jpeg, kernels
 
-Kernel = str | Path | bytes | np.ndarray
 
-
-def told(operator: str | Operator, picture: Any = None, kernel: Kernel | None = None, paths: bool = True) -> str | Operator:
+def told(
+    operator: str | Operator, picture: Any = None, kernel: reading.Source | None = None, paths: bool = True
+) -> str | Operator:
     """A specification with what the files say, where it does not say it itself.
 
     Args:
         operator: its `path` is read as the kernel.
         picture: that is restored: a path, its bytes, or as Pillow opened it. Of a JPEG that is `given` it knows the quality.
-        kernel: of a blur: a path, the bytes of a file, or an array.
+        kernel: of a blur: whatever a picture comes as, or an array of its weights.
         paths: whether `path` may be read.
 
     Raises:
