@@ -5,12 +5,13 @@ import struct
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from made import chunk, npy, png16, saved, tiff, turned, wide_gamut
 from PIL import Image, ImageCms
 from ways import RefusedError, Ways
 
-from redgui import fitting, reading
+from redgui import fitting, images, priors, reading
 from redgui.reading import ImageError, read_hole
 
 WAYS = ("python", "command", "http", "page")
@@ -187,8 +188,15 @@ def test_what_cannot_be_read_is_one_line_and_says_what_came(name):
 
 def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "mine é.PNG").write_bytes(saved(COLOURS))
-    np.testing.assert_array_equal(read("~/mine é.PNG"), COLOURS)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a é b.JFIF").write_bytes(saved(COLOURS))
+    (folder / "._a é b.JFIF").write_bytes(b"what a Mac keeps beside it")
+    np.testing.assert_array_equal(read("~/mine/a é b.JFIF"), COLOURS)
+    assert [path.name for path in images.folder("~/mine")] == ["a é b.JFIF"]
+    assert priors.load("empirical:folder=~/mine,size=8").shape == (3, 8, 8)
+    tiny.save(tmp_path / "net", tiny.unet())
+    assert priors.load("~/net").name == "~/net"
 
 
 # ---- masks

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -108,7 +108,7 @@ def tiff(file: BinaryIO, most: int) -> np.ndarray | None:
     file.seek(0)
     try:
         with TiffFile(file) as pages:
-            page = pages.pages[0]
+            page: Any = pages.pages[0]
             if page.compression != 1 or page.dtype is None or page.dtype.kind not in "biuf" or page.size > 4 * most:
                 return None
             values, white_is_0 = page.asarray(), page.photometric == 0

@@ -9,6 +9,7 @@ import sys
 import zlib
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,7 +19,8 @@ from redgui.reading import arrays
 from redgui.reading.base import ImageError, Opened, Origin, check_size
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif", ".heic", ".heif")
+SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
+            ".pnm", ".avif", ".heic", ".heif")  # fmt: skip
 MAX_BYTES = 16 * 50_000_000  # of a file: more than any picture has that is small enough to be read
 HEIC = re.compile(rb".{4}ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)", re.DOTALL)
 ORIENTATION = 0x0112
@@ -60,10 +62,21 @@ def _at(path: str | os.PathLike[str], what: str) -> BinaryIO:
     try:
         if not text or "\0" in text:
             raise FileNotFoundError
-        return open(os.path.expanduser(text), "rb")
+        return at_home(text).open("rb")
     except FileNotFoundError:
         or_else = ", or example:NAME" if what == "picture" else ""
         raise ImageError(f"there is no file {shown(path)}; give the path of a {what}{or_else}.") from None
+
+
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """A path as a shell takes it: `~` is a person's home."""
+    return Path(os.path.expanduser(path))
+
+
+def is_picture(name: str | os.PathLike[str]) -> bool:
+    """Whether a path within a folder is that of a picture, by its ending; hidden ones and what a Mac adds are none."""
+    path = PurePath(name)
+    return path.suffix.lower() in SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def shown(path: str | os.PathLike[str], most: int = 120) -> str:
