@@ -32,6 +32,7 @@ class RestoreLayout(RunningLayout):
     taken: gr.HTML
     operator_groups: Mapping[str, gr.Group]
     noise_groups: Mapping[str, gr.Group]
+    noise_part: gr.Textbox
     measurement: gr.HTML
     resume: gr.Button
     more: gr.Dropdown
@@ -71,6 +72,10 @@ def lay_out(host: Host) -> RestoreLayout:
             operators, operator_groups = _operators()
             with gr.Group():
                 sigma_y = controls.one(SETTING["sigma_y"], "sigma-y", 0.0)
+                noise_part = gr.Textbox(
+                    label="Noise in other units", elem_id="sigma-y-part", placeholder="12.75/255", max_lines=1, max_length=40,
+                    info="a/b, where the picture spans 0 to b: Enter makes σ_y of it",
+                )  # fmt: skip
                 noise = gr.Dropdown(
                     [(n.label, n.name) for n in NOISES], value=NOISES[0].name, label="Kind of noise", elem_id="noise",
                     info="Gaussian is the same everywhere; cameras, radar and dead pixels differ", filterable=False,
@@ -111,7 +116,7 @@ def lay_out(host: Host) -> RestoreLayout:
     )  # fmt: skip
     return RestoreLayout(
         run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups,
-        noise_groups=noise_groups, measurement=measurement, resume=resume, more=more, weights=weights,
+        noise_groups=noise_groups, noise_part=noise_part, measurement=measurement, resume=resume, more=more, weights=weights,
         sampler_groups=sampler_groups, advice=advised, result=result, film=film,
     )  # fmt: skip
 
