@@ -156,7 +156,7 @@ def restore(
     """
     with limited(threads):
         loaded = prior_of(prior, device, precision)
-        operator = files.told(operator, image, kernel)
+        operator = files.told(operator, kernel)
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, noise=noise, particles=particles, seed=seed,
                     fit=fitting.way(fit, loaded.multiple, size), size=size, threads=threads)  # fmt: skip
         asked = settled(image, mask, loaded, said, mask_keep)
@@ -225,7 +225,7 @@ def sweep(
     """
     loaded = prior_of(prior, device, precision)
     said["fit"] = fitting.way(said.get("fit", "auto"), loaded.multiple, said.get("size"))
-    said["operator"] = files.told(said.get("operator", "inpaint"), image, kernel)
+    said["operator"] = files.told(said.get("operator", "inpaint"), kernel)
     settings, source, drawn, notes = settled(image, mask, loaded, said, mask_keep)
     sides = (text.partition("=")[::2] for text in (rows, columns))
     of = type(settings.sampler)

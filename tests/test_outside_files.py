@@ -127,8 +127,7 @@ def test_the_file_tells_its_quality_on_the_way_in_and_a_resized_jpeg_is_refused(
     assert found.problem.H.quality == 60  # what is said counts
     with pytest.raises(OperatorError, match=r"48x40 was to be made 32x32.*multiples of 8"):
         api.restore(tmp_path / "a.jpg", operator="given:of=jpeg", **FAST)
-    assert files.told("given:of=jpeg", "nowhere.jpg") == "given:of=jpeg"
-    assert files.told("jpeg", tmp_path / "a.jpg") == "jpeg"
+    assert files.of_picture("jpeg", images.read(tmp_path / "a.jpg")) == ("jpeg", ())  # what is simulated is not told of
 
 
 # ---- grey, clipped ----

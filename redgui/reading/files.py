@@ -192,12 +192,12 @@ def upright(image: Image.Image, low: Image.Image | None) -> Opened:
     image.load()
     if format == "JPEG" and (tables := getattr(image, "quantization", None)):
         jpeg = {"qtables": tables, "subsampling": JpegImagePlugin.get_sampling(image)}
-    exif = None
+    exif, turned = None, 1
     with contextlib.suppress(Exception):  # where only the EXIF is damaged, the pixels are good
         tags = image.getexif()
-        turned = ImageOps.exif_transpose(image) if tags.get(ORIENTATION, 1) != 1 else image
+        upright = ImageOps.exif_transpose(image) if tags.get(ORIENTATION, 1) != 1 else image
         low = None if low is None else ImageOps.exif_transpose(low)
-        image = turned
+        image, turned = upright, tags.get(ORIENTATION, 1)
         if tags:
             tags.pop(ORIENTATION, None)
             exif = tags.tobytes()
@@ -205,4 +205,4 @@ def upright(image: Image.Image, low: Image.Image | None) -> Opened:
         low.load()
     if image.mode in PLAIN:
         image = image.convert(PLAIN[image.mode])
-    return Opened(image, low, Origin(format=format, exif=exif, jpeg=jpeg, notes=notes))
+    return Opened(image, low, Origin(format=format, exif=exif, jpeg=jpeg, turned=turned, notes=notes))

@@ -139,7 +139,8 @@ def _rgb(found: Opened) -> Image.Image:
         image = on_white(rgba)
     colours = np.asarray(image)
     grey = bool((colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all())
-    image.info = {KEY: replace(found.origin, grey=grey, rgba=rgba, profile=profiles.SRGB if data else None, notes=notes + more)}
+    profile = profiles.SRGB if data else None
+    image.info = {KEY: replace(found.origin, grey=grey, rgba=rgba, profile=profile, size=image.size, notes=notes + more)}
     return image
 
 

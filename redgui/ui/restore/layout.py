@@ -10,7 +10,7 @@ import gradio as gr
 from redgui import fitting, knobs, presets, priors
 from redgui.advice import Advice, advice
 from redgui.noise import NOISES
-from redgui.operators import OPERATORS, Blur, Inpaint
+from redgui.operators import JPEG, OPERATORS, Blur, Inpaint
 from redgui.runs import zero_gpu
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui.host.host import Host
@@ -18,7 +18,7 @@ from redgui.ui.parts import components, controls
 from redgui.ui.parts.controls import SETTING, Control, Controls, Named, Setting
 from redgui.ui.parts.form import Form
 from redgui.ui.parts.running_tab import RunningLayout
-from redgui.ui.restore import own_kernel
+from redgui.ui.restore import from_file, own_kernel
 
 BEGINNING = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of a new page
 
@@ -154,7 +154,8 @@ def _operators() -> tuple[Named, dict[str, gr.Group]]:
     for cls in OPERATORS:
         with controls.group(cls.name, cls is Inpaint) as groups[cls.name]:
             parts = controls.draw(cls, cls.name, {})
-            operators[cls.name] = Controls(cls, parts | own_kernel.draw(parts) if cls is Blur else parts)
+            more = {Blur: own_kernel.draw, JPEG: from_file.draw}.get(cls)
+            operators[cls.name] = Controls(cls, parts | more(parts) if more else parts)
     return operators, groups
 
 
