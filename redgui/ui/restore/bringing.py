@@ -59,7 +59,7 @@ class Bringing:
         run = session.state(Restoring).played
         if run is None or run.last is None or run.playing:
             return {self.layout.measurement: gr.skip()}
-        restored = finishing.finished(run.last.estimate, run.picture, run.problem)
+        restored = run.given_back(run.last.estimate)
         picture = run.full() or finishing.fitted(restored, run.source, run.fitting, run.problem.H)
         session.source, session.own = images.read(picture), True
         return {self.form.picture: self.form.file(session), **self._taken(session, values, fresh=True)}
