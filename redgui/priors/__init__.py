@@ -18,6 +18,7 @@ from redgui.priors.base import Counted, Prior, PriorError, per_image
 from redgui.priors.catalogue import PRIORS, PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
 from redgui.priors.folder import sides_of
+from redgui.reading import at_home
 
 if TYPE_CHECKING:
     from redgui.priors.latent import LatentPrior
@@ -74,7 +75,7 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
         return closed
     if closed is not None:
         wanted = closed
-        folder = Path(wanted.folder) if wanted.folder else EXAMPLES
+        folder = at_home(wanted.folder) if wanted.folder else EXAMPLES
         pictures = images.folder(folder)
         if not pictures:
             raise PriorError(f"the empirical prior needs a folder of pictures; {folder} has none.")
@@ -89,7 +90,7 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
     if where in bundled():
         folder = BUNDLED / where
     elif is_folder(where):
-        folder = Path(where)
+        folder = at_home(where)
     elif hub.split(where):
         folder = hub.download(where)
     else:
@@ -128,7 +129,7 @@ def _text_to_image(folder: Path, device: torch.device, precision: str) -> "Laten
 def is_folder(name: str) -> bool:
     """Whether there is a folder of this name; what is too long for a name, or not for this person to see, is none."""
     try:
-        return Path(name).is_dir()
+        return bool(name) and at_home(name).is_dir()
     except (OSError, ValueError):
         return False
 

@@ -71,7 +71,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         return None
     problem, particles = run.problem.to(run.last.x0_hat.device), run.last.x0_hat
     raw = run.last.estimate
-    restored = finishing.finished(raw, run.picture, run.problem)
+    restored = run.given_back(raw)
     record = run.record()
     image = finishing.fitted(restored, run.source, run.fitting, problem.H)
     png = images.data_url(image)
@@ -82,7 +82,8 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         reported = "mean" if run.last.best is None else "least residual"
         spread = images.data_url(api.std_picture(particles))
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
-        gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
+        each = run.given_back(particles).split(1)
+        gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(each)]
     full = run.full()
     downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
     if full is not None:

@@ -19,7 +19,7 @@ from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.parts.form import NothingPainted
 from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values
-from redgui.ui.restore import advising, given_masks
+from redgui.ui.restore import advising, from_file, given_masks
 from redgui.ui.restore.layout import BEGINNING, RestoreLayout
 from redgui.ui.restore.noise import NoiseEditing
 from redgui.ui.restore.outcome import around
@@ -273,6 +273,7 @@ class Editing:
         gr.on([part.change for part in simulated], self.preview, problem, layout.measurement, **LATEST)
         form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
         given_masks.wire(self)
+        from_file.wire(self)
         form.given.change(self.refit, problem, layout.refitted, **SILENT)
         advising.wire(layout)
 
