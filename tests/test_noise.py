@@ -34,7 +34,7 @@ def picture(seed: int = 0, size: int = 16) -> Tensor:
 
 
 def face() -> Tensor:
-    return images.load(images.folder(bundled.EXAMPLES)[0], 64, 64)
+    return images.load(images.folder(bundled.EXAMPLES)[1], 64, 64)
 
 
 def nll(spec: str, z: Tensor, y: Tensor, sigma_y: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Aligns the example faces: generated portraits under CC0 (github.com/faker-js/assets-person-portrait), as the face prior has faces.
+"""Aligns the example faces: generated portraits under CC0 (github.com/faker-js/assets-person-portrait), for the face prior.
 
     python -m assets.examples.make portraits.zip      writes face-NN.png of FACES beside this file
 
