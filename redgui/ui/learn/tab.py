@@ -17,8 +17,10 @@ from redgui.runs.stream import with_room
 from redgui.runs.watch import compute
 from redgui.samplers import RedDiff
 from redgui.ui.host.sessions import Session
-from redgui.ui.learn import anatomy, texts
+from redgui.ui.learn import anatomy, texts, walking
 from redgui.ui.learn.anatomy import Anatomy
+from redgui.ui.learn.views import anatomy_view, schedule_view
+from redgui.ui.learn.walking import Walking, WalkLayout
 from redgui.ui.parts import components, controls, views
 from redgui.ui.parts.controls import SETTING, Controls
 from redgui.ui.parts.form import Page
@@ -55,18 +57,12 @@ class LearnLayout:
     look: Controls
     start: gr.Radio
     view: gr.HTML
+    walk: WalkLayout
 
 
 def lay_out() -> LearnLayout:
     """Lays the tab out inside the block that is open."""
     with gr.Column(elem_classes="rg-learn"):
-        gr.Markdown(texts.IDEA, latex_delimiters=LATEX, elem_id="learn-idea")
-        with gr.Row(elem_classes="rg-learn-plots"):
-            with gr.Column(min_width=280):
-                schedule = components.schedule_view("schedule")
-            with gr.Column(min_width=280):
-                weights = components.weights_plot("learn-weights")
-                gr.Markdown(texts.WEIGHTS, latex_delimiters=LATEX)
         gr.Markdown(texts.ITERATION, latex_delimiters=LATEX)
         with gr.Row(elem_classes="rg-learn-controls"):
             level, seed = knobs.knobs(Look)
@@ -76,11 +72,20 @@ def lay_out() -> LearnLayout:
                 start = gr.Radio(list(STARTS), value="start", label="μ is", elem_id="learn-start")
             with gr.Column(min_width=200):
                 box = controls.seed_box(seed, "learn-seed", seed.default)
-        view = components.anatomy_view("anatomy")
+        view = anatomy_view("anatomy")
+        gr.Markdown(texts.PLANE, latex_delimiters=LATEX)
+        walk = walking.lay_out()
+        gr.Markdown(texts.IDEA, latex_delimiters=LATEX, elem_id="learn-idea")
+        with gr.Row(elem_classes="rg-learn-plots"):
+            with gr.Column(min_width=280):
+                schedule = schedule_view("schedule")
+            with gr.Column(min_width=280):
+                weights = components.weights_plot("learn-weights")
+                gr.Markdown(texts.WEIGHTS, latex_delimiters=LATEX)
         gr.Markdown(texts.REFERENCES, elem_id="learn-references")
         with gr.Accordion("BibTeX", open=False):
             gr.Code(texts.BIBTEX, language=None, label="RED-diff", interactive=False, elem_id="learn-bibtex")
-    return LearnLayout(schedule, weights, Controls(Look, {"sigma": sigma, "seed": box}), start, view)
+    return LearnLayout(schedule, weights, Controls(Look, {"sigma": sigma, "seed": box}), start, view, walk)
 
 
 class LearnTab:
@@ -88,6 +93,7 @@ class LearnTab:
 
     def __init__(self, page: Page, layout: LearnLayout):
         self.page, self.form, self.layout = page, page.form, layout
+        self.walking = Walking(layout.walk)
 
     def open_tab(self, values: Values, request: gr.Request) -> Updates:
         """The tab is opened: schedule, weights and anatomy with the settings of the Restore tab as they are now."""
@@ -167,6 +173,8 @@ class LearnTab:
         layout = self.layout
         inputs = {*self.form.inputs, *layout.look, layout.start}
         tab.select(self.open_tab, inputs, [layout.schedule, layout.weights, layout.view], **SILENT)
+        tab.select(self.walking.redraw, layout.walk.inputs, layout.walk.view, **SILENT)
+        self.walking.wire()
         for event in (layout.look.parts["sigma"].input, layout.look.parts["seed"].change, layout.start.input):
             event(self.redraw, inputs, [layout.weights, layout.view], **LATEST)
         outputs = [layout.look.parts["sigma"], layout.weights, layout.view]

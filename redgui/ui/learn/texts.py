@@ -31,6 +31,15 @@ ITERATION = """
 On your picture and your degradation of the Restore tab, with RED-diff's knobs as they are there.
 """
 
+PLANE = r"""
+## Two pixels: what samplers do, seen from above
+
+A picture of two pixels is a point of a plane. The prior is a mixture of Gaussians, known exactly; the measurement, one number,
+leaves a line. The app's own samplers walk here with the knobs beside them. **RED-diff** and **VML-MAP** seek modes: their
+particles collapse onto few, and mostly onto the largest. **RSD** is RED-diff with particles that repel each other: raise
+$\gamma$. **DPS** and **DDRM** draw samples: their shares come near those of the posterior.
+"""
+
 REFERENCES = """
 ## To read on
 
