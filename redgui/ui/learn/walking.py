@@ -39,7 +39,7 @@ class WalkLayout:
 def lay_out() -> WalkLayout:
     """Lays it out inside the block that is open."""
     with gr.Row(elem_classes="rg-learn-walk"):
-        with gr.Column(min_width=260, scale=1):
+        with gr.Column(min_width=220, scale=1):
             walkers = {type(sampler).name: sampler for sampler in plane.WALKERS}
             choices = [(sampler.label, name) for name, sampler in walkers.items()]
             first = choices[0][1]
@@ -50,10 +50,10 @@ def lay_out() -> WalkLayout:
                     offered = [k for k in knobs.knobs(type(sampler)) if k.name in TELLING]
                     drawn = {k.name: controls.one(k, f"walk-{name}-{k.name}", getattr(sampler, k.name)) for k in offered}
                 samplers[name] = Controls(type(sampler), drawn)
-            with gr.Group():
-                parts = controls.draw(Plane, "walk", {})
         with gr.Column(min_width=280, scale=2):
             view = walk_view()
+        with gr.Column(min_width=220, scale=1), gr.Group():
+            parts = controls.draw(Plane, "walk", {})
     return WalkLayout(Controls(Plane, parts), chosen, samplers, groups, view)
 
 

@@ -34,7 +34,7 @@ SHARED = (  # scripts, in this order
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
     "cards": "restore/cards", "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
-    "picture": "parts/picture", "place": "parts/place",
+    "picture": "parts/picture", "place": "parts/place", "keys": "parts/keys",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "walk": "learn/walk",
     "keeper": "history/keeper", "history": "history/view",
@@ -265,6 +265,11 @@ def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
     Event `select` with {"query", "record"}: a link, and the stored record (JSON) of its picture or None.
     """
     return component("keeper", elem_id, options)
+
+
+def shortcut_keys(elem_id: str = "keys", **options: Any) -> gr.HTML:
+    """The keys of the whole page, with a button that lists them. It has no value."""
+    return component("keys", elem_id, {"container": False, "padding": False, **options})
 
 
 def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
