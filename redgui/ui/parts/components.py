@@ -29,6 +29,7 @@ SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history"
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
     *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
+    "compare/errors", "compare/table",
     *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view", "bring")),
 )  # fmt: skip
 PARTS = {
