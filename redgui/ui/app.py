@@ -59,8 +59,8 @@ def build(
             compare_tab(restore.page)
             sweep_tab(restore.page)
             particles_tab(restore.page)
-            learn_tab(restore.page)
-            history_tab(restore, keeper)
+            learn = learn_tab(restore.page)
+            history_tab(restore, keeper, learn)
         form, layout = restore.form, restore.layout
 
         def greet(request: gr.Request) -> dict[str, Any]:

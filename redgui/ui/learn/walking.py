@@ -15,7 +15,8 @@ from redgui.ui.learn.plane import Plane, Walk
 from redgui.ui.learn.views import walk_view
 from redgui.ui.parts import controls
 from redgui.ui.parts.controls import Control, Controls, Named
-from redgui.ui.parts.wiring import LATEST, Updates, Values, sent
+from redgui.ui.parts.form import Page
+from redgui.ui.parts.wiring import LATEST, WITH_TOASTS, Updates, Values, sent
 
 TELLING = ("steps", "lr", "lam", "weighting", "exponent", "zeta", "eta", "inner", "gamma")  # knobs that are offered
 
@@ -28,6 +29,7 @@ class WalkLayout:
     sampler: gr.Dropdown
     samplers: Named
     groups: dict[str, gr.Group]
+    open: gr.Button
     view: gr.HTML
 
     @property
@@ -50,18 +52,19 @@ def lay_out() -> WalkLayout:
                     offered = [k for k in knobs.knobs(type(sampler)) if k.name in TELLING]
                     drawn = {k.name: controls.one(k, f"walk-{name}-{k.name}", getattr(sampler, k.name)) for k in offered}
                 samplers[name] = Controls(type(sampler), drawn)
+            back = gr.Button("Open in Restore", elem_id="walk-open")
         with gr.Column(min_width=280, scale=2):
             view = walk_view()
         with gr.Column(min_width=220, scale=1), gr.Group():
             parts = controls.draw(Plane, "walk", {})
-    return WalkLayout(Controls(Plane, parts), chosen, samplers, groups, view)
+    return WalkLayout(Controls(Plane, parts), chosen, samplers, groups, back, view)
 
 
 class Walking:
     """The handlers."""
 
-    def __init__(self, layout: WalkLayout):
-        self.layout = layout
+    def __init__(self, page: Page, layout: WalkLayout):
+        self.page, self.layout = page, layout
 
     def redraw(self, values: Values) -> Updates:
         """Another walk."""
@@ -78,6 +81,14 @@ class Walking:
         if isinstance(y, bool) or not isinstance(y, (int, float)) or not -1 <= y <= 1:
             return {part: gr.skip()}
         return {part: round(y, 2), **self.redraw({**values, part: round(y, 2)})}
+
+    def open_in_restore(self, values: Values) -> Updates:
+        """The sampler with its knobs of here into the Restore tab."""
+        try:
+            return self.page.to_restore(self._sampler(values))
+        except RedguiError as error:
+            gr.Warning(str(error))
+            return self.page.to_restore(None)
 
     def value(self, values: Values) -> dict[str, Any]:
         """The view's value."""
@@ -105,6 +116,7 @@ class Walking:
         # the dice change a number without an input
         triggers = [part.change if isinstance(part, gr.Number) else part.input for part in others]
         gr.on(triggers, self.redraw, layout.inputs, layout.view, **LATEST)
+        layout.open.click(self.open_in_restore, layout.inputs, self.page.to_restore_outputs, **WITH_TOASTS)
         layout.view.select(self.move_line, layout.inputs, [layout.view, layout.plane.parts["y"]], **LATEST)
 
 

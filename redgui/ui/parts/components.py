@@ -285,6 +285,7 @@ def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
     """The runs that the browser keeps: a gallery, and one of them at large.
 
     Value: {"entry": JSON of an entry that is no run of this browser, or "", "error": str}.
-    Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run).
+    Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run),
+    `expand` (its settings, and the Learn tab).
     """
     return component("history", elem_id, options)
