@@ -6,8 +6,8 @@ In the paper's notation, with alpha_t^2 + sigma_t^2 = 1 and here sigma = sigma_t
     gradient = d/dmu |y - f(mu)|^2 / 2  +  lambda_t (eps_theta(x_t; t) - eps)
     mu <- OptimizerStep(gradient)
 
-`dissect` makes that one iteration, alone with a fresh optimiser, and keeps every piece; `Loop` makes one after another. They take
-their numbers in the order in which the sampler does, so that `after` is what the sampler has there, compat or not.
+`dissect` makes that one iteration, alone with a fresh optimiser, and keeps every piece; `Loop` makes one after another. They
+take their numbers in the order in which the sampler does, so that `after` is what the sampler has there, compat or not.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The components of the Learn tab and their values; what they have in common with those of the other tabs is in `redgui.ui.parts.components`."""
+"""The components of the Learn tab, and their values."""
 
 import math
 from typing import Any
