@@ -1,11 +1,14 @@
 """What the tests share: small priors, small pictures, a machine without a network, and the app as it is served."""
 
+import mmap
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,9 @@ from PIL import Image
 from torch import Tensor
 from wire import Served, serving
 
+from redgui import priors
 from redgui.priors import GaussianPrior
+from redgui.runs import zero_gpu as host
 
 # The tensors are small: threads would only wait for each other, and with one of them sums have one order everywhere.
 torch.set_num_threads(1)
@@ -31,6 +36,12 @@ def gaussian() -> GaussianPrior:
 def drawn(gaussian: GaussianPrior) -> Callable[[int], Tensor]:
     """drawn(n): n pictures (n, 3, 16, 16) of the closed-form prior."""
     return lambda n: gaussian.sample(n, torch.Generator().manual_seed(5)).clamp(-1, 1)
+
+
+@pytest.fixture
+def x_true(drawn: Callable[[int], Tensor]) -> Tensor:
+    """One picture (1, 3, 16, 16) of the closed-form prior."""
+    return drawn(1)
 
 
 @pytest.fixture
@@ -74,6 +85,28 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
+
+
+@pytest.fixture
+def forgetful() -> None:
+    """No prior of another test is taken for one of the same name."""
+    priors._load.cache_clear()
+    priors._text_to_image.cache_clear()
+
+
+@pytest.fixture
+def zero_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """This process as one of a Space with ZeroGPU, its package replaced by the stand-in."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "zero_gpu"))
+    monkeypatch.delitem(sys.modules, "spaces", raising=False)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    import spaces
+
+    monkeypatch.setattr(host, "_lent", spaces.GPU(duration=host._seconds)(host._work))
+    monkeypatch.setattr(host.Wishes, "_memory", mmap.mmap(-1, host.SLOTS * host.SLOT_BYTES))
+    monkeypatch.setattr(host.Wishes, "_free", list(range(host.SLOTS)))
+    yield spaces
+    assert len(host.Wishes._free) == host.SLOTS  # every job gave its slot back
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from redgui import bench, cli, knobs, operators, presets, priors
+from redgui import bench, cli, priors
 from redgui.bench import BenchError, loop, report, run
 from redgui.cli import output
 from redgui.errors import RedguiError
@@ -281,30 +281,3 @@ def test_the_time_left_is_that_of_this_run_alone(monkeypatch):
         assert bar.bar.format_dict["initial"] == 900
         assert "95%" in str(bar.bar)
         assert "<00:5" in str(bar.bar).replace("00:49", "00:50"), "50 in 50 seconds, 50 are left"
-
-
-def test_presets_know_about_noise(monkeypatch):
-    table = {("*", "ddrm", "*"): {"steps": 1}, ("*", "ddrm", "*@noisy"): {"steps": 2}, ("*", "ddrm", "blur"): {"steps": 3},
-             ("*", "ddrm", "inpaint:box@noisy"): {"steps": 4}}  # fmt: skip
-    monkeypatch.setattr(presets, "PRESETS", table)
-    wanted = {
-        ("denoise", 0.0): 1,
-        ("denoise", 0.1): 2,
-        ("blur", 0.0): 3,
-        ("blur", 0.1): 3,
-        ("inpaint", 0.0): 1,
-        ("inpaint", 0.1): 4,
-    }
-    for (name, sigma_y), steps in wanted.items():
-        assert presets.sampler_for("ddrm", operators.build(name), sigma_y).steps == steps
-    assert presets.sampler_for("ddrm:steps=9", operators.build("blur"), 0.1).steps == 9
-
-
-@pytest.mark.parametrize("key", presets.PRESETS, ids=":".join)
-def test_every_preset_can_be_built(key):
-    _, sampler, operator = key
-    cls = knobs.find(SAMPLERS, sampler, "sampler")
-    knobs.build(cls, presets.PRESETS[key])
-    name, _, kind = operator.removesuffix("@noisy").partition(":")
-    if name != "*":
-        assert cls.accepts(operators.build(f"{name}:kind={kind}" if kind else name))

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from strict import Strict
 from torch import Tensor
 
 from redgui.operators import LinearOperator, Operator, SpectralOperator, build
@@ -243,14 +244,6 @@ def test_network_calls(gaussian, drawn, sampler, forwards):
     H, counted = build("inpaint"), Counted(gaussian)
     list(sampler(counted, H, H(drawn(1)), 0.0, generator=Generators([0])))
     assert (counted.forwards, counted.backwards) == (forwards, 0)
-
-
-class Strict(GaussianPrior):
-    """Fails when a graph could pass through it."""
-
-    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        assert not torch.is_grad_enabled()
-        return super().denoise(x, sigma)
 
 
 @pytest.mark.parametrize("sampler", [DiffPIR(steps=3), DAPS(steps=3), DAPS(steps=3, inner="langevin")])

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from redgui import api, bench, images, knobs, presets, snippets
+from redgui import api, bench, images, knobs, operators, presets, snippets
 from redgui.operators import OPERATORS, Operator, build
 from redgui.presets import PRESETS, PUBLISHED, sampler_for
 from redgui.priors import PRIORS
@@ -85,3 +85,30 @@ def test_the_name_of_the_prior_reaches_the_presets_of_a_run_a_link_and_a_benchma
     result = api.restore(tmp_path / "grey.png", prior="photos", operator="inpaint:kind=text", sampler="reddiff:steps=2")
     assert result.record.settings.sampler == dataclasses.replace(tuned, steps=2)
     assert "reddiff:steps=2 " in snippets.command(result.record) + " "
+
+
+def test_presets_know_about_noise(monkeypatch):
+    table = {("*", "ddrm", "*"): {"steps": 1}, ("*", "ddrm", "*@noisy"): {"steps": 2}, ("*", "ddrm", "blur"): {"steps": 3},
+             ("*", "ddrm", "inpaint:box@noisy"): {"steps": 4}}  # fmt: skip
+    monkeypatch.setattr(presets, "PRESETS", table)
+    wanted = {
+        ("denoise", 0.0): 1,
+        ("denoise", 0.1): 2,
+        ("blur", 0.0): 3,
+        ("blur", 0.1): 3,
+        ("inpaint", 0.0): 1,
+        ("inpaint", 0.1): 4,
+    }
+    for (name, sigma_y), steps in wanted.items():
+        assert presets.sampler_for("ddrm", operators.build(name), sigma_y).steps == steps
+    assert presets.sampler_for("ddrm:steps=9", operators.build("blur"), 0.1).steps == 9
+
+
+@pytest.mark.parametrize("key", presets.PRESETS, ids=":".join)
+def test_every_preset_can_be_built(key):
+    _, sampler, operator = key
+    cls = knobs.find(SAMPLERS, sampler, "sampler")
+    knobs.build(cls, presets.PRESETS[key])
+    name, _, kind = operator.removesuffix("@noisy").partition(":")
+    if name != "*":
+        assert cls.accepts(operators.build(f"{name}:kind={kind}" if kind else name))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from discs import interrupted, made, same
 from PIL import Image
-from test_train import interrupted, made, same
 from torch import Tensor
 
 from redgui import images, priors

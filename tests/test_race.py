@@ -1,51 +1,21 @@
-"""Several samplers on one measurement, a step of one and then of another: shares, budgets, stops, errors, records, figures."""
+"""Several samplers on one measurement, a step of one and then of another: shares, budgets, stops, errors, records."""
 
-import base64
-import csv
-import io
-import json
 import threading
 
 import pytest
 import torch
-from PIL import Image
+from racing import FIVE, PRIOR, contestant, problem, race
 
-from redgui import images, knobs, presets
-from redgui.errors import RedguiError
-from redgui.operators import Inpaint, build
+from redgui import knobs, presets
+from redgui.operators import Inpaint
 from redgui.priors import Counted, GaussianPrior
 from redgui.runs.budget import spent, within
-from redgui.runs.problem import Problem
-from redgui.runs.race import Contestant, Race
+from redgui.runs.race import Race
 from redgui.runs.record import Record
-from redgui.runs.run import Run
 from redgui.runs.stream import solve
 from redgui.runs.watch import watch
-from redgui.samplers import SAMPLERS, SITCOM, Sampler, SamplerError
+from redgui.samplers import SAMPLERS, SITCOM, SamplerError
 from redgui.samplers import build as sampler
-from redgui.ui.compare import board, tab
-from redgui.ui.compare.board import COLUMNS, Scoreboard
-from redgui.ui.host.sessions import Sessions
-from redgui.ui.parts.controls import Controls
-
-PRIOR = GaussianPrior(size=16)
-PICTURE = images.to_tensor(images.to_pil(PRIOR.sample(1, torch.Generator().manual_seed(3))))
-FIVE = ("reddiff:steps=9", "vml-map:steps=5", "ddrm:steps=7", "diffpir:steps=6", "dps:steps=4")
-
-
-def problem(sigma_y: float = 0.1) -> Problem:
-    return Problem.simulate(PICTURE, Inpaint(), sigma_y, seed=2)
-
-
-def contestant(one: str | Sampler, prior=PRIOR, budget=None, sigma_y: float = 0.1) -> Contestant:
-    chosen, plan = (sampler(one) if isinstance(one, str) else one), ()
-    if budget is not None:
-        chosen, plan = within(chosen, sigma_y, budget)
-    return Contestant(chosen.name, chosen.label, Run(PICTURE, problem(sigma_y), prior, chosen), budget, plan)
-
-
-def race(*specs: str, **options) -> Race:
-    return Race([contestant(spec) for spec in specs], **options)
 
 
 class Clock:
@@ -242,118 +212,3 @@ def test_a_run_that_leaves_its_plan_is_held_to_the_budget(chosen, planned):
     record = c.run.record()
     *_, last = record.replay(PRIOR)
     assert record.reproduces(last)
-
-
-# ---- what is shown and taken away
-
-
-def finished(sigma_y: float = 0.1, *specs: str) -> Scoreboard:
-    together = Race([contestant(spec, sigma_y=sigma_y) for spec in specs or FIVE])
-    list(together.play())
-    return Scoreboard(together, 1)
-
-
-def test_only_what_has_changed_is_encoded_anew():
-    together = race(*FIVE)
-    board, before = Scoreboard(together, 1), {}
-    for turn in together.play():
-        value = board.value("running")
-        for key, frame in before.items():
-            assert (value["frames"][key] is frame) == (key != turn.key)
-        before = value["frames"]
-    assert all(frame.startswith("data:image/png") for frame in board.value("done")["frames"].values())
-
-
-def test_the_figures_at_the_end_are_those_of_the_records():
-    board = finished()
-    board.value("done")
-    for c in board.race.contestants:
-        result, row = c.run.record().result, board.rows[c.key]
-        assert [row[key] for key in ("psnr", "ssim", "residual", "nfe", "backward")] == [
-            result[key] for key in ("psnr", "ssim", "residual", "nfe", "backward")
-        ]
-        assert row["ratio"] == pytest.approx(result["residual"] / 0.1)
-        assert row.get("lpips") is None
-
-
-def test_the_best_of_each_column_is_marked():
-    rows = {
-        "a": dict(psnr=30.001, ssim=0.9, lpips=0.2, residual=0.02, ratio=0.2, nfe=10, backward=0, seconds=1.0),
-        "b": dict(psnr=30.002, ssim=0.8, lpips=0.1, residual=0.11, ratio=1.1, nfe=5, backward=5, seconds=2.0),
-        "c": dict(psnr=25.0, ssim=0.9, lpips=None, residual=0.5, ratio=5.0, nfe=20, backward=0, seconds=3.0),
-    }
-    found = board.best(rows, 0.1, set(rows), True)
-    assert found == {
-        "psnr": ["a", "b"], "ssim": ["a", "c"], "lpips": ["b"], "residual": ["b"], "ratio": ["b"], "nfe": ["b"],
-        "backward": ["a", "c"], "seconds": ["a"],
-    }  # fmt: skip
-    assert set(board.best(rows, 0.1, {"a"}, False)) == {"psnr", "ssim", "lpips", "residual", "ratio"}
-    assert board.best({"a": rows["a"]}, 0.1, {"a"}, True) == {}
-
-
-def test_what_cannot_be_had_says_why():
-    names = [column.key for column in COLUMNS]
-    board = finished(0.0, "ddrm:steps=3", "diffpir:steps=3")
-    board.value("done")
-    cells = dict(zip(names, board.table()["rows"][0]["cells"], strict=True))
-    assert {key for key, cell in cells.items() if cell["text"] == "n/a"} == {"lpips", "ratio"}
-    assert "no noise" in cells["ratio"]["note"]
-    assert "32 pixels" in cells["lpips"]["note"]
-    blind = Problem.given(PICTURE, Inpaint(), 0.0, seed=1)
-    board = Scoreboard(Race([Contestant("ddrm", "DDRM", Run(PICTURE, blind, PRIOR, sampler("ddrm:steps=3")))]), 1)
-    list(board.race.play())
-    value = board.value("done")
-    cells = dict(zip(names, board.table()["rows"][0]["cells"], strict=True))
-    assert cells["psnr"]["text"] == "n/a"
-    assert "no original" in cells["psnr"]["note"]
-    assert set(value["references"]) == {"measurement"}
-
-
-def test_the_files_to_take_away():
-    board = finished()
-    files = {entry["name"]: base64.b64decode(entry["href"].split(",")[1]) for entry in board.value("done")["downloads"]}
-    sheet = Image.open(io.BytesIO(files["comparison.png"]))
-    assert sheet.size == (10 + 3 * 170, 10 + 3 * 210)  # seven pictures of 16 pixels, ten times as large
-    tile = sheet.crop((10, 10, 170, 170)).resize((16, 16), Image.Resampling.NEAREST)
-    assert torch.equal(images.to_tensor(tile), PICTURE)
-    found = json.loads(files["comparison.json"])
-    assert [entry["name"] for entry in found["contestants"]] == ["RED-diff", "VML-MAP", "DDRM", "DiffPIR", "DPS"]
-    for entry, c in zip(found["contestants"], board.race.contestants, strict=True):
-        record = Record.from_json(json.dumps(entry["record"]))
-        *_, last = record.replay(PRIOR)
-        assert record.reproduces(last)
-        assert entry["figures"]["psnr"] == record.result["psnr"] == c.run.last.psnr
-    lines = list(csv.DictReader(io.StringIO(files["comparison.csv"].decode())))
-    assert [float(line["psnr"]) for line in lines] == [c.run.last.psnr for c in board.race.contestants]
-    assert lines[0]["sampler"] == "reddiff:steps=9"
-    assert lines[0]["lpips"] == ""
-
-
-def test_a_page_that_closes_ends_its_race():
-    sessions = Sessions()
-    session = sessions.of("page")
-    comparison = session.states[tab.Comparison] = tab.Comparison(race("reddiff:steps=5000", "ddrm:steps=1000"))
-    for k, _ in enumerate(comparison.played.play()):
-        if k == 3:
-            sessions.drop("page")
-    assert {c.status for c in comparison.played.contestants} == {"stopped"}
-    assert comparison.stop_wanted
-
-
-def test_a_sampler_that_does_not_fit_is_refused_before_anything_runs():
-    blind = Problem.simulate(PICTURE, build("hdr"), 0.0, seed=2)
-    with pytest.raises(SamplerError, match="spectral"):
-        Run(PICTURE, blind, PRIOR, sampler("ddrm"))
-
-
-@pytest.mark.parametrize("value", [None, "", 3, [], {}, {"ticked": "reddiff"}, {"ticked": [None, 4, ["reddiff"], {}]}])
-def test_a_list_from_the_browser_may_be_anything(value):
-    assert tab._ticked(value) == set()
-
-
-@pytest.mark.parametrize("value", [None, "many", True, float("nan"), float("inf"), -1, 9, 5001, 10**400])
-def test_a_budget_from_the_browser_is_checked(value):
-    controls = Controls(tab.Budget, {"budget": "budget"})
-    assert controls.build({"budget": 100}).budget == controls.build({"budget": "100"}).budget == 100
-    with pytest.raises(RedguiError, match=r"budget (lies in 10 to 5000|is a (whole |finite )?number); got"):
-        controls.build({"budget": value})

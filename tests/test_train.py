@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import signal
 import zipfile
 from pathlib import Path
@@ -10,31 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from discs import TINY, interrupted, made, same
 from PIL import Image
 
 from redgui.cli import main
 from redgui.priors import load
 from redgui.priors.network import DiffusersPrior
-from redgui.schedule import linear_beta
 from redgui.train import heldout, state
-from redgui.train.data import Pictures, Source, find
+from redgui.train.data import find
 from redgui.train.loop import train
-from redgui.train.objective import shares, timesteps
 from redgui.train.recipe import TrainError
-
-TINY = dict(
-    channels="8,16", size=16, attention="none", batch=8, lr=2e-3, warmup=5, device="cpu", precision="fp32", heldout_pictures=16
-)
-
-
-def made(n: int, seed: int, side: int = 16) -> list[np.ndarray]:
-    """Smooth pictures: a bright disc somewhere on a dark ground."""
-    rng, (y, x) = np.random.default_rng(seed), np.mgrid[0:side, 0:side]
-    found = []
-    for cy, cx, r in rng.uniform(side / 4, 3 * side / 4, (n, 3)):
-        disc = 255 / (1 + np.exp(np.minimum((y - cy) ** 2 + (x - cx) ** 2 - r, 50)))
-        found.append(np.stack([disc, 0.5 * disc, 255 - disc], -1).round().astype(np.uint8))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +44,6 @@ def zipped(folder) -> Path:
 def trained(folder, tmp_path_factory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("runs") / "discs"
     return out, train([str(folder)], str(out), steps=60, **TINY)
-
-
-def same(a: dict, b: dict) -> bool:
-    return all(torch.equal(a[key][name], b[key][name]) for key in ("weights", "average") for name in a[key])
 
 
 # ---- what is learnt ----
@@ -110,40 +90,6 @@ def test_a_run_of_another_prediction_begins_at_the_weights_of_a_prior(trained, f
     assert main(["train", str(folder), "--out", str(tmp_path / "flow"), "--evaluate", "--device", "cpu"]) == 0
 
 
-def linear_alphas():
-    return 1 / (1 + linear_beta() ** 2)
-
-
-def test_timesteps_cover_all_slices_on_one_process_and_on_two():
-    generator, even = torch.Generator().manual_seed(0), shares(linear_alphas(), 0.0)
-    alone = timesteps(25, even, generator)
-    both = torch.cat([timesteps(10, even, generator, rank, 2) for rank in (0, 1)])
-    assert (alone // 40).tolist() == list(range(25))
-    assert sorted((both // 100).tolist()) == list(range(10))
-
-
-def test_lognormal_timesteps_have_the_quartiles_of_their_distribution():
-    abar = linear_alphas()
-    levels = shares(abar, 1.0)
-    assert float(levels.sum()) == pytest.approx(1)
-    t = timesteps(4000, levels, torch.Generator().manual_seed(0))
-    found = (1 / abar[t].double() - 1).log().div(2).quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
-    assert found.tolist() == pytest.approx([-1.2 + 1.2 * z for z in (-0.6745, 0.0, 0.6745)], abs=0.06)
-    mixed = timesteps(4000, shares(abar, 0.25), torch.Generator().manual_seed(0))
-    assert (mixed >= 500).double().mean().item() == pytest.approx(0.75 * 0.5, abs=0.01)  # nearly all of these are even ones
-
-
-def test_no_training_goes_to_levels_below_the_least():
-    abar = linear_alphas()
-    levels = shares(abar, 0.5, 0.25)
-    sigma = (1 / abar - 1).sqrt()
-    assert bool((levels[sigma < 0.25] == 0).all())
-    assert bool((levels[sigma >= 0.25] > 0).all())
-    assert float(levels.sum()) == pytest.approx(1)
-    t = timesteps(4000, levels, torch.Generator().manual_seed(0))
-    assert float(sigma[t].min()) >= 0.25
-
-
 # ---- what a run depends on ----
 
 
@@ -156,20 +102,6 @@ def test_a_resumed_run_has_the_weights_of_one_that_was_not_interrupted(folder, t
     assert state.load(parts / "state")["step"] == 6
     train([str(folder)], str(parts), resume=True, with_report=False, device="cpu")
     assert same(state.load(whole / "state"), state.load(parts / "state"))
-
-
-def interrupted(paths: list[str], out: Path, after: int, **options: object) -> dict:
-    """A run that gets a SIGTERM in its step `after`."""
-    update, options = state.Average.update, dict(options)
-
-    def watch(self, net, step):
-        update(self, net, step)
-        if step == after:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state.Average, "update", watch)
-        return train(paths, str(out), with_report=False, **options)
 
 
 def test_a_signal_ends_in_a_checkpoint_and_a_prior(folder, tmp_path):
@@ -215,25 +147,6 @@ def test_minutes_end_in_a_prior_and_count_over_resumes(folder, tmp_path):
 
 
 # ---- pictures ----
-
-
-def test_crops_have_the_size_asked_for_at_all_scales(tmp_path):
-    for k, side in enumerate((16, 24, 50)):
-        Image.fromarray(made(1, k, side)[0][: side - k]).save(tmp_path / f"{k}.png")
-    source = Source(str(tmp_path))
-    pictures = Pictures([(source, name) for name in source.names], 16)
-    assert pictures.batch(0, 0, 12, True).shape == (12, 16, 16, 3)
-    whole, native = pictures[2], np.asarray([0.0, 0.5, 0.5])
-    assert (pictures.crop(2, native) == whole[16:32, 17:33]).all()  # side 16 of 48 x 50, unscaled
-    wide = pictures.crop(2, np.asarray([1.0, 0.0, 0.0]))
-    assert abs(wide.mean() - whole[:48, :48].mean()) < 2  # the whole picture, made smaller
-
-
-def test_an_epoch_has_every_picture_once_and_the_next_another_order():
-    pictures = Pictures([(None, str(k)) for k in range(10)], 8)
-    first, second = [[pictures.picked(1, epoch * 10 + k) for k in range(10)] for epoch in (0, 1)]
-    assert sorted(first) == sorted(second) == list(range(10))
-    assert first != second
 
 
 def test_a_memory_limit_changes_nothing_but_the_memory(folder):

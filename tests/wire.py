@@ -163,3 +163,13 @@ def connections() -> Iterator[list[Any]]:
 def files_in(folder: str | Path) -> set[Path]:
     """All files below a folder."""
     return {path for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def degrade(page: Wire, picture: Any, *, prior: Any = None, fit: str = "crop", size: Any = None, mask: Any = None) -> Any:
+    operator = "blur" if mask is None else "inpaint"
+    return page.call("degrade", data=[picture, operator, 0.0, 0, prior, mask, False, fit, size, False, False])
+
+
+def restore(page: Wire, sampler: str, particles: Any = None, prior: Any = None) -> Any:
+    data = ["example:face-06", "blur", sampler, 0.0, 0, particles, prior, None, False, "crop", None, False, False, False]
+    return page.call("restore", data=data)

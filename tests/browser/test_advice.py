@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from playwright.sync_api import expect
 
-from browser.test_restore import Restore
+from browser.restoring import Restore
 from redgui import advice, presets
 from redgui.priors import PRIORS
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.pages import PICTURE
-from browser.test_restore import Restore
+from browser.restoring import Restore
 from redgui.operators import kernel_search, kernels
 
 PRIOR = "gaussian"

@@ -1,4 +1,4 @@
-"""The History tab in a real browser: runs are kept there, opened, replayed, linked to and deleted."""
+"""The History tab in a real browser: runs are kept there, opened, replayed and deleted."""
 
 import base64
 import dataclasses
@@ -6,22 +6,18 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
-from browser.pages import App, AppPage
-from redgui import api, finishing, images, snippets
-from redgui.operators import masks
+from browser.pages import App
+from browser.tabs import Tabs, at
+from redgui import api, finishing, snippets
 from redgui.runs.record import Change, pixels_sha256
-from redgui.runs.settings import picture_number
 from redgui.ui import build, launch
-from redgui.ui.restore.state import Restoring
 
 PRIOR = "gaussian:size=16"  # a run of it takes no time
 SEED_RUNS = """async (n) => {
@@ -48,67 +44,10 @@ IDBObjectStore.prototype.put = function (...given) {
 """
 
 
-def at(page: Page) -> Callable[[str], Page]:
-    """As `open_page`, on a page that there is already."""
-
-    def go(url: str) -> Page:
-        page.goto(url)
-        return page
-
-    return go
-
-
-class Tabs(AppPage):
-    """One page of the app, and what its browser keeps."""
-
-    def __init__(self, app: App, open_page: Callable[..., Page], query: str = "", **options: Any):
-        super().__init__(app, open_page, query, **options)
-        self.live = self.page.locator("#live .rg-live")
-        self.history = self.page.locator("#history .rg-history")
-        self.cards = self.page.locator("#history .rg-run")
-        self.toasts = self.page.get_by_test_id("toast-body")
-
-    def run(self, steps: int = 2) -> None:
-        self.open("Restore")
-        self.type("reddiff-steps", steps)
-        number = int(self.live.get_attribute("data-run") or 0)
-        self.page.locator("#run").click()
-        expect(self.live).to_have_attribute("data-run", str(number + 1))
-        self.ended()
-
-    def ended(self, status: str = "done") -> None:
-        expect(self.live).to_have_attribute("data-status", status)
-        expect(self.page.locator("#run")).to_be_enabled()
-
-    def see_runs(self, n: int) -> None:
-        self.open("History")
-        expect(self.history).to_have_attribute("data-runs", str(n))
-
-    def show(self, k: int = 0) -> Locator:
-        self.cards.nth(k).locator(".rg-run-open").click()
-        large = self.history.locator(".rg-run-large")
-        expect(large).to_be_visible()
-        return large
-
-    def text(self, name: str) -> str:
-        return self.history.locator(f"[data-name={name}] code").text_content()
-
-    def drop(self, text: str, tmp_path: Path) -> None:
-        (tmp_path / "record.json").write_text(text)
-        self.history.locator("input[type=file]").set_input_files(tmp_path / "record.json")
-
-
 @pytest.fixture
 def tabs(app, open_page):
     """tabs(query, before): the app on a new page."""
     return functools.partial(Tabs, app, open_page)
-
-
-@pytest.fixture
-def mine(tmp_path) -> Path:
-    y, x = np.mgrid[:16, :16]
-    Image.fromarray(np.stack([x * 15, y * 15, 255 - x * 9], -1).astype(np.uint8)).save(tmp_path / "mine.png")
-    return tmp_path / "mine.png"
 
 
 def test_a_run_survives_reload_and_restart_and_the_server_sees_nothing_of_it(serve, open_page):
@@ -198,83 +137,6 @@ def build_prior():
     from redgui import priors
 
     return priors.load(PRIOR, "cpu", "fp32")
-
-
-def test_the_link_of_an_own_picture(mine, browser, app):
-    context = browser.new_context(reduced_motion="reduce")
-    tab = Tabs(app, at(context.new_page()))
-    tab.page.locator("#picture input[type=file]").first.set_input_files(mine)
-    expect(tab.page.locator("#mask .rg-mask")).to_have_attribute("data-version", "2")
-    tab.type("sigma-y", 0.1)
-    tab.page.locator("#mask .rg-mask-canvas").click(position={"x": 10, "y": 10})
-    expect(tab.page.locator("#inpaint-kind").get_by_role("combobox")).to_have_value("mask")
-    tab.run(4)
-    record = tab.restoring.played.record()
-    assert record.image != ""
-    tab.see_runs(1)
-    tab.show()
-    expect(tab.history.locator("[data-name=link]")).to_contain_text("this browser knows it")
-    link = tab.text("link")
-    assert f"picture={picture_number(record)}" in link
-    painted = tab.history.locator("a[download='mask.png']").get_attribute("href")
-    assert painted.startswith("data:image/png")
-
-    # In the same browser: the very run.
-    same = Tabs(app, at(context.new_page()), link.removeprefix(app.url))
-    page = same.page
-    expect(page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
-    expect(page.locator("#inpaint-kind").get_by_role("combobox")).to_have_value("mask")
-    page.locator("#run").click()
-    same.ended()
-    assert record.reproduces(same.restoring.played.last)
-    expect(same.toasts).to_have_count(0)
-    same.see_runs(2)
-    expect(tab.history).to_have_attribute("data-runs", "2")  # the other page knows at once
-
-    # In another: the settings, and a word about the picture.
-    query = link.partition("/?")[2]
-    other = Tabs(app, at(browser.new_page(reduced_motion="reduce")), f"?{query}")
-    expect(other.toasts).to_contain_text("give the picture")
-    expect(other.page.locator("#reddiff-steps input[type=number]")).to_have_value("4")
-    session = other.session
-    assert session.source == images.read(app.host.examples[0])
-    other.page.locator("#run").click()
-    other.ended()
-    assert (session.state(Restoring).played.problem.H.hole(16, 16) == masks.decode(record.settings.H.painted)).all()
-    other.page.close()
-    context.close()
-
-
-def test_a_link_with_an_example(tabs):
-    tab = tabs(
-        "?example=face-37&operator=superres:factor=2,kernel=bicubic&sampler=dps:steps=2,zeta=0.7&sigma_y=0.04&seed=9&particles=3"
-    )
-    expect(tab.page.locator("#operator").get_by_role("combobox")).to_have_value("Super-resolution")
-    expect(tab.page.locator("#dps-steps input[type=number]")).to_have_value("2")
-    tab.page.locator("#run").click()
-    tab.ended()
-    record = tab.restoring.played.record()
-    wanted = api.restore("example:face-37", operator="superres:factor=2,kernel=bicubic", sampler="dps:steps=2,zeta=0.7",
-                         sigma_y=0.04, seed=9, particles=3, prior=PRIOR, device="cpu", precision="fp32").record  # fmt: skip
-    assert record.result["pixels_sha256"] == wanted.result["pixels_sha256"]
-    expect(tab.toasts).to_have_count(0)
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ("?operator=blur&utm=1", "'utm', which this app does not know"),
-        ("?operator=blur&prior=somebody/model", "not listed here"),
-        ("?operator=blur&particles=40", "particles"),
-    ],
-)
-def test_a_link_that_cannot_be_opened_changes_nothing(tabs, query, message):
-    tab = tabs(query)
-    expect(tab.toasts).to_have_count(1)
-    expect(tab.toasts).to_contain_text("This link cannot be opened")
-    expect(tab.toasts).to_contain_text(message)
-    expect(tab.toasts).to_contain_text("Nothing was changed")
-    expect(tab.page.locator("#operator").get_by_role("combobox")).to_have_value("Inpainting")
 
 
 def test_records_that_cannot_be_opened(tabs, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
-from browser.test_components import SEEN, Editor, picture
+from browser.editor import SEEN, Editor, picture
 from redgui.ui.parts import components
 
 H, W = 240, 360

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from browser.editor import Editor
 from browser.pages import within
-from browser.test_components import Editor
-from browser.test_restore import Restore
+from browser.restoring import Restore
 from redgui import api, images
 from redgui.runs.record import Record
 from redgui.ui.host.uploads import same

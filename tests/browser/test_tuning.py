@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from browser.pages import within
-from browser.test_restore import LONG, Restore
+from browser.restoring import LONG, Restore
 from redgui import presets
 from redgui.ui.parts import views
 

@@ -1,0 +1,53 @@
+"""Models of Stable Diffusion's layout with random weights and texts that are no language."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import tiny
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from tiny import noise
+from torch import Tensor
+
+from redgui import priors
+from redgui.priors import prompts
+
+TEXTS = ("", "a red cup", "blur, noise: none")
+XL = dict(addition_embed_type="text_time", addition_time_embed_dim=4, projection_class_embeddings_input_dim=10 + 6 * 4)
+
+
+def network(**options: object) -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    usual: dict = dict(sample_size=8, in_channels=4, out_channels=4, block_out_channels=(16, 32), layers_per_block=1,
+                       down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), norm_num_groups=4, cross_attention_dim=12,
+                       up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), attention_head_dim=4)  # fmt: skip
+    return UNet2DConditionModel(**(usual | options)).eval()
+
+
+def make(folder: Path, scheduler: object = None, texts: tuple[str, ...] = TEXTS, **options: object) -> UNet2DConditionModel:
+    """A model of Stable Diffusion's layout with pictures of 32x32, its weights random."""
+    betas = dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    net = tiny.save(folder, network(**options), scheduler or DDIMScheduler(**betas, clip_sample=False, steps_offset=1))
+    AutoencoderKL(latent_channels=4, block_out_channels=(8, 8, 16), norm_num_groups=4, scaling_factor=0.18215,
+                  down_block_types=("DownEncoderBlock2D",) * 3,
+                  up_block_types=("UpDecoderBlock2D",) * 3).save_pretrained(folder / "vae")  # fmt: skip
+    if texts:
+        prompts.write(folder, {one: noise(7, 12, seed=k) for k, one in enumerate(texts)})
+    return net
+
+
+def check(prior: priors.Prior, pipeline: Any, given: dict[str, Tensor], **size: int) -> None:
+    """DDIM by D against a pipeline of diffusers, from the same noise at guidance 2.5: the same latents to 1e-4."""
+    z_vp = noise(1, 4, 8, 8)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(**given, **size, guidance_scale=2.5, num_inference_steps=8, latents=z_vp, output_type="latent",
+                      return_dict=False)[0]  # fmt: skip
+    abar = pipeline.scheduler.alphas_cumprod.double()[pipeline.scheduler.timesteps]
+    levels = [*(((1 - abar) / abar).sqrt() / prior.scale).tolist(), 0.0]
+    x = z_vp * float(abar[0] ** -0.5) / prior.scale
+    with torch.no_grad():
+        for sigma, after in pairwise(levels):
+            D = prior.denoise(x, sigma)
+            x = D + after / sigma * (x - D)
+    torch.testing.assert_close(prior.scale * x, theirs, rtol=0, atol=1e-4)
