@@ -109,7 +109,7 @@ def case(name: str, scene: np.ndarray) -> Case:
 
 def simulated(one: Case) -> Image.Image:
     """What redgui makes of the part alone, as a file of 8 bits."""
-    H = parse_operator(str(files.told(one.spec + one.border, None, one.kernel)))[0]
+    H = parse_operator(str(files.told(one.spec + one.border, one.kernel)))[0]
     return images.to_pil(Problem.simulate(one.truth, H).y)
 
 
