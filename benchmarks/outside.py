@@ -1,4 +1,4 @@
-"""Photographs that were blurred, made smaller or compressed outside of redgui, as 8-bit files: does a sampler make any part worse?
+"""Photographs that were blurred, made smaller or compressed outside of redgui, in 8 bits: does a sampler make any part worse?
 
     python benchmarks/outside.py [--cases disc ...] [--samplers ddrm ...] [--pictures N] [--pack PICTURES.zip]
 
@@ -104,7 +104,8 @@ def case(name: str, scene: np.ndarray) -> Case:
         return Case(f"given:of=superres,factor={k},kernel={kind}", border, max(RING, 4 * k), truth, file, shown)
     held = io.BytesIO()
     photo.save(held, "JPEG", quality=20, subsampling=2)
-    return Case("given:of=jpeg,quality=20,subsampling=420", "", RING, truth, held.getvalue(), images.to_tensor(Image.open(held)))
+    shown = images.to_tensor(Image.open(held))
+    return Case("given:of=jpeg,quality=20,subsampling=420", "", RING, truth, held.getvalue(), shown)
 
 
 def simulated(one: Case) -> Image.Image:
@@ -139,7 +140,8 @@ def main() -> None:
             began = time.process_time()
 
             def run(one: Case, file: Image.Image | bytes, border: str = "", sampler: str = sampler) -> np.ndarray:
-                found = api.restore(file, operator=one.spec + border, kernel=one.kernel, sampler=sampler, prior=prior, fit="native")
+                operator = one.spec + border
+                found = api.restore(file, operator=operator, kernel=one.kernel, sampler=sampler, prior=prior, fit="native")
                 return within_and_ring(found.restored, one)
 
             try:

@@ -111,10 +111,6 @@ class Sampler(abc.ABC):
         completed = cls.needs is SpectralOperator and isinstance(H, LinearOperator) and H.completes
         return isinstance(H, cls.needs) or completed or (H.stabilised is not None and isinstance(H.stabilised.H, cls.needs))
 
-    def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
-        """The operator that this method works with, and its measurement: H and y, or those near them that have a spectrum."""
-        return (H, y) if isinstance(H, self.needs) or not isinstance(H, LinearOperator) else H.completed(y)
-
     def fits(self, H: Operator) -> bool:
         """Whether it can work with the operator as its knobs stand."""
         return self.accepts(H)
@@ -140,6 +136,20 @@ def ddim(x: Tensor, x0_hat: Tensor, sigma: float, s: float, eta: float, generato
     c = eta * s * (1 - (s / sigma) ** 2) ** 0.5
     x = x0_hat + (s * s - c * c) ** 0.5 / sigma * (x - x0_hat)
     return x + c * generator.randn_like(x) if c > 0 else x
+
+
+def with_spectrum(H: LinearOperator, y: Tensor, x: Tensor | None = None) -> tuple[SpectralOperator, Tensor]:
+    """The operator with a spectrum that is H or stands near it (`LinearOperator.completed`), and what that has measured.
+
+    What lies beyond the frame of a photograph is made up. A sampler that does so once is bound to what was made up; with its
+    estimate x (b, c, h, w) only what x leaves unexplained is, less at every step: K x + completed(y - H x), K near H.
+    """
+    if isinstance(H, SpectralOperator):
+        return H, y
+    if x is None:
+        return H.completed(y)
+    near, rest = H.completed(y - H(x))
+    return near, near(x) + rest
 
 
 def misfit(H: Operator, x0_hat: Tensor, y: Tensor) -> dict[str, Tensor]:
