@@ -26,6 +26,8 @@ from redgui.operators.base import LinearOperator, Operator, SpectralOperator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
 
+WHOLE = 1000.0  # a first level above those of every prior: all of its levels
+
 
 class SamplerError(RedguiError):
     """A sampler that does not fit the problem; the message says what does."""
@@ -150,6 +152,17 @@ def with_spectrum(H: LinearOperator, y: Tensor, x: Tensor | None = None) -> tupl
         return H.completed(y)
     near, rest = H.completed(y - H(x))
     return near, near(x) + rest
+
+
+def noised_start(H: Operator, y: Tensor, path: schedule.Path[Any], begun: bool, generator: Generators) -> Tensor:
+    """The iterate at a path's first level: noise alone, or with `begun` the picture to start from under as much of it.
+
+    So diffusion comes closer before it begins (Chung, Sim, Ye, CVPR 2022, arXiv 2112.05146): the noise hides what is wrong with
+    that picture, and its coarse parts, which y tells best, need not be found again.
+    """
+    start = H.start(y)
+    noise = path.first * generator.randn_like(start)
+    return start + noise if begun else noise
 
 
 def misfit(H: Operator, x0_hat: Tensor, y: Tensor) -> dict[str, Tensor]:
