@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from redgui import knobs, schedule
+from redgui import classics, knobs, schedule
 from redgui.errors import RedguiError
 from redgui.operators.base import LinearOperator, Operator, SpectralOperator
 from redgui.priors.base import Prior
@@ -154,15 +154,19 @@ def with_spectrum(H: LinearOperator, y: Tensor, x: Tensor | None = None) -> tupl
     return near, near(x) + rest
 
 
-def noised_start(H: Operator, y: Tensor, path: schedule.Path[Any], begun: bool, generator: Generators) -> Tensor:
-    """The iterate at a path's first level: noise alone, or with `begun` the picture to start from under as much of it.
+def noised_start(H: Operator, y: Tensor, sigma_y: float, path: schedule.Path[Any], generator: Generators) -> Tensor:
+    """The iterate at a path's first level: noise alone, or a classic restoration under as much noise where it begins lower.
 
     So diffusion comes closer before it begins (Chung, Sim, Ye, CVPR 2022, arXiv 2112.05146): the noise hides what is wrong with
     that picture, and its coarse parts, which y tells best, need not be found again.
     """
-    start = H.start(y)
-    noise = path.first * generator.randn_like(start)
-    return start + noise if begun else noise
+    noise = path.first * generator.randn_like(H.start(y))
+    return classic_start(H, y, sigma_y) + noise if path.sampler.sigma_max < WHOLE else noise
+
+
+def classic_start(H: Operator, y: Tensor, sigma_y: float) -> Tensor:
+    """What classic methods restore without a network, H^+ y where there are none."""
+    return classics.restored(H, y, sigma_y).clone() if classics.methods(H, sigma_y) else H.start(y)
 
 
 def misfit(H: Operator, x0_hat: Tensor, y: Tensor) -> dict[str, Tensor]:

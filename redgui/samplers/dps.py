@@ -58,14 +58,14 @@ class DPS(Sampler):
     eta: float = knob(1.0, 0.0, 1.0, label="η", advanced=True, help="fresh noise of each step: 1 is DDPM (the paper's), 0 DDIM")
     sigma_max: float = knob(
         WHOLE, 0.05, WHOLE, label="first σ", log=True, advanced=True, live=False,
-        help="highest noise level; below the prior's own the run begins at the measurement's start, not at noise alone",
+        help="highest noise level; below the prior's own the run begins at a classic restoration, not at noise alone",
     )  # fmt: skip
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within [-1, 1], as the authors' code does")
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
         path = schedule.Path(self, prior.sigmas, self.sigma_max)
-        x = noised_start(H, y, path, self.sigma_max < WHOLE, generator)
+        x = noised_start(H, y, sigma_y, path, generator)
         for i, sigma in path:
             x0_hat, g = pull(prior, H, y, x, sigma, self.clip)
             self = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), misfit(H, x0_hat, y))) or self)

@@ -61,7 +61,7 @@ class SITCOM(Sampler):
     stop: float = knob(1.0, 0.0, 3.0, advanced=True, help="a level ends when the residual is this many times σ_y")
     sigma_max: float = knob(
         WHOLE, 0.05, WHOLE, label="first σ", log=True, advanced=True, live=False,
-        help="highest noise level; below the prior's own the run begins at the measurement's start, not at noise alone",
+        help="highest noise level; below the prior's own the run begins at a classic restoration, not at noise alone",
     )  # fmt: skip
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within the range of pictures")
 
@@ -72,7 +72,7 @@ class SITCOM(Sampler):
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
         path = schedule.Path(self, prior.sigmas, self.sigma_max, ahead=True)
-        x = noised_start(H, y, path, self.sigma_max < WHOLE, generator)
+        x = noised_start(H, y, sigma_y, path, generator)
         floor = H.noise_floor(y, sigma_y)
         for i, sigma in path:
             x0_hat, residual, used = self.fit(prior, H, y, x, sigma, floor)
