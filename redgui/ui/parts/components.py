@@ -25,7 +25,7 @@ from redgui.operators import OperatorError
 from redgui.priors.base import LARGEST
 
 UI = Path(__file__).resolve().parents[1]
-SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
+SHEETS = ("style", "keys", "layout", "compare", "sweep", "particles", "learn", "history")
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
     *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
