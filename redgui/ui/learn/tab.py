@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block
 from torch import Tensor
 
 from redgui import knobs
@@ -232,7 +231,7 @@ class LearnTab:
         layout.open.click(self.open_in_restore, inputs, self.page.to_restore_outputs, **WITH_TOASTS)
 
     @property
-    def inputs(self) -> set[Block]:
+    def inputs(self) -> set[Any]:
         """What a handler of the tab is given."""
         return {*self.form.inputs, *self.layout.look, self.layout.start}
 

@@ -5,7 +5,7 @@ const GRAIN = 96; // pixels of the density map per side
 const PLAYED = 2500; // milliseconds of a walk that is played
 
 const root = element.querySelector(".rg-walk");
-const canvas = el("canvas", { class: "rg-walk-canvas", role: "img" });
+const canvas = el("canvas", { class: "rg-walk-canvas", role: "img", "aria-label": "The plane of all pictures of two pixels" });
 const message = el("p", { class: "rg-walk-message", role: "status" });
 const range = el("input", { type: "range", class: "rg-range", min: 0, max: 0, value: 0, step: 1, "aria-label": "Step of the walk" });
 const play = iconButton("play", "Play the walk", () => (timer ? pause() : start()));

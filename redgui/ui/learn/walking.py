@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block
 
 from redgui import knobs
 from redgui.errors import RedguiError
@@ -33,7 +32,7 @@ class WalkLayout:
     view: gr.HTML
 
     @property
-    def inputs(self) -> set[Block]:
+    def inputs(self) -> set[Any]:
         """All that decides on the walk."""
         return {*self.plane, self.sampler, *self.samplers.parts}
 
