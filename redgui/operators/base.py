@@ -107,6 +107,10 @@ class Operator(abc.ABC):
         """A picture that could have been measured as y, on which `noise_floor` tries its noise."""
         return self.start(y)
 
+    def bare(self, y: Tensor) -> tuple["Operator", Tensor]:
+        """The operator, and y as it has it, for what knows least squares alone: a classic, a pseudo-inverse, a hole's width."""
+        return self, y
+
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The residual r at x and the gradient of |r|^2 / 2 in x, both detached."""
         with torch.enable_grad():
