@@ -16,7 +16,7 @@ from pathlib import Path
 import checkout  # noqa: F401
 import torch
 
-from redgui import api, images, presets, priors
+from redgui import api, devices, images, presets, priors
 from redgui.operators import build
 from redgui.runs.problem import Problem
 from redgui.runs.stream import measured, solve
@@ -77,7 +77,7 @@ def main() -> None:
         rows.append(dict(batch=batch, loaded=round(found["loaded"], 1), forward=round(forward, 1), run=round(run, 1),
                          run_over_forward=round((weights + run) / (weights + forward), 3)))  # fmt: skip
         print(f"batch {batch}: weights {weights:.1f} MiB, forward +{forward:.1f}, RED-diff +{run:.1f}")
-    print(json.dumps({"prior": chosen.prior, "precision": chosen.precision, "device": str(priors.device_of(chosen.device)),
+    print(json.dumps({"prior": chosen.prior, "precision": chosen.precision, "device": str(devices.device_of(chosen.device)),
                       "weights": round(weights, 1), "rows": rows}))  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--priors", nargs=2, required=True, metavar="PRIOR")
     parser.add_argument("--pictures", type=int, default=8)
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--device", default="auto")
     chosen = parser.parse_args()
     pair = [priors.load(name, chosen.device) for name in chosen.priors]
     x = torch.cat([picture.x for picture in bench.pictures(chosen.data, *pair[0].picture_shape[-2:], chosen.pictures)])

@@ -7,11 +7,15 @@
 `redgui.priors`, `redgui.operators`, `redgui.samplers`, `redgui.runs`.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from redgui.api import replay, restore, sweep
     from redgui.priors import load as load_prior
+
+# Operations that Apple's MPS lacks are made on the CPU; torch reads this when it is loaded.
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 __version__ = "0.1.0"
 __all__ = ["load_prior", "replay", "restore", "sweep"]

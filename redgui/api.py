@@ -114,7 +114,7 @@ def restore(
     *,
     mask: Source | None = None,
     mask_keep: bool = False,
-    kernel: files.Kernel | None = None,
+    kernel: Source | None = None,
     fit: str = "auto",
     size: int | None = None,
     prior: str | Path | Prior = "faces-64",
@@ -156,7 +156,7 @@ def restore(
     """
     with limited(threads):
         loaded = prior_of(prior, device, precision)
-        operator = files.told(operator, image, kernel)
+        operator = files.told(operator, kernel)
         said = dict(operator=operator, sampler=sampler, sigma_y=sigma_y, noise=noise, particles=particles, seed=seed,
                     fit=fitting.way(fit, loaded.multiple, size), size=size, threads=threads)  # fmt: skip
         asked = settled(image, mask, loaded, said, mask_keep)
@@ -207,7 +207,7 @@ def sweep(
     *,
     mask: Source | None = None,
     mask_keep: bool = False,
-    kernel: files.Kernel | None = None,
+    kernel: Source | None = None,
     prior: str | Path | Prior = "faces-64",
     device: str = "auto",
     precision: str = "auto",
@@ -225,7 +225,7 @@ def sweep(
     """
     loaded = prior_of(prior, device, precision)
     said["fit"] = fitting.way(said.get("fit", "auto"), loaded.multiple, said.get("size"))
-    said["operator"] = files.told(said.get("operator", "inpaint"), image, kernel)
+    said["operator"] = files.told(said.get("operator", "inpaint"), kernel)
     settings, source, drawn, notes = settled(image, mask, loaded, said, mask_keep)
     sides = (text.partition("=")[::2] for text in (rows, columns))
     of = type(settings.sampler)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, reading, windows
+from redgui import bundled, files, fitting, images, knobs, reading, windows
 from redgui.advice import advice
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint, Operator, masks
@@ -45,7 +45,11 @@ def settled(image: Any, mask: Any, prior: Prior, said: Mapping[str, Any], mask_k
     said, to_measure = without_auto(said)
     settings = Settings.read(said if mask is None else {**said, "operator": "inpaint"})
     source, painted = opened(image), None
-    notes = tuple(f"the picture: {note}" for note in reading.origin(source).notes)
+    told, more = files.of_picture(operator, source) if mask is None else (operator, ())
+    if told != operator:
+        said = {**said, "operator": told}
+        settings = Settings.read(said)
+    notes = (*(f"the picture: {note}" for note in reading.origin(source).notes), *more)
     for note in notes:
         log.warning(note)
     drawn = None

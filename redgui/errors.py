@@ -1,7 +1,11 @@
 """The root of all errors that are a person's to mend: one sentence that says what is wrong, what was got, what to do."""
 
 # How torch and its libraries say it: there is no one class for it.
-SAID = ("out of memory", "not enough memory", "DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+SAID = (
+    "out of memory", "not enough memory", "DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED",
+    # In disguise: there was none for a library's workspace or its own state.
+    "nable to find an engine", "nable to find a valid cuDNN algorithm", "CUBLAS_STATUS_NOT_INITIALIZED", "OUT_OF_DEVICE_MEMORY",
+)  # fmt: skip
 
 
 class RedguiError(ValueError):

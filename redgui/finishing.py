@@ -26,7 +26,7 @@ LUMA = (0.299, 0.587, 0.114)  # as Pillow's "L" weighs them
 
 
 def finished(raw: Tensor, picture: Tensor, problem: Problem) -> Tensor:
-    """The estimate of a sampler (1, c, h, w) as it is given back, in the same units.
+    """What a sampler made (n, c, h, w), its estimate or particles, as it is given back, in the same units.
 
     Args:
         picture: what was fitted, (1, c, h', w'): the original, or the measurement itself.

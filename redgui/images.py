@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from redgui.reading import FORMATS, MAX_PIXELS, SUFFIXES, ImageError, Source, origin, read
+from redgui.reading import FORMATS, MAX_PIXELS, SUFFIXES, ImageError, Source, at_home, is_picture, origin, read
 
 __all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "Fit", "ImageError", "data_url", "encode", "file_url", "fit", "folder", "load",
            "origin", "read", "row", "to_pil", "to_tensor", "to_uint8"]  # fmt: skip
@@ -47,9 +47,9 @@ def load(source: Source, h: int, w: int, how: Fit = "crop", channels: int = 3) -
 
 
 def folder(path: str | Path) -> list[Path]:
-    """The picture files of a folder, by name."""
+    """The picture files of a folder, by name; hidden ones are none."""
     try:
-        return sorted(p for p in Path(path).iterdir() if p.suffix.lower() in SUFFIXES)
+        return sorted(p for p in at_home(path).iterdir() if is_picture(p.name))
     except OSError as error:
         raise ImageError(f"the folder {path} cannot be read: {error.strerror}.") from None
 

@@ -15,6 +15,11 @@ GENTLE = dict(steps=20, lr=0.3, lam=0.5, optimizer="sgd", spacing="karras")
 NOISY_HOLES = dict(GENTLE, steps=30, lr=0.1, sigma_start=0.0, sigma_end=0.0, init="classic")
 CAREFUL = dict(steps=40, lr=0.02, lam=0.1, spacing="karras", sigma_start=0.0, sigma_end=0.02, init="classic")
 
+# Noise, and an operator that leaves most of the picture: both terms weighed as the posterior weighs them, in short steps.
+POSTERIOR = dict(
+    lr=0.01, lam=1.0, weighting="posterior", noise_aware=False, spacing="karras", sigma_start=3.0, sigma_end=0.04, init="wiener"
+)
+
 # (prior, sampler, operator) -> knobs. A prior without a line of its own for a sampler has those of "*", which were found with
 # faces-64. The operator is "name:kind" where one kind is another problem than the rest, "name", or "*" for those without a line
 # of their own, and "@noisy" after any of them is for measurements with noise; the first that is found is taken, in the order
@@ -36,7 +41,9 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("*", "reddiff", "compose"): dict(lr=0.03, lam=0.03, spacing="karras", sigma_start=5.0),
     ("*", "reddiff", "phase"): dict(steps=200, lr=0.3, lam=0.25, init="noise", spacing="karras", sigma_start=5.0),
     ("*", "reddiff", "*@noisy"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=5.0, init="wiener"),
-    ("*", "reddiff", "inpaint@noisy"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=5.0, init="wiener"),
+    **{("*", "reddiff", f"{name}@noisy"): POSTERIOR for name in ("denoise", "inpaint", "blur", "compose")},
+    ("*", "reddiff", "inpaint:half@noisy"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
+    ("*", "reddiff", "inpaint:outpaint@noisy"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),
     ("*", "reddiff", "compressed-sensing@noisy"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0, init="wiener"),
     ("*", "pigdm", "*"): dict(steps=33, spread=0.25),
     ("*", "pigdm", "colorize"): dict(steps=33, spread=1.0),

@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel, VQModel
 
-from redgui import api, bench, operators, presets, priors
+from redgui import api, bench, knobs, operators, presets, priors
+from redgui.operators.tangent import PlainAttention
 from redgui.priors import Counted, PriorError
 from redgui.runs.latent import Decoded
 from redgui.runs.problem import Problem
@@ -129,6 +130,31 @@ def test_samplers_run_on_latents_and_the_data_residual_falls(prior, sampler):
     early = sum(s.residual for s in steps[:5])
     late = sum(s.residual for s in steps[-5:])
     assert late < 0.7 * early
+
+
+@pytest.mark.parametrize("kind", ["vae", "vqvae"])
+@pytest.mark.parametrize("spec", ["inpaint", "jpeg"])
+def test_every_sampler_that_takes_a_latent_prior_runs_with_the_attention_of_an_autoencoder(tmp_path, kind, spec):
+    prior = priors.load(str(make(tmp_path, kind)), "cpu", "fp32")
+    assert any(type(part).__name__ == "Attention" for part in prior.autoencoder.modules())
+    problem = Problem.simulate(pictures(), operators.build(spec), 0.05)
+    fitting = [cls for cls in SAMPLERS if cls.accepts(Decoded(H=problem.H, prior=prior))]
+    assert {cls.name for cls in fitting} >= {"reddiff", "vml-map", "dps", "daps", "sitcom", "rsd"}
+    for cls in fitting:
+        few = {k.name: 2 for k in knobs.knobs(cls) if k.name in ("steps", "langevin_steps")}
+        last = [*measured(solve(problem, prior, knobs.build(cls, few)), problem)][-1]
+        assert last.x0_hat.shape == problem.x_true.shape
+
+
+def test_plain_attention_is_attention_and_differentiable_twice():
+    q, k, v = (torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    want = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    q.requires_grad_(True)
+    with PlainAttention():
+        got = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(got, want, atol=1e-6)
+    (g,) = torch.autograd.grad(got.square().sum(), q, create_graph=True)
+    assert torch.autograd.grad(g.sum(), q)[0].abs().max() > 0
 
 
 def test_tuning_reaches_the_sampler_and_closing_ends_it(prior):

@@ -8,6 +8,7 @@ from PIL import Image
 from wire import Served, Wire
 
 from redgui import bundled, images
+from redgui.runs.settings import Settings
 from redgui.ui.parts.controls import SETTING
 from redgui.ui.restore.noise import MEASURED
 
@@ -73,3 +74,22 @@ def test_a_damaged_picture_is_not_denoised_for_nothing(home: Served):
     assert "it would come back as it is" in said["caption"]
     assert "it would come back as it is" in page.call("get_ready", shows="live", **{"sigma-y": 0}).outputs["live"]["message"]
     assert page.call("preview", shows="measurement", **{"sigma-y": 0.2}).outputs["measurement"]["src"]
+
+
+@pytest.mark.parametrize("text", ["12.75/255", "6554/65535", "0.1", "1e-1"])
+def test_noise_in_the_units_of_a_file_moves_to_the_slider_as_the_command_line_reads_it(home: Served, text):
+    page = opened(home, 25.0, operator="denoise", given=True)
+    found = page.call("take", shows="sigma-y", **{"sigma-y-part": text}).outputs
+    assert found["sigma-y"]["value"] == Settings.read({"operator": "denoise", "sigma_y": text}).sigma_y
+    assert found["sigma-y"]["info"] == SETTING["sigma_y"].help  # measured no more
+    assert found["sigma-y-part"] == ""
+
+
+@pytest.mark.parametrize("text", ["", "much", "12.75/", "1/0", "300/255", "-1/255", "nan/255", "1/2/3", "12,75/255"])
+def test_noise_that_is_none_is_a_toast_and_the_slider_stays(home: Served, text):
+    found = home.page().call("take", shows="sigma-y", **{"sigma-y-part": text})
+    assert found.error is None
+    assert len(found.toasts) == 1
+    assert "sigma_y" in found.toasts[0]
+    assert not isinstance(found.outputs.get("sigma-y"), (int, float))
+    assert "value" not in (found.outputs.get("sigma-y") or {})

@@ -127,8 +127,7 @@ def test_the_file_tells_its_quality_on_the_way_in_and_a_resized_jpeg_is_refused(
     assert found.problem.H.quality == 60  # what is said counts
     with pytest.raises(OperatorError, match=r"48x40 was to be made 32x32.*multiples of 8"):
         api.restore(tmp_path / "a.jpg", operator="given:of=jpeg", **FAST)
-    assert files.told("given:of=jpeg", "nowhere.jpg") == "given:of=jpeg"
-    assert files.told("jpeg", tmp_path / "a.jpg") == "jpeg"
+    assert files.of_picture("jpeg", images.read(tmp_path / "a.jpg")) == ("jpeg", ())  # what is simulated is not told of
 
 
 # ---- grey, clipped ----
@@ -172,18 +171,19 @@ def test_a_kernel_comes_as_a_picture_an_array_or_a_file(tmp_path):
     np.save(tmp_path / "k.npy", LOPSIDED)
     wanted = kernels.whole(LOPSIDED)
     pictures = [tmp_path / "k.png", tmp_path / "deep.png", str(tmp_path / "colour.png")]
-    for source in (*pictures, (tmp_path / "k.npy").read_bytes(), LOPSIDED):
+    stored = (tmp_path / "k.npy").read_bytes()
+    given = (LOPSIDED, torch.tensor(LOPSIDED), Image.open(tmp_path / "k.png"), io.BytesIO(stored))
+    for source in (*pictures, stored, *given):
         np.testing.assert_allclose(kernels.read(source), wanted, atol=1e-7)
     np.testing.assert_allclose(kernels.decode(kernels.encode(wanted)), wanted, atol=1e-8)
     (tmp_path / "odd.npy").write_bytes(b"\x93NUMPY nonsense")
     arrays = ((np.zeros((3, 3)), "white on black"), (np.ones((200, 3)), "1 to 127"), (np.ones(5), "shape"),
               (np.full((3, 3), np.nan), "finite"), (np.array([["a"]]), "numbers"))  # fmt: skip
-    for bad, message in (*arrays, (tmp_path / "none.png", "No such"), (tmp_path / "odd.npy", "npy")):
-        with pytest.raises(OperatorError, match=message):
-            kernels.read(bad)
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(OperatorError, match="npy"):
-        kernels.read(tmp_path / "pickled.npy")
+    paths = ((tmp_path / "none.png", "no file"), (tmp_path / "odd.npy", "odd.npy is damaged"))
+    for bad, message in (*arrays, *paths, (tmp_path / "pickled.npy", "an array of object"), (7, "a path.* got int")):
+        with pytest.raises(RedguiError, match=message):
+            kernels.read(bad)
 
 
 def test_records_links_and_commands_hold_the_kernel_and_no_path(tmp_path):

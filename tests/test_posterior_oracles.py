@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from redgui.operators import LinearOperator, build
 from redgui.priors import GaussianPrior, MixturePrior
 from redgui.randomness import Generators
-from redgui.samplers import DDNM, DDRM, DPS, MCG, PiGDM, RePaint, Sampler
+from redgui.samplers import DDNM, DDRM, DPS, MCG, PiGDM, RedDiff, RePaint, Sampler
 
 # x0 ~ N(0, 1) per pixel, y = x0 + 0.5 n = 0.8: the posterior is N(0.64, 0.2), and a picture is 3072 draws of it.
 WHITE = GaussianPrior(size=32, exponent=0.0, std=1.0)
@@ -107,6 +108,21 @@ def biases(sampler: Sampler, H: LinearOperator, steps: tuple[int, ...]) -> tuple
 
 
 RANDOM, SMALL, SOFT = "inpaint:kind=random,fraction=0.5", "superres:factor=2", "blur:size=3,width=1"
+
+
+@pytest.mark.parametrize("spec", ["denoise", SMALL, RANDOM])
+def test_reddiff_that_weighs_as_the_posterior_does_finds_its_mean(spec):
+    """At lambda 1 alone, whatever the share of measured entries, and as no weighting does that knows nothing of the noise."""
+    plain = RedDiff(lr=0.1, optimizer="sgd", spacing="karras", sigma_start=1.0, sigma_end=0.05, noise_aware=False)
+    H = build(spec).placed(8, 8)
+
+    def bias(**knobs: Any) -> float:
+        return biases(dataclasses.replace(plain, **knobs), H, (800,))[0][0]
+
+    exact = bias(weighting="posterior", lam=1.0)
+    assert exact < 0.03
+    assert bias(weighting="posterior", lam=4.0) > 1.5 * exact
+    assert bias(weighting="linear", lam=0.1) > 1.5 * exact
 
 GOLDEN = [
     (DPS(zeta=0.1, clip=False), RANDOM, [0.159, 0.065, 0.055], [2.35, 1.03, 0.87]),

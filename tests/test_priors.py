@@ -9,10 +9,11 @@ from diffusers import DDPMScheduler
 from tiny import noise
 from torch import Tensor
 
-from redgui import api, images, priors, schedule
+from redgui import api, devices, images, priors, schedule
 from redgui.bundled import EXAMPLES
+from redgui.devices import DeviceError, device_of, precision_of
 from redgui.knobs import KnobError
-from redgui.priors import Counted, GaussianPrior, MixturePrior, PriorError, device_of, empirical_prior, per_image
+from redgui.priors import Counted, GaussianPrior, MixturePrior, PriorError, empirical_prior, per_image
 from redgui.priors.base import Wrapped
 from redgui.priors.network import DiffusersPrior, alphas_cumprod
 
@@ -204,29 +205,29 @@ def test_closed_forms_check_their_knobs(tmp_path):
 def test_devices_and_precisions_are_checked(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_of("auto") == torch.device("cpu")
-    with pytest.raises(PriorError, match="no CUDA device"):
+    with pytest.raises(DeviceError, match="no CUDA device"):
         priors.load("gaussian", "cuda")
     # A record from elsewhere can name anything; these were once a RuntimeError and a KeyError.
-    with pytest.raises(PriorError, match="auto, cpu or cuda"):
+    with pytest.raises(DeviceError, match="auto, cpu, cuda, cuda:N, mps, xpu; got 'abacus'"):
         priors.load("gaussian", "abacus")
-    with pytest.raises(PriorError, match="auto, fp32, bf16 or fp16"):
+    with pytest.raises(DeviceError, match="auto, fp32, bf16 or fp16"):
         priors.load("faces-64", "cpu", "fp4")
 
 
 def test_auto_is_bf16_where_the_processor_has_it_and_fp32_where_torch_does_not_say(monkeypatch):
     cpu = torch.device("cpu")
-    monkeypatch.setattr(priors, "cpu_has_bf16", lambda: True)
-    assert [priors.precision_of(name, cpu) for name in ("auto", "fp32", "bf16")] == ["bf16", "fp32", "bf16"]
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: True)
+    assert [precision_of(name, cpu) for name in ("auto", "fp32", "bf16")] == ["bf16", "fp32", "bf16"]
     monkeypatch.undo()
-    monkeypatch.setattr(priors.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(devices.platform, "machine", lambda: "x86_64")
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
-    assert priors.precision_of("auto", cpu) == "fp32"
+    assert precision_of("auto", cpu) == "fp32"
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert priors.precision_of("auto", cpu) == "bf16"
+    assert precision_of("auto", cpu) == "bf16"
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, name)
-    assert priors.precision_of("auto", cpu) == "fp32"
+    assert precision_of("auto", cpu) == "fp32"
 
 
 @pytest.mark.parametrize("sampler", ["reddiff:steps=15", "ddrm:steps=8", "dps:steps=8"])

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from made import npy, png16, saved, turned, wide_gamut
+from made import npy, png16, saved, tiff, turned, wide_gamut
 from PIL import Image, ImageCms
 
 from redgui import reading
@@ -147,14 +147,6 @@ def test_16_bits_with_transparency():
     assert found.getpixel((0, 0)) == (255, 255, 255)
     np.testing.assert_array_equal(np.asarray(found)[1:], COLOURS[1:])
     np.testing.assert_array_equal(np.asarray(reading.origin(found).rgba)[..., :3], COLOURS)
-
-
-def tiff(values: np.ndarray, **options) -> bytes:
-    import tifffile
-
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, values, photometric="rgb" if values.ndim == 3 else "minisblack", **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -82,6 +82,17 @@ def test_the_power_weighting_has_its_exponent(exponent):
     torch.testing.assert_close(sampler.weight(torch.tensor([0.5, 4.0])), 2.0 * torch.tensor([0.5, 4.0]) ** exponent)
 
 
+def test_the_posterior_weighting_is_the_noise_over_the_level(gaussian, x_true):
+    """lam sigma_y^2 n / (sigma m), and where there is no noise that of a little."""
+    sampler = RedDiff(steps=4, lam=0.5, weighting="posterior")
+    for spec, share in (("denoise", 1.0), ("superres:factor=4", 16.0)):
+        H = build(spec)
+        for sigma_y in (0.2, 0.0):
+            for step in run(sampler, gaussian, H, H(x_true), sigma_y):
+                variance = sigma_y**2 * share if sigma_y else 0.02**2
+                assert step.scalars["weight"].mean().item() == pytest.approx(0.5 * variance / step.sigma, rel=1e-4)
+
+
 # ---- the public code ----
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import runpy
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,9 @@ def test_the_app_serves_this_machine_alone_without_a_link_analytics_or_a_network
         def launch(self, **options: Any) -> None:
             taken.update(options)
 
+        def block_thread(self) -> None:
+            taken["blocked"] = True
+
     from redgui.ui import app as ui
 
     monkeypatch.setattr(ui, "warm_up", lambda _: None)
@@ -100,8 +104,29 @@ def test_the_app_serves_this_machine_alone_without_a_link_analytics_or_a_network
     ui.launch(Demo())
     assert taken["share"] is False
     assert taken["strict_cors"] is True
+    assert taken["blocked"] is True  # until it is stopped
     assert "server_name" not in taken  # gradio's own is 127.0.0.1
     assert taken["app_kwargs"]["middleware"][0].kwargs["local"] is True
+
+
+def test_the_prior_is_warmed_up_when_the_page_has_answered(home: Served, monkeypatch):
+    """Gradio asks its own page once, for three seconds: on a machine whose cores all compute it did not answer in time."""
+    from redgui.ui import app as ui
+
+    told: list[str] = []
+    warm = threading.Event()
+    monkeypatch.setattr(ui, "warm_up", lambda _: told.append("warm") or warm.set())
+
+    def launch(self: Any, **options: Any) -> str:
+        assert options["prevent_thread_lock"]  # it comes back when the page has answered
+        assert not warm.wait(0.1)
+        told.append("answered")
+        return "served"
+
+    demo = type("Demo", (), {"host": home.host, "launch": launch, "block_thread": lambda _: told.append("held")})()
+    assert ui.launch(demo, prevent_thread_lock=True) == "served"
+    assert warm.wait(5)
+    assert told == ["answered", "warm"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +148,8 @@ def test_who_serves_others_is_told(home: Served, monkeypatch, capsys, options, e
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(ui, "warm_up", lambda _: None)
     taken: dict[str, Any] = {}
-    demo = type("Demo", (), {"host": home.host, "launch": lambda _, **given: taken.update(given)})()
+    call = {"launch": lambda _, **given: taken.update(given), "block_thread": lambda _: None}
+    demo = type("Demo", (), {"host": home.host, **call})()
     ui.launch(demo, **options)
     assert taken["app_kwargs"]["middleware"][0].kwargs["local"] is alone
     assert ("--public" in capsys.readouterr().err) is not alone

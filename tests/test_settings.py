@@ -26,6 +26,8 @@ SAID = [
     dict(operator="blur:size=5", sampler="ddrm:steps=3", sigma_y=0.25, seed=2**63 - 1, particles=3),
     dict(operator="phase", sampler="daps:steps=9", seed=2**53 + 1, fit="pad", prior="photos"),
     dict(operator="superres:factor=2", given=True, sampler="rsd", fit="native", size=300, device="cuda", threads=3),
+    dict(sampler="ddrm:steps=3", device="cuda:1"),
+    dict(sampler="ddrm:steps=3", device="mps"),
     dict(operator=r"inpaint:kind=text,text=a\, b", precision="bf16", example="face-06"),
 ]
 

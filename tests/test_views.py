@@ -1,18 +1,25 @@
-"""What a run tells the page: every scalar of its Steps, and one mark for one movement of a hand."""
+"""What a run shows on the page: every scalar of its Steps, one mark for one movement of a hand, and what is given back."""
 
+import base64
 import json
 
 import pytest
+import racing
+import sweeping
 import torch
 
 from redgui import images, knobs
-from redgui.operators import build
+from redgui.operators import Inpaint, build
 from redgui.priors import GaussianPrior
 from redgui.runs.problem import Problem
+from redgui.runs.race import Race
 from redgui.runs.record import Change
 from redgui.runs.run import Run
 from redgui.samplers import SAMPLERS
+from redgui.ui.compare.board import Scoreboard
+from redgui.ui.particles.board import ParticleBoard
 from redgui.ui.parts import views
+from redgui.ui.sweep.board import SweepBoard
 
 SPOKEN = {"reddiff": "weight", "rsd": "repulsion", "daps": "spread", "vml-map": "share", "diffpir": "rho", "sitcom": "inner"}
 
@@ -57,3 +64,30 @@ def test_one_drag_is_one_mark():
     assert views.live(run, 1, "done")["marks"] == [
         {"i": 1, "text": "lr 0.1 → 0.4"}, {"i": 5, "text": "λ 0.5"}, {"i": 7, "text": "λ 0.7"},
     ]  # fmt: skip
+
+
+def frames(tab: str) -> list[str]:
+    """The pictures of a run without noise at its end, as a tab shows them."""
+    if tab == "compare":
+        race = Race([racing.contestant(f"{name}:steps=3", sigma_y=0.0) for name in ("reddiff", "dps")])
+        list(race.play())
+        return list(Scoreboard(race, 1).value("done")["frames"].values())
+    if tab == "sweep":
+        return list(SweepBoard(sweeping.played(sweeping.sweep(sigma_y=0.0)), 1).value("done")["frames"].values())
+    run = Run(racing.PICTURE, racing.problem(0.0), racing.PRIOR, SAMPLERS[0](steps=3), particles=2)
+    list(run.play())
+    if tab == "particles":
+        shown = ParticleBoard(run, 1).value("done")["frames"]
+        return [shown[key] for key in ("mean", "p0", "p1")]
+    shown = views.result(run, 1)
+    assert shown is not None
+    return [shown["after"]["src"], *(entry["src"] for entry in shown["gallery"] if entry["name"] != "spread (std)")]
+
+
+@pytest.mark.parametrize("tab", ["restore", "compare", "sweep", "particles"])
+def test_every_tab_shows_the_measured_pixels_exactly_at_the_end(tab):
+    kept = Inpaint().keep(16, 16)
+    for frame in frames(tab):
+        found = images.to_tensor(images.read(base64.b64decode(frame.partition(",")[2])))
+        torch.testing.assert_close(found[..., kept], racing.PICTURE[..., kept], atol=0, rtol=0)
+        assert not torch.equal(found[..., ~kept], racing.PICTURE[..., ~kept])

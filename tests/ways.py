@@ -167,8 +167,9 @@ class Ways:
 def keep(page: Any, answer: Any) -> None:
     """What a page shows is what it sends with the next event."""
     assert answer.error is None, answer.error
-    for name in ("mask", "inpaint-kind", "fit"):
-        value = answer.outputs.get(name)
+    for name, value in answer.outputs.items():
+        if name not in ("mask", "inpaint-kind", "fit") and not name.startswith(("jpeg-", "quantize-")):
+            continue
         if isinstance(value, dict) and value.get("__type__") == "update":
             value = value.get("value")
         if value is not None:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
-from redgui import bundled, images, knobs, operators, presets
+from redgui import bundled, images, knobs, operators, presets, reading
 from redgui.errors import RedguiError
 from redgui.noise import build as build_noise
 from redgui.operators.blind import BlindBlur
@@ -49,7 +49,7 @@ class Job:
     def key(self, prior: Prior) -> str:
         """Names everything that the result depends on (but the machine)."""
         s = self.settings
-        parts = [self.picture.digest, prior.name, prior.precision, prior.device.type, s.sigma_y, s.seed, s.particles]
+        parts = [self.picture.digest, prior.name, prior.precision, prior.network_device.type, s.sigma_y, s.seed, s.particles]
         for thing in (s.H, s.sampler, *([] if s.noise == Settings.noise else [s.model])):  # keys are older than models
             parts += [thing.name, sorted(knobs.values(thing).items())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
@@ -69,7 +69,7 @@ def pictures(
 
     Raises ImageError, or BenchError when there are none.
     """
-    path = bundled.EXAMPLES if str(source) == "examples" else Path(source)
+    path = bundled.EXAMPLES if str(source) == "examples" else reading.at_home(source)
     if path.suffix.lower() == ".zip" and not path.is_dir():
         try:
             with zipfile.ZipFile(path) as pack:
@@ -91,9 +91,8 @@ def pictures(
 
 
 def _chosen(names: Iterable[str]) -> list[str]:
-    """Of the paths in a folder those of pictures, in order; hidden ones and what a Mac adds to a zip are none."""
-    paths = [p for p in map(PurePosixPath, names) if p.suffix.lower() in images.SUFFIXES]
-    paths = [p for p in paths if not any(part.startswith((".", "__MACOSX")) for part in p.parts)]
+    """Of the paths in a folder those of pictures, in order."""
+    paths = [p for p in map(PurePosixPath, names) if reading.is_picture(p)]
     return sorted(map(str, [p for p in paths if p.parts[0] == "val" and len(p.parts) > 1] or paths))
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
+from redgui import devices
 
 NAMES = (
     ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -42,8 +42,8 @@ class Share:
 
     def take_device(self) -> None:
         """Makes this process's own GPU the one that `cuda` means; to be called before a prior is loaded."""
-        if self.world > 1 and torch.cuda.is_available():
-            torch.cuda.set_device(self.local % torch.cuda.device_count())
+        if self.world > 1:
+            devices.take_cuda(self.local)
 
 
 def wait_for(lacking: Callable[[], int], tell: Callable[[int], None], pause: float = 0.3) -> None:

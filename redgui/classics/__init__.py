@@ -81,6 +81,8 @@ def restored(H: Operator, y: Tensor, sigma_y: float, method: str = "auto") -> Te
             return H.beyond.extended(larger.clamp(-1, 1))
     if isinstance(H, Inpaint):
         y = by_picture(partial(_filled, H, FILLS.get(how, filling.biharmonic)), y)
+    elif isinstance(H, Quantize):
+        y = H.start(y)
     sigma = noise_in(H, sigma_y)
     smooth = {"nlm": _nlm, "tv": _tv}.get(how)
     return y if smooth is None or sigma == 0 else by_picture(partial(smooth, sigma), y)
@@ -88,7 +90,7 @@ def restored(H: Operator, y: Tensor, sigma_y: float, method: str = "auto") -> Te
 
 def by_picture(make: Callable[[np.ndarray], np.ndarray], y: Tensor) -> Tensor:
     """`make` of each picture of a batch, as an array (h, w, c) of doubles."""
-    arrays = [make(picture.permute(1, 2, 0).double().cpu().numpy()) for picture in y]
+    arrays = [make(picture.permute(1, 2, 0).cpu().double().numpy()) for picture in y]
     return torch.stack([torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1) for array in arrays]).to(y).contiguous()
 
 
@@ -103,7 +105,7 @@ def _filled(H: Inpaint, fill: Callable[[np.ndarray, np.ndarray], np.ndarray], pi
 def noise_in(H: Operator, sigma_y: float) -> float:
     """The standard deviation of the error in y as a picture: noise, and the rounding of tones or of a JPEG's coefficients."""
     if isinstance(H, Quantize):
-        rounding = 2 / H.steps
+        rounding = H.width
     elif isinstance(H, JPEG):  # of the low frequencies: the high ones of a picture lie below half a step
         rounding = float(table(LUMA, H.quality)[:3, :3].mean()) / 127.5
     else:

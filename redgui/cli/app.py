@@ -5,6 +5,7 @@ import importlib.util
 import os
 from typing import Any
 
+from redgui.cli.output import DEVICES
 from redgui.knobs import KnobError
 
 MCP = "gradio[mcp]>=6.31,<7"
@@ -14,7 +15,7 @@ def add(commands: Any) -> None:
     """Adds `app` to the commands."""
     app = commands.add_parser("app", help="open the app in a browser, as redgui alone does")
     app.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
-    app.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    app.add_argument("--device", default="auto", metavar=DEVICES, help="where the network runs (docs/devices.md)")
     app.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     app.add_argument("--port", type=int, help="default: the first free one from 7860")
     app.add_argument("--mcp", action="store_true", help="also an MCP server, at /gradio_api/mcp (docs/api.md)")

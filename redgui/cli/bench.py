@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from redgui.cli.output import JobsBar
+from redgui.cli.output import DEVICES, JobsBar
 
 
 def add(commands: Any) -> None:
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
                        help="networks to judge with, fetched if need be (what is here); nothing: none")  # fmt: skip
     bench.add_argument("--parquet", action=argparse.BooleanOptionalAction,
                        help="tables as Parquet, too (where pyarrow is installed)")  # fmt: skip
-    bench.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    bench.add_argument("--device", default="auto", metavar=DEVICES)
     bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     bench.add_argument("--out", default="bench", metavar="DIR", help="rows, table, sheets; a killed run goes on here")
     bench.set_defaults(run=run)

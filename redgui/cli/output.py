@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+DEVICES = "auto|cpu|cuda|cuda:N|mps|xpu"  # as `redgui.devices` knows them, which is not loaded for a help text
+
 
 def figures_json(figures: dict[str, Any]) -> str:
     """One line of JSON; nan and inf are null."""

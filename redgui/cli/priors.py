@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from redgui.cli.output import figures_json
+from redgui.cli.output import DEVICES, figures_json
 
 
 def add(commands: Any) -> None:
@@ -29,7 +29,7 @@ def add_train(commands: Any) -> None:
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
     train.add_argument("--evaluate", action="store_true", help="measure the prior in --out and train nothing")
     train.add_argument("--no-report", action="store_true", help="no held-out table and pictures at the end")
-    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    train.add_argument("--device", default="auto", metavar=DEVICES)
     for k in knobs.knobs(Recipe):
         option, about = "--" + k.name.replace("_", "-"), f"{k.help} (default: {k.default})".replace("%", "%%")
         if k.kind is bool:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from redgui.cli.output import Bar, figures_json, spoken
+from redgui.cli.output import DEVICES, Bar, figures_json, spoken
 
 
 def add(commands: Any) -> None:
@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
 
     replay = commands.add_parser("replay", help="run a record again")
     replay.add_argument("record", metavar="RECORD.json")
-    replay.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the record's own")
+    replay.add_argument("--device", metavar=DEVICES, help="instead of the record's own")
     replay.add_argument("--out", default="out", metavar="DIR")
     replay.set_defaults(run=run_replay)
 
@@ -45,7 +45,7 @@ def add_problem(command: argparse.ArgumentParser) -> None:
     command.add_argument("--kernel", metavar="FILE", help="a blur's own kernel, a picture or .npy; as blur:kind=file,path=FILE")
     command.add_argument("--particles", type=int, help="runs in one batch (1; 4 for phase retrieval and RSD)")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.add_argument("--device", default="auto", metavar=DEVICES, help="where the network runs (docs/devices.md)")
     command.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     command.add_argument("--threads", type=int, metavar="N", help="of the CPU (all); the last bits depend on it")
 

@@ -30,7 +30,7 @@ def noise_level(y: Tensor, measured: Tensor | None = None) -> float:
         y: a picture in [-1, 1], as it was read from a file.
         measured: like y, True where there is a measurement; None: everywhere. Patches with holes are left out.
     """
-    y = y.detach().double().cpu()
+    y = y.detach().cpu().double()
     known = torch.ones_like(y[:, :1]) if measured is None else measured.cpu().double().amin(1, keepdim=True)
     if y.shape[1] == 3 and bool((y[:, :1] == y).all()):  # a grey picture: its channels say one thing three times
         y = y[:, :1]

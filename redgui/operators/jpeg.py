@@ -23,9 +23,10 @@ from typing import Any, Literal, final
 
 import numpy as np
 import torch
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 from torch import Tensor
 
+from redgui import reading
 from redgui.knobs import knob
 from redgui.operators import packed
 from redgui.operators.base import OperatorError, through
@@ -45,6 +46,7 @@ CHROMA = (
 )  # fmt: skip
 
 SLACK = 1.5  # grey levels
+SAMPLINGS: dict[Any, Literal["420", "422", "444"]] = {0: "444", 1: "422", 2: "420"}  # by Pillow's number
 
 # Y, Cb, Cr from R, G, B (JFIF), without the offset of 128 that chroma has in a file.
 YCBCR = (
@@ -220,21 +222,31 @@ def _own_tables(text: str) -> np.ndarray:
 
 
 def told(image: Image.Image) -> dict[str, Any]:
-    """The knobs that a JPEG file tells of itself: subsampling, and quality or its own tables; none for any other picture.
+    """The knobs that the file of a picture tells, if it is a JPEG: subsampling, and quality or its own tables; otherwise none.
+
+    Of a file that its EXIF turned, the tables are turned with it.
 
     Args:
-        image: as Pillow opened the file; a copy or a conversion of it has forgotten them.
+        image: as it was read (`redgui.reading`), or as Pillow opened it; resized, cropped or converted it tells nothing.
     """
-    quantization = getattr(image, "quantization", None)
-    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode != "RGB" or not quantization:
+    image = reading.read(image)
+    origin = reading.origin(image)
+    tables, subsampling = origin.jpeg.get("qtables"), SAMPLINGS.get(origin.jpeg.get("subsampling"))
+    if not tables or image.size != origin.size:
         return {}
-    names = {0: "444", 1: "422", 2: "420"}
-    subsampling = names.get(JpegImagePlugin.get_sampling(image))
-    if subsampling is None:
+    if subsampling is None and origin.grey and len(tables) == 1:
+        subsampling = "444"
+    lies = origin.turned >= 5
+    if subsampling is None or (lies and subsampling == "422"):
         return {}
-    found = np.array([quantization[0], quantization.get(1, quantization[0])]).reshape(2, 8, 8)
+    rows, columns = JPEG(subsampling=subsampling).unit
+    if origin.turned != 1 and (image.height % rows or image.width % columns):  # its blocks begin at another corner
+        return {}
+    found = np.array([tables[0], tables.get(1, tables[0])]).reshape(2, 8, 8)
+    found = found.transpose(0, 2, 1) if lies else found
     for quality in range(1, 101):
-        if np.array_equal(found, np.stack([table(LUMA, quality), table(CHROMA, quality)])):
+        usual = np.stack([table(LUMA, quality), table(CHROMA, quality)])
+        if np.array_equal(found[: len(tables)], usual[: len(tables)]):  # of grey there is no chroma, which is 0 by any table
             return {"subsampling": subsampling, "quality": quality}
     if found.max() > 255:
         return {}

@@ -4,10 +4,8 @@ The centre of mass is the middle pixel in every kernel, so that no blur moves th
 Angles are in degrees, counter-clockwise from the horizontal as a person sees it.
 """
 
-import io
 import math
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -72,32 +70,24 @@ def shake(size: int, seed: int, steps: int = 400) -> np.ndarray:
     return _splat(size, path[:, 0], path[:, 1])
 
 
-def read(source: str | Path | bytes | np.ndarray) -> np.ndarray:
+def read(source: reading.Source) -> np.ndarray:
     """A kernel from a picture (brightness is weight, black none) or a .npy array, as `whole` makes it.
 
     Args:
-        source: a path, the bytes of such a file, or the array (h, w) itself.
+        source: whatever a picture comes as (`redgui.reading.read`); arrays and tensors are the weights (h, w) themselves.
 
     Raises:
         OperatorError: it is no kernel. ImageError: the picture cannot be read.
     """
-    if isinstance(source, np.ndarray):
-        return whole(source)
-    try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise OperatorError(f"the kernel {source} cannot be read: {error.strerror}.") from None
-    if not data.startswith(b"\x93NUMPY"):
-        found = reading.opened(data, 10**6, "kernel")
-        if found.low is not None or found.image.mode.startswith(("I", "F")):  # of more than 8 bits
-            return whole(found.values)
-        layer = found.image.convert("RGBA")
-        black = Image.new("RGBA", layer.size, "black")
-        return whole(np.asarray(Image.alpha_composite(black, layer).convert("L")))
-    try:
-        return whole(np.load(io.BytesIO(data), allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise OperatorError(f"the kernel's .npy file cannot be read: {error}.") from None
+    held = reading.array(source, 10**6, "kernel")
+    if isinstance(held, np.ndarray):
+        return whole(held)
+    found = reading.opened(held, 10**6, "kernel")
+    if found.low is not None or found.image.mode.startswith(("I", "F")):  # of more than 8 bits
+        return whole(found.values)
+    layer = found.image.convert("RGBA")
+    black = Image.new("RGBA", layer.size, "black")
+    return whole(np.asarray(Image.alpha_composite(black, layer).convert("L")))
 
 
 def whole(taps: np.ndarray) -> np.ndarray:

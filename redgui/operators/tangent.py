@@ -4,8 +4,12 @@ For a linear operator A = H. For any other A is the Jacobian of `residual`: A^T 
 derivative of w -> A^T w in the direction v, so that all differentiable operators have both.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 
 from redgui.operators.base import LinearOperator, Operator, SpectralOperator
 from redgui.operators.krylov import conjugate_gradients
@@ -27,6 +31,16 @@ def lift(H: LinearOperator, w: Tensor, reg: float) -> Tensor:
     return H.solve(H.adjoint(w), reg) if reg > 0 else H.pinv(w)
 
 
+class PlainAttention(TorchFunctionMode):
+    """Within, in this thread, attention is made of products and a softmax: the fused one, which the decoder of a latent prior
+    has, is differentiable only once."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is scaled_dot_product_attention:
+            return torch.ops.aten._scaled_dot_product_attention_math(*args, **kwargs or {})[0]
+        return func(*args, **kwargs or {})
+
+
 class Tangent:
     """The linearisation of H at x (b, c, h, w), detached.
 
@@ -41,7 +55,8 @@ class Tangent:
             return
         with torch.enable_grad():
             self.x = x.detach().requires_grad_(True)
-            self.out = H.residual(self.x, y)
+            with PlainAttention():
+                self.out = H.residual(self.x, y)
             self.w = torch.zeros_like(self.out, requires_grad=True)
             (self.g,) = torch.autograd.grad(self.out, self.x, self.w, create_graph=True, materialize_grads=True)
         self.r = self.out.detach()

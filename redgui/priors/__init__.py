@@ -2,7 +2,6 @@
 
 import functools
 import json
-import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from redgui import images, knobs, schedule
+from redgui import devices, images, knobs, schedule
 from redgui.bundled import EXAMPLES
 from redgui.bundled import PRIORS as BUNDLED
 from redgui.knobs import KnobError, knob
@@ -19,11 +18,12 @@ from redgui.priors.base import Counted, Prior, PriorError, per_image
 from redgui.priors.catalogue import PRIORS, PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
 from redgui.priors.folder import sides_of
+from redgui.reading import at_home
 
 if TYPE_CHECKING:
     from redgui.priors.latent import LatentPrior
 
-__all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError", "device_of",
+__all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError",
            "empirical_prior", "load", "per_image"]  # fmt: skip
 
 TEXTS = "prompt", "negative"  # knobs of a network whose commas are their own
@@ -50,48 +50,6 @@ class Conditioned:
     guidance: float = knob(1.0, 0.0, 30.0, help="of a text-to-image model: how far from the negative prompt towards the prompt")
 
 
-def device_of(name: str = "auto") -> torch.device:
-    """`auto`: CUDA if there is one, else the CPU. Raises PriorError when CUDA is asked for in vain."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise PriorError(f"the device is auto, cpu or cuda; got {name!r}.")
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise PriorError("CUDA was asked for, but torch sees no CUDA device; use --device cpu or auto.")
-    return torch.device(name)
-
-
-def precision_of(name: str, device: torch.device) -> str:
-    """`auto`: bf16 where the hardware multiplies it, else fp16 on a GPU and fp32 on a CPU.
-
-    A forward of the bundled prior takes 0.55 to 0.75 of its time in bf16; a pass back through the network gains nothing on a
-    CPU (DPS: 1.02 of its time), and a second copy of the weights in fp32 for it alone would not pay.
-    """
-    if name not in ("auto", "fp32", "bf16", "fp16"):
-        raise PriorError(f"the precision is auto, fp32, bf16 or fp16; got {name!r}.")
-    if name != "auto":
-        return name
-    return "bf16" if has_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bf16: there it is faster than fp32, elsewhere it is emulated."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and cpu_has_bf16()
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 natively; torch asks it by names that may change, and unknown means no."""
-    asked = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    try:
-        if platform.machine() in ("aarch64", "arm64"):  # there alone: on other processors this also says yes to emulation
-            return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        return any(ask() for ask in asked if callable(ask))
-    except Exception:
-        return False
-
-
 def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") -> Prior:
     """A prior by its bundled name, a closed-form specification, a folder or a Hub id; one in memory for everybody.
 
@@ -99,14 +57,15 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
         name: `faces-64`, `gaussian:std=0.3`, `empirical:folder=DIR`, a folder in diffusers format, or `owner/model`; a network
             that is class-conditional with its class, `DIR:label=207`, and a text-to-image model with its texts,
             `DIR:prompt=a red cup:negative=blur:guidance=2`.
-        device: auto, cpu or cuda.
+        device: of `devices.device_of`: auto, cpu, cuda, cuda:N, mps or xpu.
         precision: auto, fp32, bf16 or fp16: that of the network; its inputs and outputs stay float32.
 
     Raises:
         PriorError: it cannot be found or read.
+        DeviceError: there is no such device.
     """
-    where = device_of(device)
-    return _load(name, where, precision_of(precision, where))
+    where = devices.device_of(device)
+    return _load(name, where, devices.precision_of(precision, where))
 
 
 @functools.lru_cache(maxsize=4)
@@ -116,11 +75,12 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
         return closed
     if closed is not None:
         wanted = closed
-        folder = Path(wanted.folder) if wanted.folder else EXAMPLES
+        folder = at_home(wanted.folder) if wanted.folder else EXAMPLES
         pictures = images.folder(folder)
         if not pictures:
             raise PriorError(f"the empirical prior needs a folder of pictures; {folder} has none.")
-        return empirical_prior(torch.cat([images.load(p, wanted.size, wanted.size) for p in pictures]).to(device), name=name)
+        x = torch.cat([images.load(p, wanted.size, wanted.size) for p in pictures])
+        return empirical_prior(x.to(devices.home(device)), name=name)
 
     from redgui.priors import text
     from redgui.priors.latent import LatentPrior, is_latent
@@ -130,7 +90,7 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
     if where in bundled():
         folder = BUNDLED / where
     elif is_folder(where):
-        folder = Path(where)
+        folder = at_home(where)
     elif hub.split(where):
         folder = hub.download(where)
     else:
@@ -169,7 +129,7 @@ def _text_to_image(folder: Path, device: torch.device, precision: str) -> "Laten
 def is_folder(name: str) -> bool:
     """Whether there is a folder of this name; what is too long for a name, or not for this person to see, is none."""
     try:
-        return Path(name).is_dir()
+        return bool(name) and at_home(name).is_dir()
     except (OSError, ValueError):
         return False
 

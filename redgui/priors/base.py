@@ -31,7 +31,7 @@ class Prior(abc.ABC):
         name: as the command line and the record call it.
         shape: (c, h, w) that the prior was made for: of what `denoise` takes, a latent's for a latent prior.
         sigmas: its ascending grid of noise levels, float64 on the CPU; samplers pick from it.
-        device: where `denoise` wants its input.
+        device: where `denoise` wants its input: all but the network is there.
         precision: of the network: fp32, bf16 or fp16. Inputs and outputs are always float32.
         multiple: 0 where `denoise` takes pictures of `shape` alone; else any sides that are multiples of it.
     """
@@ -75,6 +75,11 @@ class Prior(abc.ABC):
         return [found[k] for k in range(len(xs))]
 
     @property
+    def network_device(self) -> torch.device:
+        """Where the network computes; `device`, unless that can have nothing else (`devices.home`)."""
+        return self.device
+
+    @property
     def picture_shape(self) -> tuple[int, int, int]:
         """(c, h, w) of its pictures: `shape`, unless `denoise` is of latents."""
         return self.shape
@@ -100,6 +105,10 @@ class Wrapped(Prior):
         self.inner = prior
         self.name, self.shape, self.sigmas = prior.name, prior.shape, prior.sigmas
         self.device, self.precision, self.multiple = prior.device, prior.precision, prior.multiple
+
+    @property
+    def network_device(self) -> torch.device:
+        return self.inner.network_device
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:

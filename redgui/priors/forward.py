@@ -1,25 +1,18 @@
-"""The one call of a network: in parts where memory is short, and on CUDA replayed as a graph where launching it is what costs.
+"""The one call of a network: in parts where memory is short, and on CUDA replayed as a graph (`graphs`)."""
 
-A UNet at batch 1 is hundreds of small kernels, and a GPU waits for Python to launch them. A CUDA graph records the launches
-once and replays them in one call. It is the eager network's own kernels: a record stays reproducible to the bit, which compiled
-code, with kernels of its own, would not allow. Capturing takes about as long as three calls, so nobody waits for it.
-"""
-
-import threading
-from collections import OrderedDict
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from redgui import devices
 from redgui.errors import out_of_memory
+from redgui.priors import graphs
 from redgui.priors.base import PriorError
+from redgui.priors.graphs import Graphs, eager
 from redgui.priors.tiled import tiled
 
-GRAPHS = 4  # shapes that are kept captured
-PIXELS = 4 * 256 * 256  # of a batch; with more of them the kernels are what costs, and a graph would only hold memory
 WHOLE, SIDE, HALO = 512 * 512, 512, 64  # pixels of a picture that goes in one piece; side and halo of tiles, in pixels
-EAGER_FIRST = 2  # calls of a shape before it is captured: a shape that comes once is not worth it
 
 
 class Forward:
@@ -29,13 +22,14 @@ class Forward:
         multiple: of the sides of pictures, where large ones may go in tiles; 0 where none may, or the network does so itself.
 
     A forward without gradients that runs out of memory is made in halves, down to single pictures, and later ones of that size
-    in the parts that fitted. One whose graph is kept for a backward pass cannot be: its parts would be held together.
+    in the parts that fitted. One that is kept for a backward pass cannot be: its parts would be held together. Before either,
+    the memory of the CUDA graphs is given back.
     """
 
     def __init__(self, net: torch.nn.Module, device: torch.device, multiple: int = 0):
         self.net, self.multiple = net, multiple
         self.most: dict[tuple[int, ...], int] = {}  # pictures at a time, by their shape
-        self.graphs = Graphs(net) if device.type == "cuda" else None
+        self.graphs = Graphs(net) if devices.has_graphs(device) else None
 
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The network's output for x (b, c, h, w) at times t (b,) and classes (b,). Raises PriorError when memory runs out."""
@@ -54,11 +48,13 @@ class Forward:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-                if kept or most == 1:
-                    raise PriorError(_advice(x, kept)) from None
             # Out here the failed call's tensors are gone.
-            if x.device.type == "cuda":
-                torch.cuda.empty_cache()
+            dropped = graphs.drop_all()
+            devices.empty_cache(x.device)
+            if dropped:
+                continue
+            if kept or most == 1:
+                raise PriorError(_advice(x, kept))
             most = self.most[shape] = (most + 1) // 2
 
     def _in_tiles(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
@@ -77,70 +73,7 @@ class Forward:
     def _once(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         if self.graphs is not None and not torch.is_grad_enabled():
             return self.graphs(x, t, labels)
-        return _eager(self.net, x, t, labels)
-
-
-class Graphs:
-    """The network's forwards without gradients as CUDA graphs, one for each shape; eager where one cannot be made."""
-
-    def __init__(self, net: torch.nn.Module):
-        self.net = net
-        self.calls: dict[Any, int] = {}
-        self.captured: OrderedDict[Any, tuple[Any, ...] | None] = OrderedDict()  # None: it cannot be, or was not the same
-        self.lock = threading.Lock()  # a graph has one place for its input and one for its output
-
-    def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        key = (x.shape, x.dtype, t.shape, labels is None)
-        if x.shape[0] * x.shape[-2] * x.shape[-1] > PIXELS:
-            return _eager(self.net, x, t, labels)
-        with self.lock:
-            if key not in self.captured:
-                self.calls[key] = self.calls.get(key, 0) + 1
-                if self.calls[key] > EAGER_FIRST:
-                    self._capture(key, x, t, labels)
-            found = self.captured.get(key)
-            if found is None:
-                return _eager(self.net, x, t, labels)
-            self.captured.move_to_end(key)
-            graph, places, out = found
-            for place, value in zip(places, (x, t, labels), strict=True):
-                if place is not None:
-                    place.copy_(value)
-            graph.replay()
-            return out.clone()
-
-    def _capture(self, key: Any, x: Tensor, t: Tensor, labels: Tensor | None) -> None:
-        """Tries it once: whatever goes wrong, the eager network serves."""
-        self.captured[key] = None
-        try:
-            self.captured[key] = captured(self.net, x, t, labels)
-        except Exception:
-            torch.cuda.empty_cache()
-        while len(self.captured) > GRAPHS:
-            self.captured.popitem(last=False)
-
-
-def captured(net: torch.nn.Module, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Any, ...] | None:
-    """A CUDA graph of one forward, the places of its inputs and that of its output; None if it differs from the eager call."""
-    places = x.clone(memory_format=torch.preserve_format), t.contiguous().clone(), labels if labels is None else labels.clone()
-    with torch.no_grad(), torch.cuda.device(x.device):
-        want = _eager(net, x, t, labels)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            _eager(net, *places)  # libraries make their workspaces in this call, not while capturing
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        # thread_local: what another thread asks of CUDA meanwhile does not break the capture.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            out = _eager(net, *places)
-        graph.replay()
-        return (graph, places, out) if torch.equal(out, want) else None
-
-
-def _eager(net: torch.nn.Module, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-    given = {} if labels is None else {"class_labels": labels}
-    return net(x, t, **given, return_dict=False)[0]
+        return eager(self.net, x, t, labels)
 
 
 def _split(value: Tensor | None, n: int, most: int) -> list[Any]:

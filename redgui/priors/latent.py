@@ -47,7 +47,7 @@ class LatentPrior(Prior):
         # SDXL's autoencoder leaves the numbers of fp16.
         upcast = inner.precision == "fp16" and getattr(autoencoder, "config", {}).get("force_upcast", False)
         dtype = torch.float32 if upcast else inner.dtype
-        self.autoencoder: Any = autoencoder.eval().requires_grad_(False).to(inner.device, dtype)
+        self.autoencoder: Any = autoencoder.eval().requires_grad_(False).to(inner.network_device, dtype)
         self.vq = hasattr(autoencoder, "quantize")
         if quantise and not self.vq:
             raise PriorError(f"{inner.name} has no codebook; leave quantise out.")
@@ -81,6 +81,10 @@ class LatentPrior(Prior):
         return other
 
     @property
+    def network_device(self) -> torch.device:
+        return self.inner.network_device
+
+    @property
     def picture_shape(self) -> tuple[int, int, int]:
         return self._picture_shape
 
@@ -88,13 +92,13 @@ class LatentPrior(Prior):
         return self.inner.denoise(self.scale * x, self.scale * sigma) / self.scale
 
     def decode(self, x: Tensor) -> Tensor:
-        z = (x * (self.scale / self.factor) + self.shift).to(self.autoencoder.dtype)
+        z = (x * (self.scale / self.factor) + self.shift).to(self.network_device, self.autoencoder.dtype)
         given = {"force_not_quantize": not self.quantise} if self.vq else {}
-        return self.autoencoder.decode(z, **given, return_dict=False)[0].to(x.dtype)
+        return self.autoencoder.decode(z, **given, return_dict=False)[0].to(x)
 
     def encode(self, picture: Tensor) -> Tensor:
-        got = self.autoencoder.encode(picture.to(self.autoencoder.dtype), return_dict=False)[0]
-        return ((got if self.vq else got.mode()).to(picture.dtype) - self.shift) * (self.factor / self.scale)
+        got = self.autoencoder.encode(picture.to(self.network_device, self.autoencoder.dtype), return_dict=False)[0]
+        return ((got if self.vq else got.mode()).to(picture) - self.shift) * (self.factor / self.scale)
 
 
 def number_in(config: dict[str, Any], name: str, where: Path) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redgui.devices import home
 from redgui.errors import in_short, out_of_memory
 from redgui.priors import adm_network, pyramid, schedulers, text
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
@@ -59,14 +60,15 @@ class DiffusersPrior(Prior):
             prediction = Discrete(alphas_cumprod, prediction)
         self.parametrisation, self.prediction, self.sigmas = prediction, prediction.name, prediction.sigmas
         self.name, self.shape, self.precision = name, shape, precision
-        self.device = torch.device(device)
+        self._network_device = torch.device(device)
+        self.device = home(self._network_device)
         self.label, self.multiple = label, multiple
         self.dtype = DTYPES[precision]
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         frozen: Any = net.eval().requires_grad_(False)
-        self.net: torch.nn.Module = frozen.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.net: torch.nn.Module = frozen.to(self._network_device, self.dtype, memory_format=torch.channels_last)
         # A pyramid takes tiles by itself.
-        self.forward = Forward(self.net, self.device, 0 if isinstance(net, pyramid.PyramidDenoiser) else multiple)
+        self.forward = Forward(self.net, self._network_device, 0 if isinstance(net, pyramid.PyramidDenoiser) else multiple)
         self.whole = has_table_of_times(net)
 
     @classmethod
@@ -106,18 +108,25 @@ class DiffusersPrior(Prior):
     def prompted(self, name: str, *told: Any) -> "DiffusersPrior":
         """The same network, its weights shared, with texts; `told` as of `text.prompted`. Raises PriorError."""
         other = copy.copy(self)
-        other.name, other.net = name, text.prompted(self.net, *told).to(self.device, self.dtype)
-        other.forward = Forward(other.net, self.device, self.forward.multiple)
+        other.name, other.net = name, text.prompted(self.net, *told).to(self._network_device, self.dtype)
+        other.forward = Forward(other.net, self._network_device, self.forward.multiple)
         return other
+
+    @property
+    def network_device(self) -> torch.device:
+        return self._network_device
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         if x.shape[1] != self.shape[0]:
             raise PriorError(f"{self.name} takes pictures of {self.shape[0]} channel(s); got {x.shape[1]}.")
-        t = torch.from_numpy(np.atleast_1d(self.timestep(sigma))).float().to(x.device).expand(len(x))
+        where, found = self._network_device, np.asarray(self.timestep(sigma))
+        # One number is written where it is needed; many are copied there.
+        t = torch.from_numpy(found).float().to(where) if found.ndim else torch.full((), float(found), device=where)
+        t = t.expand(len(x))
         t = t.round().long() if self.whole else t
         s = per_image(sigma, x)
-        scaled = self.parametrisation.scaled(x, s).to(self.dtype, memory_format=torch.channels_last)
-        labels = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
+        scaled = self.parametrisation.scaled(x, s).to(where, self.dtype, memory_format=torch.channels_last)
+        labels = None if self.label is None else torch.full((len(x),), self.label, device=where)
         try:
             out = self.forward(scaled, t, labels)
         except (RuntimeError, TypeError, AttributeError, LookupError, ValueError) as error:
@@ -126,11 +135,11 @@ class DiffusersPrior(Prior):
             raise PriorError(
                 f"the network of {self.name} cannot be called: {in_short(error)}. Its config.json does not fit it."
             ) from error
-        return self.parametrisation.denoised(x, s, out[:, : x.shape[1]].to(x.dtype).contiguous())
+        return self.parametrisation.denoised(x, s, out[:, : x.shape[1]].to(x).contiguous())
 
     def timestep(self, sigma: Sigma) -> Any:
         """The network's t for sigma, as the parametrisation has it."""
-        log_sigma = sigma.double().cpu().log().numpy() if isinstance(sigma, Tensor) else math.log(sigma)
+        log_sigma = sigma.cpu().double().log().numpy() if isinstance(sigma, Tensor) else math.log(sigma)
         return self.parametrisation.time(log_sigma)
 
 

@@ -103,7 +103,7 @@ class Discrete(Parametrisation):
                 "v_prediction and sample."
             )
         self.name = prediction
-        sigmas = sigma_of(alphas_cumprod.double().cpu())
+        sigmas = sigma_of(alphas_cumprod.cpu().double())
         kept = torch.isfinite(sigmas) & (sigmas > 0) & (torch.arange(len(sigmas)) >= first)
         if not bool(kept.any()):
             raise PriorError("the scheduler's betas have no noise level that a network can be asked at.")
@@ -142,7 +142,7 @@ class LatentConsistency(Discrete):
 
     def scaling(self, s: Sigma) -> Scaling:
         into, skip, out, _ = self.inner.scaling(s)
-        log_sigma = s.double().cpu().log().numpy() if isinstance(s, Tensor) else math.log(s)
+        log_sigma = s.cpu().double().log().numpy() if isinstance(s, Tensor) else math.log(s)
         tau = self.stretch * np.asarray(self.time(log_sigma), dtype=np.float64)
         c_skip, c_out = self.DATA**2 / (tau**2 + self.DATA**2), tau / (tau**2 + self.DATA**2) ** 0.5
         if isinstance(s, Tensor):

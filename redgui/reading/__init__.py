@@ -8,9 +8,9 @@ What cannot be read right is refused with one line; what had to be taken to mean
 """
 
 from redgui.reading.base import MAX_PIXELS, ImageError, Origin
-from redgui.reading.files import FORMATS, SUFFIXES
+from redgui.reading.files import FORMATS, SUFFIXES, at_home, is_picture
 from redgui.reading.holes import read_hole, share, transparent
-from redgui.reading.pictures import Source, on_white, opened, origin, read
+from redgui.reading.pictures import Source, array, on_white, opened, origin, read
 
-__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "ImageError", "Origin", "Source", "on_white", "opened", "origin", "read",
-           "read_hole", "share", "transparent"]  # fmt: skip
+__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "ImageError", "Origin", "Source", "array", "at_home", "is_picture", "on_white",
+           "opened", "origin", "read", "read_hole", "share", "transparent"]  # fmt: skip

@@ -2,9 +2,10 @@
 
 import io
 import zipfile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -14,8 +15,13 @@ from redgui.reading.levels import LevelError
 
 
 def array_of(source: np.ndarray | Tensor) -> np.ndarray:
+    if isinstance(source, np.ma.MaskedArray):
+        raise ImageError("an array with a mask of its own says two things; give its data, and what is to be filled in apart.")
     if isinstance(source, np.ndarray):
         return source
+    if source.is_meta or source.layout != torch.strided:
+        kind = "meta" if source.is_meta else "sparse"
+        raise ImageError(f"a tensor of a picture holds all its numbers; got one that is {kind}.")
     x = source.detach().cpu()
     x = x.float() if x.is_floating_point() else x
     if x.ndim == 4 and len(x) == 1:
@@ -30,9 +36,11 @@ def array_of(source: np.ndarray | Tensor) -> np.ndarray:
 def opened(values: np.ndarray, name: str, most: int) -> Opened:
     """An array as a picture of the mode that keeps its numbers."""
     values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)) or values.dtype.kind not in "biuf":
-        kind = f"{values.dtype} of shape {values.shape}"
-        raise ImageError(f"an array of a picture is (h, w), (h, w, 3) or (h, w, 4), of numbers; got {kind}.")
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (2, 3, 4)) or values.dtype.kind not in "biuf":
+        kind = f"{str(values.dtype)[:40]} of shape {values.shape}"
+        raise ImageError(
+            f"an array of a picture is (h, w) or (h, w, 3), with transparency (h, w, 2) or (h, w, 4), of numbers; got {kind}."
+        )
     check_size(values.shape[1], values.shape[0], name, most)
     if values.dtype == bool and values.ndim == 2:
         return Opened(Image.fromarray(values))
@@ -80,10 +88,9 @@ def _npy(file: BinaryIO, most: int) -> np.ndarray:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     count = int(np.prod(shape, dtype=np.float64))
-    pixels = int(np.prod(shape[:2], dtype=np.float64))
     if dtype.hasobject or dtype.kind not in "biuf":
         raise LevelError(f"holds an array of {dtype}; a picture or a mask is of numbers or truth values.")
-    if pixels > most or count > 4 * pixels:
+    if count > 4 * most:  # of pixels there may be fewer; what the picture has is checked with its shape
         raise LevelError(f"holds an array of {'x'.join(map(str, shape))}; at most {most / 1e6:.3g} million pixels are read.")
     content = file.read(count * dtype.itemsize)
     if len(content) < count * dtype.itemsize:
@@ -92,18 +99,21 @@ def _npy(file: BinaryIO, most: int) -> np.ndarray:
 
 
 def tiff(file: BinaryIO, most: int) -> np.ndarray | None:
-    """The first page of a TIFF that Pillow does not read: colours in floats, uncompressed; None where it is no such file."""
+    """The first page of a TIFF that Pillow does not read right, such as colours in floats; None where it cannot be read.
+
+    Uncompressed only: what others decompress is not bounded here.
+    """
     from tifffile import TiffFile
 
     file.seek(0)
     try:
         with TiffFile(file) as pages:
-            page = pages.pages[0]
+            page: Any = pages.pages[0]
             if page.compression != 1 or page.dtype is None or page.dtype.kind not in "biuf" or page.size > 4 * most:
                 return None
-            values = page.asarray()
+            values, white_is_0 = page.asarray(), page.photometric == 0
+            planar = page.planarconfig == 2 and page.samplesperpixel > 1
     except Exception:  # damaged, or compressed by what is not installed
         return None
-    if values.ndim == 3 and values.shape[0] in (3, 4) and values.shape[2] not in (3, 4):  # a plane for each colour
-        values = np.moveaxis(values, 0, -1)
-    return values
+    values = np.moveaxis(values, 0, -1) if planar else values
+    return (levels.scale(values)[1] - values).astype(values.dtype) if white_is_0 else values

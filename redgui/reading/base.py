@@ -26,6 +26,8 @@ class Origin:
         profile: the profile of the picture as it is now: that of sRGB, where the file had one.
         exif: the file's EXIF, with the picture upright.
         jpeg: what saves a JPEG with the file's own quality, `picture.save(path, "JPEG", **jpeg)`.
+        turned: the EXIF's orientation, by which it was turned upright.
+        size: (w, h) as it was read.
         notes: a line for each thing that a person should know about how it was read.
     """
 
@@ -35,6 +37,8 @@ class Origin:
     profile: bytes | None = None
     exif: bytes | None = None
     jpeg: dict[str, Any] = field(default_factory=dict)
+    turned: int = 1
+    size: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = ()
 
 

@@ -59,16 +59,20 @@ def _painted(found: Opened, name: str) -> np.ndarray:
         return np.asarray(image)
     if image.has_transparency_data:
         layer = np.asarray(image.convert("RGBA"))
+        if found.low is not None and image.mode == "LA":  # both bytes of 16 bits
+            layer = np.dstack([found.values[..., :1].repeat(3, -1), found.values[..., 1]])
         lo, hi = int(layer[..., 3].min()), int(layer[..., 3].max())
         if hi == 0:
             return np.zeros(layer.shape[:2], bool)
         if lo < hi:
             return _on_clear(layer, hi, soft, name)
     if image.mode.startswith(("I", "F")):
-        with np.errstate(invalid="ignore"):
-            return _above(np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0), soft)
+        values = np.asarray(image, np.float64)
+        if not np.isfinite(values).all():
+            raise ImageError(f"{name} holds numbers that are not finite; give truth values, True = to be filled in.")
+        return _above(values, soft)
     if image.mode in ("L", "LA"):
-        return _above(np.asarray(image.convert("L")), soft)
+        return _above(found.values if image.mode == "L" else found.values[..., 0], soft)
     colours = np.asarray(image.convert("RGB"))
     value = colours.max(-1)
     if (chroma := value - colours.min(-1)).max() > GREYISH:
@@ -81,10 +85,10 @@ def _painted(found: Opened, name: str) -> np.ndarray:
 def _above(value: np.ndarray, soft: float) -> np.ndarray:
     """Where numbers (h, w) stand out from the least of them; where they are all alike, whether they are not 0."""
     lo, hi = float(value.min()), float(value.max())
-    noise = soft * 255 if soft == SOFT_LOSSY else 0.0  # of a file that is not exact
+    noise = soft * 255 if soft == SOFT_LOSSY else 0.0  # of a file that is not exact, however near black and white are
     if hi - lo <= noise:
         return np.full(value.shape, hi > noise)
-    return value > lo + soft * (hi - lo)
+    return value > lo + (noise or soft * (hi - lo))
 
 
 def _on_clear(layer: np.ndarray, densest: int, soft: float, name: str) -> np.ndarray:

@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -52,25 +51,39 @@ def origin(image: Image.Image) -> Origin:
 
 def opened(source: Any, most: int = MAX_PIXELS, what: str = "picture") -> Opened:
     """`read` without the conversion to RGB: for masks, whose values and transparency mean something else. Raises ImageError."""
+    name, held = named(source, what), array(source, most, what)
+    with _told(name, most):
+        if isinstance(held, np.ndarray):
+            return arrays.opened(held, name, most)
+        if isinstance(held, Image.Image):
+            check_size(held.width, held.height, name, most)
+            whole = files.of_lazy(held)
+            return files.upright(held, None) if whole is None else files.decoded(whole, name, most)
+        return files.decoded(held, name, most)
+
+
+def array(source: Any, most: int = MAX_PIXELS, what: str = "picture") -> np.ndarray | Image.Image | BinaryIO:
+    """The numbers that a source is, or that its `.npy` or `.npz` file holds; of anything else the file, or Pillow's picture.
+
+    Raises:
+        ImageError: nothing of these.
+    """
     name = named(source, what)
     with _told(name, most):
-        if isinstance(source, (np.ndarray, Tensor)):
-            return arrays.opened(arrays.array_of(source), name, most)
         if isinstance(source, Image.Image):
-            check_size(source.width, source.height, name, most)
-            whole = files.of_lazy(source)
-            return files.upright(source, None) if whole is None else files.decoded(whole, name, most)
+            return source
+        if isinstance(source, (np.ndarray, Tensor)):
+            return arrays.array_of(source)
         if not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) and not hasattr(source, "read"):
             raise ImageError(f"a {what} is {DOORS}; got {type(source).__name__}.")
-        file = files.bytes_of(source)
-        if (array := arrays.stored(file, most)) is not None:
-            return arrays.opened(array, name, most)
-        return files.decoded(file, name, most)
+        file = files.bytes_of(source, what)
+        stored = arrays.stored(file, most)
+        return file if stored is None else stored
 
 
 def named(source: Any, what: str = "picture") -> str:
     """What messages call a picture or a mask."""
-    return Path(source).name or str(source) if isinstance(source, (str, os.PathLike)) else f"the {what}"
+    return files.shown(os.path.basename(source) or source) if isinstance(source, (str, os.PathLike)) else f"the {what}"
 
 
 @contextlib.contextmanager
@@ -101,13 +114,15 @@ def _told(name: str, most: int) -> Iterator[None]:
 
 
 def _rgb(found: Opened) -> Image.Image:
-    image, notes = found.image, found.origin.notes
-    data = image.info.get("icc_profile")
+    image, notes, info = found.image, found.origin.notes, found.image.info
+    data = info.get("icc_profile")
     if found.low is not None or image.mode.startswith(("I", "F")):
         sixteen = found.low is not None or image.mode.startswith("I;16") or (image.mode, found.origin.format) == ("I", "PNG")
-        scaled, more = levels.eight(found.values[..., :3] if image.mode == "RGBA" else found.values, sixteen)
-        if image.mode == "RGBA":
-            scaled = np.dstack([scaled, np.asarray(image)[..., 3]])
+        values = found.values
+        scaled, more = levels.eight(values, sixteen)
+        if (key := info.get("transparency")) is not None and image.mode in ("I;16", "RGB"):  # one colour is clear
+            clear = (values == key) if values.ndim == 2 else (values == key).all(-1)
+            scaled = np.dstack([scaled, np.where(clear, 0, 255).astype(np.uint8)])
         image, notes = Image.fromarray(scaled), notes + more
     alpha = None
     if image.has_transparency_data:
@@ -115,7 +130,7 @@ def _rgb(found: Opened) -> Image.Image:
         alpha = image.getchannel("A")
         alpha = None if alpha.getextrema() == (255, 255) else alpha
         image = image.convert("RGB")
-    image, more = profiles.to_srgb(image, data)
+    image, more = profiles.to_srgb(image, data, None if "srgb" in info else info.get("gamma"))
     image = image.convert("RGB")
     rgba = None
     if alpha is not None:
@@ -124,9 +139,8 @@ def _rgb(found: Opened) -> Image.Image:
         image = on_white(rgba)
     colours = np.asarray(image)
     grey = bool((colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all())
-    image.info = {
-        KEY: replace(found.origin, grey=grey, rgba=rgba, profile=profiles.SRGB if data else None, notes=notes + more)
-    }
+    profile = profiles.SRGB if data else None
+    image.info = {KEY: replace(found.origin, grey=grey, rgba=rgba, profile=profile, size=image.size, notes=notes + more)}
     return image
 
 

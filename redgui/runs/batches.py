@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redgui import devices
 from redgui.priors.base import Prior, Sigma
 from redgui.runs import cores
 
@@ -134,7 +135,7 @@ def _denoise(questions: Sequence[Question]) -> None:
     x = torch.cat([q.x for q in questions])
     sigma = torch.cat([levels(q.sigma, n) for q, n in zip(questions, counts, strict=True)])
     size = len(x)
-    if first.prior.device.type == "cuda":  # its graphs are captured for a few sizes
+    if devices.has_graphs(first.prior.network_device):  # they are captured for a few sizes
         size = next((s for s in SIZES if s >= size), size)
         x, sigma = padded(x, sigma, size)
     graph, threads = None, threads_of(first.prior, size)
@@ -204,5 +205,5 @@ def padded(x: Tensor, sigma: Sigma, size: int) -> tuple[Tensor, Sigma]:
 def levels(sigma: Sigma, n: int) -> Tensor:
     """One level for each of n pictures, float64 on the CPU, as a prior looks its timestep up."""
     if isinstance(sigma, Tensor):
-        return sigma.double().cpu().expand(n)
+        return sigma.cpu().double().expand(n)
     return torch.full((n,), sigma, dtype=torch.float64)

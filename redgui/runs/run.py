@@ -175,14 +175,17 @@ class Run:
         sizes = self.shared.together()
         return Record.of(self.picture, self.problem, self.prior, self.sampler, self.last, changes, fit, sizes)
 
+    def given_back(self, x: Tensor) -> Tensor:
+        """Pictures that the sampler made (n, c, h, w), as a person is given them (`finishing.finished`)."""
+        return finishing.finished(x, self.picture, self.problem)
+
     def full(self) -> Image.Image | None:
         """What is restored so far at the picture's own shape and size; None where that is what the prior takes."""
         if self.last is None or self.fitting is None or self.source is None:
             return None
         if self.fitting.original == self.prior.picture_shape[-2:] == self.fitting.solved:
             return None
-        restored = finishing.finished(self.last.estimate, self.picture, self.problem)
-        return finishing.whole(restored, self.source, self.fitting, self.problem.H)
+        return finishing.whole(self.given_back(self.last.estimate), self.source, self.fitting, self.problem.H)
 
     def _control(self, step: Measured) -> Sampler | None:
         if step.i < len(self.rows):  # repeated, to go on behind it
@@ -241,7 +244,7 @@ class Run:
         """All that changes while it is played, to be pickled: its tensors on the CPU."""
         last = self.last if self.last is not None and self.last.i + 1 >= len(self.rows) else None
         found = {name: getattr(self, name) for name in STATE} | {"last": last and last.carried(), "sizes": self.shared.sizes}
-        return found | {"device": self.prior.device.type, "precision": self.prior.precision}
+        return found | {"device": self.prior.network_device.type, "precision": self.prior.precision}
 
     def take(self, state: dict[str, Any]) -> None:
         """Brings this copy to the state of another, which was played elsewhere."""

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, fitting, images, knobs, noise, operators, presets
+from redgui import bundled, devices, fitting, images, knobs, noise, operators, presets
 from redgui.fitting import Way
 from redgui.knobs import Knob, KnobError, knob
 from redgui.noise import Noise, of_noise
@@ -64,7 +64,7 @@ class Settings:
     prior: str = knob(presets.USUAL, hi=5000, help="the name of the diffusion model")
     fit: Way = knob("crop", help="how a picture of another shape is brought to what the prior takes")
     size: int | None = knob(None, SMALLEST, LARGEST, help="longest side of the fit native")
-    device: Literal["auto", "cpu", "cuda"] = knob("auto", shown=False, compare=False, help="where the network runs")
+    device: str = knob("auto", hi=10, shown=False, compare=False, help=f"where the network runs: {devices.NAMES}")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = knob("auto", shown=False, compare=False, help="of the network")
     threads: int | None = knob(None, 1, cores.MOST, shown=False, compare=False, help="of the CPU; the last bits depend on it")
     example: str | None = None
@@ -74,6 +74,7 @@ class Settings:
         for k in knobs.knobs(type(self)):
             object.__setattr__(self, k.name, checked(k, getattr(self, k.name)))
         object.__setattr__(self, "noise", knobs.spec(noise.build(self.noise)))  # one text for one model
+        devices.checked(self.device)
         self.model.check_fit(self.H)
 
     @property
@@ -134,7 +135,7 @@ class Settings:
 
     def by(self, prior: Prior) -> Self:
         """The same, with the name, device and precision of a prior that is loaded."""
-        return dataclasses.replace(self, prior=prior.name, device=prior.device.type, precision=prior.precision)
+        return dataclasses.replace(self, prior=prior.name, device=prior.network_device.type, precision=prior.precision)
 
     def fitted(self, how: fitting.Fitting) -> Self:
         """The same with the operator for pictures that are fitted so. Raises OperatorError where their size does not fit."""

@@ -7,16 +7,18 @@
 """
 
 import math
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from redgui import metrics
 from redgui.errors import out_of_memory
 from redgui.operators import kernels
 from redgui.operators.base import Operator
+from redgui.priors import graphs
 from redgui.priors.base import Counted, Prior
 from redgui.priors.bordered import Bordered
 from redgui.randomness import Generators
@@ -30,6 +32,8 @@ from redgui.runs.rounds import seconds
 from redgui.runs.windows import Windows
 from redgui.samplers import SAMPLERS, Sampler, SamplerError, Step, Steps
 
+SOUND, PSNR = "the step is sound", "psnr against the truth"  # beside the scalars of samplers, which have names of one word
+
 
 @dataclass(frozen=True)
 class Measured(Step):
@@ -42,6 +46,7 @@ class Measured(Step):
         nfe, backward: forwards of the network so far, and backward passes through it, per picture.
         best: of an ambiguous operator, the particle with the least residual (the truth has no say in it).
         whole: x0_hat with what lies beyond the frame of a picture that is given (`Problem.visible`); None: it is x0_hat.
+        means: of the sampler's scalars over particles, read with all else in one wait for the device.
         threads: of the CPU, where the steps are made there: the last bits depend on it.
     """
 
@@ -53,6 +58,7 @@ class Measured(Step):
     best: int | None = None
     threads: int | None = None
     whole: Tensor | None = None
+    means: dict[str, float] = field(default_factory=dict)
 
     @property
     def state(self) -> Tensor:
@@ -72,8 +78,7 @@ class Measured(Step):
 
     def scalar(self, name: str) -> float:
         """A scalar of the sampler, mean over particles; nan where it has none."""
-        value = self.scalars.get(name, math.nan)
-        return float(value.mean()) if isinstance(value, Tensor) else float(value)
+        return self.means[name] if name in self.means else means_of({name: self.scalars.get(name, math.nan)})[name]
 
 
 class Stop(Exception):
@@ -128,7 +133,6 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
 
     Raises Diverged, which holds the step before, at the first one that is not sound.
     """
-    x_true = problem.x_true
     tuned: Sampler | None = None
     last: Measured | None = None
     spent, done = 0.0, 0
@@ -143,30 +147,38 @@ def measured(steps: Steps, problem: Problem, counted: Counted | None = None) -> 
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
+                graphs.drop_all()  # for whoever tries again
                 raise SamplerError(
                     f"the memory of the {problem.y.device.type} ran out{f' after step {done}' if done else ''}. "
                     "Use fewer particles, a smaller size, or a sampler without gradients through the network."
                 ) from None
             first, done = False, done + 1
-            if not bool(sound(step, counted).all()):
+            if problem.y.device != step.x0_hat.device:  # once, not at every step
+                problem = problem.to(step.x0_hat.device)
+            y, x_true, H = problem.y, problem.x_true, step.found or problem.likelihood
+            fine = sound(step, counted).all()
+            asked = problem.H.ambiguous or step.found is not None or "residual" not in step.scalars
+            if asked and not bool(fine):  # what these ask of a picture is not made for what is not finite
                 raise Diverged(explained(step, counted), last)
-            y = problem.y.to(step.x0_hat.device)
-            H = step.found or problem.likelihood
             best = int(metrics.residual(step.x0_hat, y, H).argmin()) if problem.H.ambiguous else None
             x0_hat = problem.visible(step.x0_hat)
             whole = None if x0_hat is step.x0_hat else step.x0_hat
             seen = Measured(
                 step.i, step.n, step.sigma, x0_hat, step.scalars, step.found, step.before, best=best, whole=whole
             )
-            psnr = None if x_true is None else float(metrics.psnr(problem.aligned(seen.estimate), x_true.to(y.device)))
-            residual = _mean(step.scalars.get("residual"))
-            if residual is None:
-                residual = float(metrics.residual(step.x0_hat, y, H).mean())
-            if not math.isfinite(residual):
+            told = {**step.scalars, SOUND: fine.float()}
+            if x_true is not None:
+                told[PSNR] = metrics.psnr(problem.aligned(seen.estimate), x_true)
+            if "residual" not in told:
+                told["residual"] = metrics.residual(step.x0_hat, y, H)
+            means = means_of(told)
+            residual, psnr = means["residual"], means.pop(PSNR, None)
+            if not (means.pop(SOUND) and math.isfinite(residual)):
                 raise Diverged(explained(step, counted), last)
             spent += seconds() - began
             calls = (counted.forwards, counted.backwards) if counted else (0, 0)
-            figures = dict(psnr=psnr, residual=residual, seconds=spent, nfe=calls[0], backward=calls[1])
+            figures: dict[str, Any] = dict(psnr=psnr, residual=residual, means=means)
+            figures |= dict(seconds=spent, nfe=calls[0], backward=calls[1])
             figures["threads"] = cores.number() if step.x0_hat.device.type == "cpu" else None
             last = replace(seen, **figures)
             tuned = yield last
@@ -232,7 +244,13 @@ def summary(step: Measured, problem: Problem) -> dict[str, Any]:
     }
 
 
-def _mean(value: float | Tensor | None) -> float | None:
-    if value is None:
-        return None
-    return float(value.mean()) if isinstance(value, Tensor) else float(value)
+def means_of(values: Mapping[str, float | Tensor]) -> dict[str, float]:
+    """The mean of each, as numbers: those that lie on a GPU in one copy, for which alone it is waited."""
+    found = {name: float(v.mean()) if isinstance(v, Tensor) else float(v) for name, v in values.items() if not _far(v)}
+    if far := {name: v.mean().double() for name, v in values.items() if isinstance(v, Tensor) and _far(v)}:
+        found |= dict(zip(far, torch.stack(list(far.values())).tolist(), strict=True))
+    return found
+
+
+def _far(value: float | Tensor) -> bool:
+    return isinstance(value, Tensor) and value.device.type != "cpu"

@@ -22,7 +22,9 @@ Differs from the authors' code (NVlabs/RED-diff, algos/reddiff.py) unless `compa
  - losses are means per picture, not over the batch, and scaled by the number of pixels, so that the result does not
    depend on the batch and Adam's eps is negligible; m counts what was measured (not the holes of a mask);
  - any number of steps, evenly spaced over the training grid; the result is mu after the last step, not before it;
- - `noise_aware` stops fitting y once the residual is at the noise level.
+ - `noise_aware` stops fitting y once the residual is at the noise level;
+ - weighting `posterior`, g = sigma_y^2 / sigma, weighs both terms as the posterior of the picture smoothed by sigma does:
+   |y - H(mu)|^2 / 2 sigma_y^2 - log p_sigma(mu), whose score is -eps_hat / sigma. It wants noise_aware off.
 `compat` reproduces the public update: means over batch and entries, levels 0, skip, 2 skip, ... and mu before the last step.
 
 Cost per step: one forward of the network, no backward; one evaluation of H and its vector-Jacobian product.
@@ -43,9 +45,9 @@ from redgui.priors.base import Prior, Sigma, per_image
 from redgui.randomness import Generators
 from redgui.samplers.base import Sampler, Step, Steps
 
-Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power"]
+Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior"]
 
-# g(sigma) of the public code; "power" is sigma^exponent.
+# g(sigma) of the public code; "power" is sigma^exponent, and "posterior" depends on the noise in the measurement.
 WEIGHTINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda s: s,
     "sqrt": torch.sqrt,
@@ -69,6 +71,7 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
 
 # `sigma_start` by the width of the hole in pixels, and its bounds, and the least by the noise: docs/presets.md has the sweep.
 PER_PIXEL, LEAST_START, MOST_START, LEAST_NOISE = 0.02, 0.4, 40.0, 0.01
+LEAST_FLOOR = 0.02  # of "posterior": without noise the prior would have no weight
 
 
 @final
@@ -89,7 +92,7 @@ class RedDiff(Sampler):
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")
     lam: float = knob(0.25, 0.0, 10.0, label="λ", log=True, help="weight of the prior against the measurement")
     weighting: Weighting = knob(
-        "linear", label="SNR weighting", help="how the prior's weight depends on the noise level σ = 1/√SNR"
+        "linear", label="SNR weighting", help="how the prior's weight depends on the noise level σ = 1/√SNR; posterior: σ_y²/σ"
     )
     exponent: float = knob(1.0, -1.0, 3.0, help="the weight is σ to this power", only_with=("weighting", ("power",)))
     optimizer: Literal["adam", "nadam", "radam", "adamax", "rmsprop", "adagrad", "momentum", "sgd"] = knob(
@@ -128,8 +131,10 @@ class RedDiff(Sampler):
     )
     compat: bool = knob(False, advanced=True, live=False, help="reproduce the update of the authors' public code exactly")
 
-    def weight(self, sigma: Tensor) -> Tensor:
-        """lam * g(sigma), elementwise."""
+    def weight(self, sigma: Tensor, noise: Sigma = 0.0) -> Tensor:
+        """lam * g(sigma), elementwise; `noise` is sigma_y sqrt(n / m), and `posterior` takes it as at least LEAST_FLOOR."""
+        if self.weighting == "posterior":
+            return self.lam * torch.as_tensor(noise).to(sigma).clamp(min=LEAST_FLOOR) ** 2 / sigma
         g = sigma**self.exponent if self.weighting == "power" else WEIGHTINGS[self.weighting](sigma)
         return self.lam * g
 
@@ -141,7 +146,9 @@ class RedDiff(Sampler):
 
         path = schedule.Path(self, prior.sigmas, plan=plan)
         mu = self.first(prior, H, y, sigma_y, generator)
+        m, n = self.counts(H, mu, y)
         floor = H.noise_floor(y, sigma_y)
+        noise = floor.cpu() * (n / m) ** 0.5
         optimizer = OPTIMIZERS[self.optimizer]([mu], self.lr)
         for i, sigma in path:
             # x = mu + sigma eps, and what the network takes for the noise in it
@@ -151,11 +158,11 @@ class RedDiff(Sampler):
             error = prior.eps(x0 + per_image(sigma, mu) * eps, sigma) - eps
 
             # gradient of |y - H(mu)|^2 / 2m + w (eps_hat - eps)^T mu / n, with stop-gradient on the network
-            w = self.weight(torch.as_tensor(sigma, dtype=torch.float32)).to(mu)
+            w = self.weight(torch.as_tensor(sigma, dtype=torch.float32), noise)
+            w = w.to(mu) if w.ndim else w  # one number of the CPU goes along with an operation: no copy
             r, g_data = H.gradient(x0, y)
-            m, n = self.counts(H, mu, y)
             residual = r.flatten(1).norm(dim=1) / m**0.5
-            mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + per_image(w, mu) * error / n
+            mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + (per_image(w, mu) if w.ndim else w) * error / n
             mu.grad *= 1 / len(mu) if self.compat else n
             optimizer.step()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from redgui import images
+from redgui import images, reading
 from redgui.train.recipe import TrainError
 
 # Streams of a run's seed; randomness.py has 0 and 1.
@@ -33,7 +33,7 @@ class Source:
             except zipfile.BadZipFile:
                 raise TrainError(f"{path} is not a zip that can be read; give a zip or a folder of pictures.") from None
             names = self.archive.namelist()
-        self.names = sorted(n for n in names if n.lower().endswith(images.SUFFIXES) and "__MACOSX" not in n)
+        self.names = sorted(n for n in names if reading.is_picture(n))
         if not self.names:
             raise TrainError(f"{path} has no pictures ({', '.join(images.SUFFIXES)}).")
 

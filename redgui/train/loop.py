@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from redgui import knobs, randomness
-from redgui.priors import device_of, has_bf16, schedulers
+from redgui.devices import device_of, generators, has_bf16, home, take_cuda
+from redgui.priors import schedulers
 from redgui.priors.network import first_time, has_table_of_times
 from redgui.schedule import alpha_bar
 from redgui.train import data, measure, report, state
@@ -33,7 +34,7 @@ def train(
     Args:
         paths: zips or folders of pictures.
         resume: go on with the run in `out`; settings that are not given are its own.
-        device: auto, cpu or cuda; under `accelerate launch` each process has its own GPU.
+        device: of `redgui.devices.device_of`; under `accelerate launch` each process has its own GPU.
         with_report: measure on all held-out pictures and draw the pictures of the report at the end.
         given: fields of Recipe.
 
@@ -58,6 +59,8 @@ def train(
     where = device_of(device)
     bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and has_bf16(where))
     AcceleratorState._reset_state(reset_partial_state=False)  # a run before in this process may have had another precision
+    if where.index is not None:
+        take_cuda(where.index)
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=where.type == "cpu")
     where, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     if recipe.batch % world:
@@ -106,10 +109,9 @@ def train(
     began = time.monotonic() - spent
     last_save, first = time.monotonic(), step
     running, counted = torch.zeros((), device=where), 0
-    devices = [where] if where.type == "cuda" else []
     with (
         stopping() as stop,
-        torch.random.fork_rng(devices),
+        torch.random.fork_rng(generators(where)),
         ThreadPoolExecutor(1) as ahead,
         bar(recipe, step, spent, accelerator.is_main_process) as progress,
     ):
@@ -133,9 +135,9 @@ def train(
 
             x0 = tensor(waiting.result(), where)
             waiting = batch_of(step + 1)
-            generator = drawn(recipe.seed, step, rank, where)
-            t = timesteps(recipe.batch, levels, generator, rank, world)
-            noise = torch.randn(x0.shape, generator=generator, device=where)
+            generator = drawn(recipe.seed, step, rank, home(where))
+            t = timesteps(recipe.batch, levels, generator, rank, world).to(where)
+            noise = torch.randn(x0.shape, generator=generator, device=generator.device).to(where)
             torch.manual_seed(randomness.stream_seed(recipe.seed, data.DROPOUT, step * 4096 + rank))
             loss = objective.losses(model, x0, t, noise).mean()
             accelerator.backward(loss)

@@ -106,7 +106,7 @@ def report(
 
 def evaluate(paths: list[str], out: str, *, device: str = "auto", precision: str = "auto", **given: Any) -> dict[str, Any]:
     """The held-out errors of the prior in the folder `out`; trains and writes nothing."""
-    from redgui.priors import device_of, precision_of
+    from redgui.devices import device_of, precision_of
 
     where = device_of(device)
     # The errors are those of the weights: in float32 where that costs only time.

@@ -12,6 +12,7 @@ import torch  # isort: skip
 from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
+from redgui import devices
 from redgui.runs import cores, engine
 from redgui.runs.batches import Question, denoised
 from redgui.ui.calls.endpoints import add_endpoints
@@ -44,6 +45,7 @@ def build(
         public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.host.limits.PUBLIC`.
         exact: no run shares a call of the network with another, so that its bits are those of a plain loop.
     """
+    devices.checked(device)
     engine.together = 1 if exact else None
     cores.share_out(left=0 if public else 1)  # strangers bring the machines that their browsers run on
     host = Host(prior, *zero_gpu.device_here(device, precision), public)
@@ -84,8 +86,10 @@ def build(
 
 
 def launch(demo: Any, **options: Any) -> Any:
-    """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it."""
-    threading.Thread(target=warm_up, args=(demo.host,), daemon=True, name="warm-up").start()
+    """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it.
+
+    Not before the page answers: Gradio asks for it once, for three seconds, and gives up on a machine whose cores all compute.
+    """
     limits, public = demo.host.limits, demo.host.public
     local = not public and for_here_alone(options)
     if not (public or local):
@@ -107,7 +111,12 @@ def launch(demo: Any, **options: Any) -> Any:
         show_error=not public,
         quiet=True,
     )
-    return demo.launch(**{**defaults, **options})
+    held = options.get("prevent_thread_lock", False) or hasattr(sys, "ps1")  # as Gradio has it
+    served = demo.launch(**{**defaults, **options, "prevent_thread_lock": True})
+    threading.Thread(target=warm_up, args=(demo.host,), daemon=True, name="warm-up").start()
+    if not held:
+        demo.block_thread()
+    return served
 
 
 def theme() -> Base:

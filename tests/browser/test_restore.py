@@ -213,11 +213,11 @@ def test_weightings_are_drawn(open_tab):
     tab = open_tab()
     plot = tab.page.locator("#weights .rg-weights")
     exponent = tab.part("reddiff-exponent")
-    for weighting in ("const", "power2over3", "power", "linear"):
+    for weighting in ("const", "posterior", "power", "linear"):
         tab.choose("reddiff-weighting", weighting)
         expect(plot).to_have_attribute("data-chosen", weighting)
         expect(exponent).to_be_visible(visible=weighting == "power")
-        assert plot.get_attribute("data-curves") == str(len(WEIGHTINGS) + (weighting == "power"))
+        assert plot.get_attribute("data-curves") == str(len(WEIGHTINGS) + 1 + (weighting == "power"))
 
 
 def test_particles_and_the_dice(open_tab, tmp_path):

@@ -125,3 +125,14 @@ def test_a_sampler_that_ends_says_so_and_noise_has_its_own_presets(open_tab, mon
     tab.type("reddiff-steps", 4)
     tab.run("done")
     expect(tab.part("continue")).to_be_enabled()
+
+
+def test_noise_may_be_written_in_the_units_of_the_file(open_tab):
+    tab = open_tab()
+    before = tab.caption.inner_text()
+    box = tab.part("sigma-y-part").locator("input, textarea")
+    box.fill("12.75/255")
+    box.press("Enter")
+    expect(tab.part("sigma-y").locator("input[type=number]")).to_have_value("0.1")
+    expect(box).to_have_value("")
+    expect(tab.caption).not_to_have_text(before)  # the measurement has it at once

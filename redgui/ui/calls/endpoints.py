@@ -209,7 +209,7 @@ def asked(
         if said["given"] and operator.partition(":")[0].strip() != "given":
             operator = f"given:of={operator.replace(':', ',', 1)}"
         taps = None if kernel is None else content(kernel)
-        said = {**said, "operator": files.told(operator, content(picture), taps, paths=False)}
+        said = {**said, "operator": files.told(operator, taps, paths=False)}
     return api.settled(source, hole, prior, said, mask_keep)
 
 

@@ -23,7 +23,7 @@ SHEET_SIDE = 160  # of the tiles on a contact sheet, at least
 
 
 COLUMNS = (
-    Figure("psnr", "PSNR, dB", ".2f", "high", "peak signal-to-noise ratio against the original; more is better"),
+    Figure("psnr", "PSNR, dB", ".2f", "high", "of the sampler's own estimate against the original; more is better"),
     Figure("ssim", "SSIM", ".3f", "high", "structural similarity to the original; more is better"),
     Figure("lpips", "LPIPS", ".3f", "low", "perceptual distance to the original (AlexNet); less is better"),
     Figure("residual", "residual", ".4f", "noise", "|H(x) − y| / √m: nearest to σ_y is best, without noise the least"),
@@ -110,8 +110,8 @@ class Scoreboard:
         row = self.rows[c.key]
         row |= {"psnr": step.psnr, "residual": step.residual, "nfe": step.nfe, "backward": step.backward}
         row |= {"seconds": step.seconds}
-        picture = self.picture(c)
-        self.frames[c.key] = images.data_url(picture) if over else images.data_url(picture, "jpeg", quality=90)
+        self.frames[c.key] = images.data_url(self.picture(c)) if over else images.data_url(self.picture(c), "jpeg", quality=90)
+        picture = self.problem.aligned(step.estimate)
         if due or over or c.key not in self.curves:
             seconds, used, psnr = zip(*list(c.curve), strict=True) if c.curve else ((), (), ())
             self.curves[c.key] = series_text({"seconds": seconds, "used": used, "psnr": psnr}, POINTS)
@@ -126,8 +126,10 @@ class Scoreboard:
             row["ratio"] = row["residual"] / self.problem.level
 
     def picture(self, c: Contestant) -> Tensor:
-        """What a contestant has so far, (1, c, h, w)."""
-        return self.problem.aligned(c.run.last.estimate if c.run.last else self.problem.start())
+        """What a contestant has so far (1, c, h, w), at its end as it is given back; the figures are of its own estimate."""
+        if c.run.last is None:
+            return self.problem.aligned(self.problem.start())
+        return self.problem.aligned(c.run.given_back(c.run.last.estimate) if c.over else c.run.last.estimate)
 
     def _tile(self, c: Contestant) -> str:
         step, row = c.run.last, self.rows[c.key]

@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from redgui import api, finishing, images, priors, snippets
+from redgui import api, images, priors, snippets
 from redgui.errors import RedguiError
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint
@@ -72,7 +72,7 @@ class HistoryTab:
         last.run, last.key, last.steps = run, key, steps
         if run.replayed is not None and steps == run.replayed.steps:
             _tell_same(run.replayed.reproduces(run.last))
-        restored = finishing.finished(run.last.estimate, run.picture, run.problem)
+        restored = run.given_back(run.last.estimate)
         return {self.keeper: {"entry": json.dumps(entry(run.record(), run.problem, restored, key))}}
 
     def inspect(self, request: gr.Request, event: gr.EventData) -> Updates:

@@ -78,8 +78,9 @@ def dissect(
     m, n = sampler.counts(H, mu, y)
     scale = 1 / len(mu) if sampler.compat else n
     misfit = r.flatten(1).norm(dim=1) / m**0.5
-    held = torch.as_tensor(sampler.data_weight(misfit, H.noise_floor(y, sigma_y), mu)).to(mu)
-    weight = float(sampler.weight(torch.as_tensor(sigma, dtype=torch.float32)))
+    floor = H.noise_floor(y, sigma_y)
+    held = torch.as_tensor(sampler.data_weight(misfit, floor, mu)).to(mu)
+    weight = float(sampler.weight(torch.as_tensor(sigma, dtype=torch.float32), float(floor.mean()) * (n / m) ** 0.5))
     data = held * g / m * scale
     pull = weight * error / n * scale
 

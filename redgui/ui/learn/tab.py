@@ -135,7 +135,7 @@ class LearnTab:
         except RedguiError as error:
             return {self.layout.view: {"message": str(error)}}
         return {
-            self.layout.weights: views.weights(sampler, prior.sigmas, sigma),
+            self.layout.weights: views.weights(sampler, prior.sigmas, problem.level, sigma),
             self.layout.view: {**drawn(pieces, problem, sampler), "seed": look.seed},
         }
 

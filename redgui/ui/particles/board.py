@@ -59,14 +59,18 @@ class ParticleBoard:
         return {**self._fixed, **value}
 
     def pictures(self, ensemble: Ensemble) -> dict[str, Tensor | Image.Image]:
-        """All pictures by their keys: mean, std, with a truth beyond and outside, and the particles p0, p1, ..."""
+        """All pictures by their keys: mean, std, with a truth beyond and outside, and the particles p0, p1, ...
+
+        Mean and particles are as they are given back; maps and figures are of the sampler's own.
+        """
         spread = ensemble.std_map.cpu().numpy() * LEVELS
         self._top = next((top for top in TOPS if top >= np.quantile(spread, 0.995)), TOPS[-1])
-        pictures: dict[str, Tensor | Image.Image] = {"mean": ensemble.mean, "std": coloured(spread / self._top)}
+        pictures: dict[str, Tensor | Image.Image] = {"mean": self.run.given_back(ensemble.mean)}
+        pictures["std"] = coloured(spread / self._top)
         if ensemble.x_true is not None:
             pictures["beyond"] = marked(ensemble.mean, ensemble.beyond, MARKS["beyond"])
             pictures["outside"] = marked(ensemble.mean, ensemble.outside, MARKS["outside"])
-        return pictures | {f"p{k}": x for k, x in enumerate(ensemble.particles.split(1))}
+        return pictures | {f"p{k}": x for k, x in enumerate(self.run.given_back(ensemble.particles).split(1))}
 
     # ---- to take away
 

@@ -87,7 +87,7 @@ def about(problem: Problem, prior: Prior) -> dict[str, Any]:
     """What everything on a board has in common, for a file."""
     return {
         "operator": knobs.spec(problem.H), "sigma_y": problem.sigma_y, "noise": knobs.spec(problem.noise),
-        "seed": problem.seed, "prior": prior.name, "device": prior.device.type, "precision": prior.precision,
+        "seed": problem.seed, "prior": prior.name, "device": prior.network_device.type, "precision": prior.precision,
     }  # fmt: skip
 
 

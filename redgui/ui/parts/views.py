@@ -71,7 +71,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         return None
     problem, particles = run.problem.to(run.last.x0_hat.device), run.last.x0_hat
     raw = run.last.estimate
-    restored = finishing.finished(raw, run.picture, run.problem)
+    restored = run.given_back(raw)
     record = run.record()
     image = finishing.fitted(restored, run.source, run.fitting, problem.H)
     png = images.data_url(image)
@@ -82,7 +82,8 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         reported = "mean" if run.last.best is None else "least residual"
         spread = images.data_url(api.std_picture(particles))
         gallery = [{"name": reported, "src": png}, {"name": "spread (std)", "src": spread}]
-        gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(particles.split(1))]
+        each = run.given_back(particles).split(1)
+        gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(each)]
     full = run.full()
     downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
     if full is not None:
@@ -202,11 +203,11 @@ def start_name(problem: Problem) -> str:
     return "pseudo-inverse" if inverted else "starting picture"
 
 
-def weights(chosen: RedDiff, sigmas: Tensor, now: float | None = None) -> dict[str, Any]:
-    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels."""
+def weights(chosen: RedDiff, sigmas: Tensor, noise: float, now: float | None = None) -> dict[str, Any]:
+    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels, with sigma_y of the measurement."""
     s = torch.logspace(math.log10(float(sigmas[0])), math.log10(float(sigmas[-1])), 60, dtype=torch.float64)
-    names = [*WEIGHTINGS, "power"] if chosen.weighting == "power" else list(WEIGHTINGS)
-    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s))} for n in names]
+    names = dict.fromkeys([*WEIGHTINGS, "posterior", chosen.weighting])
+    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s, noise))} for n in names]
     return {"sigma": _rounded(s), "curves": drawn, "chosen": chosen.weighting, "now": now}
 
 

@@ -9,7 +9,7 @@ from redgui.errors import RedguiError
 from redgui.ui.host.sessions import Session
 from redgui.ui.host.uploads import discard, uploaded
 from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent_text
-from redgui.ui.restore import given_masks
+from redgui.ui.restore import from_file, given_masks
 from redgui.ui.restore.editing import Editing
 from redgui.ui.restore.state import Restoring
 from redgui.ui.restore.ways import FACES, PHOTOS, offered, usual_way
@@ -59,7 +59,7 @@ class Bringing:
         run = session.state(Restoring).played
         if run is None or run.last is None or run.playing:
             return {self.layout.measurement: gr.skip()}
-        restored = finishing.finished(run.last.estimate, run.picture, run.problem)
+        restored = run.given_back(run.last.estimate)
         picture = run.full() or finishing.fitted(restored, run.source, run.fitting, run.problem.H)
         session.source, session.own = images.read(picture), True
         return {self.form.picture: self.form.file(session), **self._taken(session, values, fresh=True)}
@@ -98,6 +98,7 @@ class Bringing:
         updates: Updates = {form.prior: values[form.prior]}
         if fresh:
             updates[self.editing.kind] = "mask"
+        updates |= from_file.told(form, session, values)
         values = {**values, **updates}
         updates |= self.editing.refitted(session, values, fresh)
         updates |= self.editing.weights(values) | self.editing.retuned(session, values)
@@ -109,6 +110,7 @@ class Bringing:
         form, layout = self.form, self.layout
         inputs: Any = form.inputs
         taken = [form.prior, *layout.refitted, layout.weights, *layout.tuned, *layout.outcome, self.editing.noise.sigma_y]
+        taken += from_file.controls_of(form)
         fresh = [form.picture, *taken]
         form.picture.input(self.open_picture, {form.picture, *inputs}, fresh, **WITH_TOASTS)
         layout.examples.select(self.open_example, inputs, fresh, **SILENT)

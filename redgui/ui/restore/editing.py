@@ -19,7 +19,7 @@ from redgui.ui.parts.controls import SETTING, Controls, Setting, one_of
 from redgui.ui.parts.form import NothingPainted
 from redgui.ui.parts.views import wrong
 from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values
-from redgui.ui.restore import advising, given_masks
+from redgui.ui.restore import advising, from_file, given_masks
 from redgui.ui.restore.layout import BEGINNING, RestoreLayout
 from redgui.ui.restore.noise import NoiseEditing
 from redgui.ui.restore.outcome import around
@@ -160,8 +160,7 @@ class Editing:
         kind = self.form.operators[operator].parts.get("kind")
         before = state.tuned_for or (*BEGINNING, self.form.host.prior_name)
         try:
-            sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.noise.sigma_y], Setting.name)
-            level = self.form.build_noise(values).level(sigma_y)
+            level = self._level(values)
         except RedguiError:
             level = before[2]  # a number that is being typed
         old = self.form.tuned(*before)
@@ -239,10 +238,14 @@ class Editing:
 
     def weights(self, values: Values) -> Updates:
         chosen = self.form.build_sampler(values)
-        red_diff = isinstance(chosen, RedDiff)
-        return {
-            self.layout.weights: views.weights(chosen, priors.sigmas_of(self.form.prior_name(values))) if red_diff else None
-        }
+        if not isinstance(chosen, RedDiff):
+            return {self.layout.weights: None}
+        return {self.layout.weights: views.weights(chosen, priors.sigmas_of(self.form.prior_name(values)), self._level(values))}
+
+    def _level(self, values: Values) -> float:
+        """sigma_y of the noise, whatever its kind. Raises RedguiError where it is a number that is being typed."""
+        sigma_y = knobs.coerce(SETTING["sigma_y"], values[self.noise.sigma_y], Setting.name)
+        return self.form.build_noise(values).level(sigma_y)
 
     # ---- wiring
 
@@ -270,6 +273,7 @@ class Editing:
         gr.on([part.change for part in simulated], self.preview, problem, layout.measurement, **LATEST)
         form.mask.input(self.painted, problem, [self.kind, layout.measurement], **LATEST)
         given_masks.wire(self)
+        from_file.wire(self)
         form.given.change(self.refit, problem, layout.refitted, **SILENT)
         advising.wire(layout)
 
@@ -281,7 +285,7 @@ class Editing:
         # A run takes what a person moves, not what the page itself writes. A slider's reset button tells of a release alone.
         moved = [part.input for part in form.samplers.parts]
         moved += [part.release for part in form.samplers.parts if isinstance(part, gr.Slider)]
-        solver: Any = form.sampler_inputs | {form.prior}
+        solver: Any = form.sampler_inputs | {form.prior, form.noise, self.noise.sigma_y, *form.noises.parts}
         gr.on(moved, self.tune, solver, layout.weights, **LATEST)
         # A gr.HTML is left out: it tells of a change at every news of a stream, whether there is one or not.
         weighted = [part.change for part in form.samplers[RedDiff.name] if not isinstance(part, gr.HTML)]

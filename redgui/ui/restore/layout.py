@@ -10,7 +10,7 @@ import gradio as gr
 from redgui import fitting, knobs, presets, priors
 from redgui.advice import Advice, advice
 from redgui.noise import NOISES
-from redgui.operators import OPERATORS, Blur, Inpaint
+from redgui.operators import JPEG, OPERATORS, Blur, Inpaint
 from redgui.runs import zero_gpu
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui.host.host import Host
@@ -18,7 +18,7 @@ from redgui.ui.parts import components, controls
 from redgui.ui.parts.controls import SETTING, Control, Controls, Named, Setting
 from redgui.ui.parts.form import Form
 from redgui.ui.parts.running_tab import RunningLayout
-from redgui.ui.restore import own_kernel
+from redgui.ui.restore import from_file, own_kernel
 
 BEGINNING = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of a new page
 
@@ -32,6 +32,7 @@ class RestoreLayout(RunningLayout):
     taken: gr.HTML
     operator_groups: Mapping[str, gr.Group]
     noise_groups: Mapping[str, gr.Group]
+    noise_part: gr.Textbox
     measurement: gr.HTML
     resume: gr.Button
     more: gr.Dropdown
@@ -71,6 +72,10 @@ def lay_out(host: Host) -> RestoreLayout:
             operators, operator_groups = _operators()
             with gr.Group():
                 sigma_y = controls.one(SETTING["sigma_y"], "sigma-y", 0.0)
+                noise_part = gr.Textbox(
+                    label="Noise in other units", elem_id="sigma-y-part", placeholder="12.75/255", max_lines=1, max_length=40,
+                    info="a/b, where the picture spans 0 to b: Enter makes σ_y of it",
+                )  # fmt: skip
                 noise = gr.Dropdown(
                     [(n.label, n.name) for n in NOISES], value=NOISES[0].name, label="Kind of noise", elem_id="noise",
                     info="Gaussian is the same everywhere; cameras, radar and dead pixels differ", filterable=False,
@@ -111,7 +116,7 @@ def lay_out(host: Host) -> RestoreLayout:
     )  # fmt: skip
     return RestoreLayout(
         run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups,
-        noise_groups=noise_groups, measurement=measurement, resume=resume, more=more, weights=weights,
+        noise_groups=noise_groups, noise_part=noise_part, measurement=measurement, resume=resume, more=more, weights=weights,
         sampler_groups=sampler_groups, advice=advised, result=result, film=film,
     )  # fmt: skip
 
@@ -149,7 +154,8 @@ def _operators() -> tuple[Named, dict[str, gr.Group]]:
     for cls in OPERATORS:
         with controls.group(cls.name, cls is Inpaint) as groups[cls.name]:
             parts = controls.draw(cls, cls.name, {})
-            operators[cls.name] = Controls(cls, parts | own_kernel.draw(parts) if cls is Blur else parts)
+            more = {Blur: own_kernel.draw, JPEG: from_file.draw}.get(cls)
+            operators[cls.name] = Controls(cls, parts | more(parts) if more else parts)
     return operators, groups
 
 

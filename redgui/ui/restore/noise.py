@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from redgui import knobs
+from redgui.errors import RedguiError
 from redgui.ui.host.sessions import Session
 from redgui.ui.parts.controls import SETTING, one_of
-from redgui.ui.parts.wiring import LATEST, Updates, Values
+from redgui.ui.parts.wiring import LATEST, WITH_TOASTS, Updates, Values
 from redgui.ui.restore.state import Restoring
 
 if TYPE_CHECKING:
@@ -42,6 +44,17 @@ class NoiseEditing:
         before, state.measured = state.measured, None
         return {self.sigma_y: gr.skip() if before is None else gr.update(info=SETTING["sigma_y"].help)}
 
+    def take(self, values: Values, request: gr.Request) -> Updates:
+        """A person writes the noise in the units of the file: it moves to the slider."""
+        part = self.editing.layout.noise_part
+        try:
+            sigma_y = knobs.coerce(SETTING["sigma_y"], values[part])
+        except RedguiError as error:
+            gr.Warning(str(error), title="This is no noise")
+            return {part: gr.skip()}
+        self.form.host.sessions.of(request.session_hash).state(Restoring).measured = None
+        return {part: "", self.sigma_y: gr.update(value=sigma_y, info=SETTING["sigma_y"].help)}
+
     def choose(self, values: Values, request: gr.Request) -> Updates:
         """Another model of the noise: its knobs, its measurement and the presets for its level."""
         groups = one_of(self.editing.layout.noise_groups, values[self.form.noise])
@@ -54,5 +67,6 @@ class NoiseEditing:
         inputs: Any = form.inputs
         gr.on([form.given.input, form.fit.input], self.measure, problem, self.sigma_y, **LATEST)
         self.sigma_y.input(self.say, {form.given}, self.sigma_y, **LATEST)
+        layout.noise_part.submit(self.take, {layout.noise_part}, [layout.noise_part, self.sigma_y], **WITH_TOASTS)
         outputs = [*layout.noise_groups.values(), layout.measurement, *layout.tuned]
         form.noise.change(self.choose, inputs, outputs, **LATEST)

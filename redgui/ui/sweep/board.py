@@ -20,7 +20,7 @@ SHEET_SIDE = 128  # of the pictures on the sheet, at least
 
 
 FIGURES = (
-    Figure("psnr", "PSNR, dB", ".2f", "high", "against the original; more is better"),
+    Figure("psnr", "PSNR, dB", ".2f", "high", "of the sampler's own estimate against the original; more is better"),
     Figure("ssim", "SSIM", ".3f", "high", "against the original; more is better"),
     Figure("ratio", "residual/σ_y", ".2f", "one", "1 is best: below it noise was fitted, above it y ignored"),
     Figure("residual", "residual", ".4f", "low", "|H(x) − y| / √m; without noise less is better"),
@@ -72,9 +72,10 @@ class SweepBoard:
         if not anew and not due:
             return
         self._at[cell.key] = (step.i, final)
-        row, picture = self.rows[cell.key], self.picture(cell)
+        row, picture = self.rows[cell.key], self.problem.aligned(step.estimate)
         if anew:
-            self.frames[cell.key] = images.data_url(picture) if final else images.data_url(picture, "jpeg", quality=88)
+            shown = self.problem.aligned(cell.run.given_back(step.estimate)) if final else picture
+            self.frames[cell.key] = images.data_url(shown) if final else images.data_url(shown, "jpeg", quality=88)
             row |= {"psnr": step.psnr, "residual": step.residual, "nfe": step.nfe, "steps": step.i + 1}
         x_true = self.problem.x_true
         if x_true is not None and (anew or row.get("ssim_at") != step.i) and due:
@@ -86,8 +87,8 @@ class SweepBoard:
             row["ratio"] = row["residual"] / self.problem.level
 
     def picture(self, cell: Cell) -> Tensor:
-        """What a cell has so far, (1, c, h, w)."""
-        return self.problem.aligned(cell.last.estimate if cell.last else self.problem.start())
+        """What a cell has made (1, c, h, w), as it is given back; the figures are of the sampler's own estimate."""
+        return self.problem.aligned(cell.run.given_back(cell.last.estimate) if cell.last else self.problem.start())
 
     def _cell(self, cell: Cell) -> str:
         step, row = cell.last, self.rows[cell.key]
