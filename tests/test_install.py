@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wire
+
+from redgui import tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE", "redgui", "assets")
@@ -121,3 +124,13 @@ def test_the_names_of_the_package_are_those_of_its_modules():
     assert set(redgui.__all__) == {"restore", "replay", "sweep", "load_prior"}
     with pytest.raises(AttributeError, match="no attribute 'restor'"):
         _ = redgui.restor
+
+
+def test_bundled_pictures_are_shown_where_the_app_is_started_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Gradio gives out files below the folder it was started in, and others where the app says so."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with wire.serving(prior="faces-64") as served:
+        opened = served.page().call("choose", shows="taken", event={"name": tasks.TASKS[1].name})
+    assert opened.error is None
+    assert opened.outputs["picture"]["orig_name"] == tasks.TASKS[1].example.name

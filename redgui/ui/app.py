@@ -12,7 +12,7 @@ import torch  # isort: skip
 from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
-from redgui import devices
+from redgui import bundled, devices
 from redgui.runs import cores, engine
 from redgui.runs.batches import Question, denoised
 from redgui.ui.calls.endpoints import add_endpoints
@@ -103,6 +103,7 @@ def launch(demo: Any, **options: Any) -> Any:
         css_paths=list(STYLES),
         head=HEAD,
         footer_links=["api", "settings"],
+        allowed_paths=[str(bundled.EXAMPLES)],  # where the app is started elsewhere, they are not below its folder
         run_history=False,
         enable_monitoring=False,
         max_file_size=f"{limits.file_mb}mb",

@@ -1,7 +1,7 @@
 """What the Restore tab does when a person changes the degradation or the sampler (`bringing`: the picture and the prior)."""
 
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -294,9 +294,4 @@ class Editing:
     def _wire_switches(self, group: Controls) -> None:
         """Knobs that belong to a value of another knob of the group come and go with it."""
         for name in group.switches:
-            group.parts[name].change(_shower(group, name), group.parts[name], list(group), **SILENT)
-
-
-def _shower(group: Controls, name: str) -> Callable[[Any], Updates]:
-    """A handler that shows the knobs which belong to a value of the knob `name`."""
-    return lambda value: group.shown_with(name, value)
+            group.parts[name].change(partial(group.shown_with, name), group.parts[name], list(group), **SILENT)
