@@ -218,6 +218,17 @@ def test_outliers_are_taken_off_before_a_pseudo_inverse_spreads_them():
     assert float(wrong.float().mean()) < 0.002  # of a few that stand alone nobody can tell
 
 
+def test_outliers_cost_reddiff_less_than_a_decibel():
+    x, prior = face(), GaussianPrior(size=64)
+    for spec in ("inpaint", "superres"):
+        H, found = build(spec), []
+        for outliers in (noise.build("gaussian"), noise.build("outliers")):
+            problem = Problem.simulate(x, H, 0.0, 0, outliers)
+            *_, last = measured(solve(problem, prior, presets.sampler_for("reddiff:steps=40,lr=0.1,optimizer=adam", H)), problem)
+            found.append(last.psnr)
+        assert found[1] > found[0] - 1, spec
+
+
 # ---- samplers
 
 
