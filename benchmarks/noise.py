@@ -3,8 +3,8 @@
     python benchmarks/noise.py photos-clean-128.zip [--pictures 60]
 
 White Gaussian noise of six levels (in [-1, 1] units) is added to photographs of the zip's `train/` outside of redgui, and the
-sum rounded to the 256 levels of a file. Clean photographs: the noise that a picture has of its own would count as error. For each
-level: the share within 10 % of the truth, the median of the relative error and its 90th percentile. The last line is JSON.
+sum rounded to the 256 levels of a file. Clean photographs: the noise that a picture has of its own would count as error. For
+each level: the share within 10 % of the truth, the median of the relative error and its 90th percentile. The last line is JSON.
 """
 
 import argparse
