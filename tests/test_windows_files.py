@@ -1,8 +1,8 @@
 """Pictures with small holes from a file to a file: windows are solved, all else stays to the bit, records bring them back."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
