@@ -93,10 +93,10 @@ def restored(problem: Problem, prior, spec: str = "reddiff") -> float:
 
 @pytest.mark.parametrize("operator", ["inpaint", "superres"])
 def test_outliers_cost_red_diff_less_than_a_decibel_with_a_gaussian_prior(operator):
-    x, prior, H, found = face(), GaussianPrior(size=64), build(operator), []
-    for model in ("gaussian", "outliers"):
-        found.append(restored(Problem.simulate(x, H, 0.0, 0, noise.build(model)), prior, "reddiff:steps=40,lr=0.1,optimizer=adam"))
-    assert found[1] > found[0] - 1
+    H, prior, spec = build(operator), GaussianPrior(size=64), "reddiff:steps=40,lr=0.1,optimizer=adam"
+    problems = [Problem.simulate(face(), H, 0.0, 0, noise.build(model)) for model in ("gaussian", "outliers")]
+    clean, dirty = (restored(problem, prior, spec) for problem in problems)
+    assert dirty > clean - 1
 
 
 def test_two_in_a_hundred_outliers_cost_red_diff_less_than_a_decibel(faces):
