@@ -9,7 +9,7 @@ import gradio as gr
 from redgui import knobs
 from redgui.bundled import ASSETS
 from redgui.knobs import Knob, KnobError, knob
-from redgui.ui.parts.components import log_slider
+from redgui.ui.parts.components import component
 from redgui.ui.parts.wiring import Updates, Values
 
 Control = gr.Slider | gr.Number | gr.Dropdown | gr.Checkbox | gr.Textbox | gr.HTML  # the component of a knob
@@ -134,6 +134,13 @@ def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Control:
     if k.name == "steps":
         hi, step = 1000, 1  # more by hand, in the command line: a slider to 5000 cannot be aimed
     return gr.Slider(k.lo or 0.0, hi, value=value, step=step, info=k.help, buttons=["reset"], **common)
+
+
+def log_slider(lo: float, hi: float, value: float, label: str, help: str, elem_id: str, **options: Any) -> gr.HTML:
+    """A slider that moves in factors, with a box for exact numbers. The value is a number; lo = 0 is the leftmost position."""
+    zero = lo == 0
+    props = {"lo": hi / 1e4 if zero else lo, "hi": hi, "zero": zero, "label": label, "help": help}
+    return component("slider", elem_id, {"value": value, **props, **options})
 
 
 def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True) -> Control:

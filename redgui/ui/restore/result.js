@@ -2,13 +2,16 @@
 // Everything is carried in the value, so nothing of a person's picture is written to the server's disk.
 
 const root = element.querySelector(".rg-result");
+const canvas = canvasOf(element);
 let position = 50;
 
 function compare(value) {
   const onMove = (at) => {
     position = at;
   };
-  return beforeAfter({ before: value.before, after: value.after, w: value.w, h: value.h, position, onMove }).node;
+  const { node } = beforeAfter({ before: value.before, after: value.after, w: value.w, h: value.h, position, onMove });
+  canvas.layer(node, true);
+  return node;
 }
 
 function choices(value) {
@@ -52,6 +55,7 @@ function actions(value) {
 function draw(value) {
   root.hidden = !value;
   root.dataset.ready = value ? value.run : "";
+  canvas.offer("result", value !== null);
   if (!value) return root.replaceChildren();
   const cards = el("div", { class: "rg-figures" }, ...value.figures.map(figureCard));
   const links = el("div", { class: "rg-downloads" }, ...value.downloads.map(downloadLink));
@@ -62,6 +66,7 @@ function draw(value) {
 const update = oncePerFrame(() => {
   const value = objectOrNull(props.value);
   draw(value ? plain(value) : null);
+  if (value) canvas.show("result");
 });
 watch("value", update);
 update();
