@@ -34,7 +34,7 @@ def test_run_with_nothing_touched(open_tab):
     tab = open_tab(before=lambda page: page.on("request", lambda request: requests.append(request)))
     expect(tab.page.locator("#result")).to_be_hidden()
     expect(tab.page.locator("#film")).to_be_hidden()
-    places = ("#live .rg-live-stage", "#live .rg-bar", "#live .rg-plots", "#weights", "#knobs-reddiff", "#mask", "#measurement")
+    places = ("#mask .rg-mask-stage", "#live .rg-bar", "#weights", "#knobs-reddiff", "#measurement .rg-caption", "#run")
 
     def boxes() -> list[dict]:
         return [tab.page.locator(place).first.bounding_box() for place in places]
@@ -56,9 +56,8 @@ def test_run_with_nothing_touched(open_tab):
     psnr = float(tab.figure("PSNR").removesuffix(" dB"))
     of_measurement = float(re.search(r"([\d.]+) dB", tab.caption.inner_text())[1])
     assert psnr > of_measurement + 2
-    thumbs = tab.page.locator("#film .rg-thumb")
-    assert thumbs.count() >= 10
-    expect(thumbs.last).to_have_text("100")
+    assert int(tab.film.get_attribute("data-frames")) >= 10
+    expect(tab.film.locator(".rg-film-caption")).to_contain_text("step 100 ·")
     hosts = {urlsplit(request.url).hostname for request in requests if not request.url.startswith(("data:", "blob:"))}
     assert hosts == {"127.0.0.1"}
     while_running = [request.url for request in requests[opened:]]
@@ -92,7 +91,7 @@ def test_tuned_stopped_gone_on_with_and_replayed(open_tab, tmp_path, capsys):
     assert tab.live.get_attribute("data-i") == str(last() + 1)
     shown = views.live(run, tab.restoring.number, "stopped")["frame"]
     expect(tab.live.locator(".rg-live-image")).to_have_attribute("src", shown)
-    expect(tab.page.locator("#film .rg-thumb").last).to_have_text(str(last() + 1))
+    expect(tab.film.locator(".rg-film-caption")).to_contain_text(f"step {last() + 1} ·")
     expect(tab.part("continue")).to_have_text("Continue (rest)")
     before = last()
 
