@@ -102,12 +102,16 @@ class Finished:
         setting: what `Task.setting` was when it was made.
         figures: of the run, with the names of the command line's.
         measurement, restored: PNG files.
+        film: a WebP file, its iterates side by side.
+        frames: of each of them the step, its noise level, and its PSNR or None.
     """
 
     setting: dict[str, Any]
     figures: dict[str, Any]
     measurement: Path
     restored: Path
+    film: Path
+    frames: list[tuple[int, float, float | None]]
 
 
 TASKS: tuple[Task, ...] = (
@@ -158,8 +162,8 @@ def finished(task: Task) -> Finished:
     stored = _stored().get(task.name)
     if stored is None:
         raise TaskError(f"the task {task.name!r} has no finished result; run `python -m assets.tasks.make {task.name}`.")
-    pictures = [bundled.TASKS / f"{task.name}-{what}.png" for what in ("measurement", "restored")]
-    return Finished(stored["setting"], stored["figures"], *pictures)
+    pictures = [bundled.TASKS / f"{task.name}-{what}" for what in ("measurement.png", "restored.png", "film.webp")]
+    return Finished(stored["setting"], stored["figures"], *pictures, frames=stored["frames"])
 
 
 @lru_cache(maxsize=1)

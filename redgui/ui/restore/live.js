@@ -153,7 +153,7 @@ function draw(value, { status, changed, another, place }) {
     document.dispatchEvent(new CustomEvent("redgui-sigma", { detail: status === "running" && now.i > 0 ? now.sigma : null }));
   }
   speak(now, changed);
-  const finished = another && status === "idle" && shown !== null; // a task's stored result
+  const finished = another && now.run > 0 && status === "idle" && shown !== null; // a task's stored result; 0: of a new page
   if (finished || ((changed || another) && (status === "waiting" || status === "error"))) goThere();
   Object.assign(root.dataset, { i: now.i, n: now.n, frames });
 }
