@@ -29,11 +29,13 @@ SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history"
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
     *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
-    *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view", "canvas", "bring")),
+    *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view")),
+    *(f"restore/{name}" for name in ("canvas", "bring")),
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
-    "cards": "restore/cards", "canvasbar": "restore/bar", "mode": "restore/mode", "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
+    "cards": "restore/cards", "canvasbar": "restore/bar", "mode": "restore/mode",
+    "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
     "picture": "parts/picture", "place": "parts/place",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",

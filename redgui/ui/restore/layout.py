@@ -11,6 +11,7 @@ from redgui import fitting, knobs, presets, priors
 from redgui.advice import Advice, advice
 from redgui.noise import NOISES
 from redgui.operators import JPEG, OPERATORS, Blur, Inpaint
+from redgui.priors.catalogue import card_of
 from redgui.runs import zero_gpu
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui.host.host import Host
@@ -75,7 +76,7 @@ def lay_out(host: Host) -> RestoreLayout:
                         False, label="My picture is already damaged", elem_id="given",
                         info="take it as the measurement itself; there is no original",
                     )  # fmt: skip
-                advised = gr.HTML(advice_text(advice(host.prior_name)), padding=False, elem_id="advice")
+                advised = gr.HTML(advice_text(host.prior_name, advice(host.prior_name)), padding=False, elem_id="advice")
                 zero_gpu.note()
                 samplers, sampler_groups = _samplers(host.prior_name)
                 components.component("mode", "mode", {"container": False, "padding": False})
@@ -97,12 +98,12 @@ def lay_out(host: Host) -> RestoreLayout:
                             [(s.label, s.name) for s in SAMPLERS], value="reddiff", label="Sampler", elem_id="sampler",
                             info="the method that restores", visible=len(SAMPLERS) > 1 or "hidden", filterable=False,
                         )  # fmt: skip
-                        seed = controls.seed_box(SETTING["seed"], "seed", 0)
+                        seed = controls.seed_box(SETTING["seed"], "seed", 0, label="Seed of the run")
                         particles = controls.one(SETTING["particles"], "particles", 1)
                         prior = _prior(host)
                         exact = gr.Checkbox(
                             False, label="Exact", elem_id="exact", visible=not host.public or "hidden",
-                            info="share no network call with other runs: the very bits of a run alone, without its record saying how",
+                            info="share no network call with other runs: the bits of a run alone, without a record saying how",
                         )  # fmt: skip
                     weights = components.weights_plot("weights")
         with gr.Row(equal_height=False, elem_classes="rg-canvas"):
@@ -126,10 +127,15 @@ def lay_out(host: Host) -> RestoreLayout:
     )  # fmt: skip
 
 
-def advice_text(known: Advice) -> str:
-    """What is to be known before Run, as a note on the page; empty where there is nothing."""
+def advice_text(prior: str, known: Advice) -> str:
+    """What the prior is, and what is to be known before Run, as a note; empty where nothing is known."""
+    card = card_of(prior)
+    if card is None:
+        return ""
     warning = f' <b class="rg-warning">{html.escape(known.warning)}</b>' if known.warning else ""
-    return f'<p class="rg-note">Good for {html.escape(known.good_for)}{warning}</p>' if known.good_for else ""
+    weight = f"{card.megabytes} MB" if card.megabytes else "no weights"
+    facts = f"<b>{html.escape(card.name)}</b>: pixels {html.escape(card.size)}, {weight}"
+    return f'<p class="rg-note">{facts}. Good for {html.escape(known.good_for)}{warning}</p>'
 
 
 def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.HTML, gr.Radio, gr.Dropdown]:
@@ -205,6 +211,7 @@ def _samplers(prior: str) -> tuple[Named, dict[str, gr.Group]]:
 def _prior(host: Host) -> gr.Dropdown:
     names = [card.name for card in priors.PRIORS if card.name != "empirical"]
     return gr.Dropdown(
-        names, value=host.prior_name, label="Diffusion model", allow_custom_value=not host.public, elem_id="prior",
-        info="bundled, or fetched once from the Hub" + ("" if host.public else "; a folder or another Hub id may be typed in"),
+        names, value=host.prior_name, label="Prior", allow_custom_value=not host.public, elem_id="prior",
+        info="the diffusion model, which knows what pictures look like"
+        + ("" if host.public else "; another folder or Hub id may be typed in"),
     )  # fmt: skip

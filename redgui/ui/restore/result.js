@@ -29,17 +29,21 @@ function gallery(value) {
 }
 
 /** Puts the picture on the clipboard, as large as it is; browsers take PNG alone there, and only of pages that are safe. */
-async function copyPicture(value, button) {
+async function copyPicture(value) {
   const { href } = value.downloads.find(({ name }) => name.endsWith(".png"));
+  const blob = await (await fetch(href)).blob();
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+}
+
+async function copied(button, text, copy) {
   const label = button.querySelector("span");
   try {
-    const blob = await (await fetch(href)).blob();
-    await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+    await copy();
     label.textContent = "Copied";
   } catch {
     label.textContent = "Not allowed here";
   }
-  setTimeout(() => (label.textContent = "Copy"), 2000);
+  setTimeout(() => (label.textContent = text), 2000);
 }
 
 function actions(value) {
@@ -49,7 +53,10 @@ function actions(value) {
     button.addEventListener("click", () => onclick(button));
     return button;
   };
-  return el("div", { class: "rg-downloads" }, action("redo", "Go on with this picture", () => trigger("select", {})), action("copy", "Copy", (button) => copyPicture(value, button)));
+  const buttons = [action("redo", "Use as input", () => trigger("select", {})), action("copy", "Copy", (button) => copied(button, "Copy", () => copyPicture(value)))];
+  if (value.link) buttons.push(action("link", "Link", (button) => copied(button, "Link", () => navigator.clipboard.writeText(address(value.link)))));
+  buttons.at(-1).title = value.link ? value.link_note : "";
+  return el("div", { class: "rg-downloads" }, ...buttons);
 }
 
 function draw(value) {
