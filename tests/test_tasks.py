@@ -36,7 +36,7 @@ def test_its_setting_builds_and_fits(task):
     assert {name: getattr(sampler, name) for name in wanted} == wanted
     assert task.particles() == presets.particles(sampler, H)
     problem = task.problem()
-    assert problem.x_true.shape == (1, 3, 64, 64)
+    assert problem.x_true.shape == (1, 3, *((64, 64) if task.prior == tasks.PRIOR else (128, 128)))
     assert float(metrics.psnr(problem.start(), problem.x_true)) < 40  # there is something to restore
     assert knobs.spec(api.parse_operator(task.setting()["operator"])[0]) == task.setting()["operator"]
 
@@ -91,7 +91,7 @@ def test_its_command_line_is_the_same_setting(task, monkeypatch):
     monkeypatch.setattr(api, "restore", restore)
     cli.main(shlex.split(task.command)[3:])
     assert asked["image"] == f"example:{task.picture}"
-    read = Settings.read({name: asked[name] for name in ("operator", "sampler", "sigma_y", "noise", "seed")})
+    read = Settings.read({name: asked[name] for name in ("operator", "sampler", "sigma_y", "noise", "seed", "prior")})
     assert (read.H, read.sampler) == (task.build_operator(), task.build_sampler())
     assert (read.sigma_y, read.noise, read.seed) == (task.sigma_y, "gaussian", task.seed)
 

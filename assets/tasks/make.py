@@ -15,7 +15,7 @@ from PIL import Image
 from redgui import bundled, images
 from redgui.api import restore
 from redgui.runs.film import Film
-from redgui.tasks import PRIOR, TASKS, Task, find
+from redgui.tasks import TASKS, Task, find
 
 FIGURES = ("psnr", "ssim", "psnr_measurement", "ssim_measurement", "aligned", "residual", "nfe", "backward", "seconds", "steps")
 FRAMES = 16  # iterates of a film, at most
@@ -25,7 +25,7 @@ def make(task: Task) -> dict:
     """Runs a task and writes its pictures; what tasks.json has of it."""
     film = Film(most=FRAMES)
     result = restore(
-        str(task.example), prior=PRIOR, operator=task.build_operator(), sampler=task.sampler, sigma_y=task.sigma_y,
+        str(task.example), prior=task.prior, operator=task.build_operator(), sampler=task.sampler, sigma_y=task.sigma_y,
         particles=task.particles(), seed=task.seed, device="cpu", precision="fp32",
         watch=film.remember,
     )  # fmt: skip

@@ -137,6 +137,7 @@ function draw(value, { status, changed, another, place }) {
     canvas.settle();
   }
   showStage(now);
+  curves.hidden = status === "idle";
   const working = status === "running" || status === "waiting";
   canvas.offer("live", shown !== null || working || status === "error");
   if ((changed || another) && (working || status === "error")) {
