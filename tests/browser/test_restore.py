@@ -32,8 +32,10 @@ def open_tab(app, open_page):
 def test_run_with_nothing_touched(open_tab):
     requests = []
     tab = open_tab(before=lambda page: page.on("request", lambda request: requests.append(request)))
-    expect(tab.page.locator("#result")).to_be_hidden()
-    expect(tab.page.locator("#film")).to_be_hidden()
+    expect(tab.canvas).to_have_attribute("data-view", "result")  # a finished example, with its film
+    expect(tab.result).to_contain_text("30.90 dB")
+    expect(tab.film.locator(".rg-film-caption")).to_contain_text("step 100 ·")
+    assert tab.restoring.played is None
     places = ("#mask .rg-mask-stage", "#live .rg-bar", "#weights", "#knobs-reddiff", "#measurement .rg-caption", "#run")
 
     def boxes() -> list[dict]:
@@ -43,10 +45,14 @@ def test_run_with_nothing_touched(open_tab):
     opened = len(requests)
     tab.part("run").click()
     tab.reach(3)
+    expect(tab.stage).to_be_visible()
+    expect(tab.result).to_be_hidden()
+    expect(tab.film).to_be_hidden()
     expect(tab.part("run")).to_be_disabled()
     assert boxes() == before
     expect(tab.live).to_have_attribute("data-status", "done")
     assert boxes() == before
+    expect(tab.result.locator(".rg-compare")).to_be_visible()
     assert tab.live.get_attribute("data-i") == tab.live.get_attribute("data-n") == "100"
     assert int(tab.live.get_attribute("data-frames")) >= 3
     expect(tab.part("continue")).to_have_text("Continue")
