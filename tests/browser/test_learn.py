@@ -128,7 +128,7 @@ def test_cards_leave_room_for_the_main_job(open_app):
     strip = phone.locator(".rg-cards-strip")
     assert strip.evaluate("node => node.scrollWidth > 2 * node.clientWidth")
     opened(phone, "strokes")
-    expect(phone.locator("#live .rg-live-stage")).to_be_in_viewport()  # the page went to where the result is
+    expect(phone.locator("#result .rg-compare")).to_be_in_viewport()  # the page went to where the result is
 
 
 def anatomy(page: Page) -> Any:

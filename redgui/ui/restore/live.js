@@ -100,9 +100,11 @@ function showBeside(value) {
 
 /** Where the picture forms is below what was touched last on a small screen: the page goes there when a run begins or fails. */
 function goThere() {
-  const area = stage.getBoundingClientRect();
-  if (area.height && (area.top < 0 || area.bottom > window.innerHeight))
-    stage.scrollIntoView({ block: area.height < window.innerHeight ? "center" : "start", behavior: "instant" });
+  const place = element.closest(".rg-canvas")?.querySelector(".rg-stage") ?? stage;
+  const { top, bottom, height } = place.getBoundingClientRect();
+  const seen = Math.min(bottom, window.innerHeight) - Math.max(top, 0);
+  if (height && seen < 0.75 * Math.min(height, window.innerHeight))
+    place.scrollIntoView({ block: height < window.innerHeight ? "center" : "start", behavior: "instant" });
 }
 
 /** Copies out of Gradio's proxy once, since reading through it costs at every access. */
