@@ -25,7 +25,7 @@ LONGEST_TEXT = 120
 def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = "") -> dict[str, Any]:
     """The entry of a run; `restored` (1, c, h, w) is None where there is its record alone. Raises RedguiError."""
     settings = Settings.of(record)
-    link, link_note = views.link(record)
+    link, link_note = views.link_of(record)
     after = None if restored is None else {"name": "restored", "src": images.data_url(restored)}
     start = problem.start()
     befores = views.sources(problem, start)

@@ -97,7 +97,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     for found in _pictures(run.last):
         downloads.append({"name": f"{found['name']}.png", "text": f"The {found['name']} (PNG)", "href": found["src"]})
     downloads.append(download("record.json", "record.json", record.to_json()))
-    address, note = link(record)
+    address, note = link_of(record)
     row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
     cards = figures(row, problem, differs)
     if run.fitting is not None and full is not None:
@@ -111,7 +111,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def link(record: Record) -> tuple[str, str]:
+def link_of(record: Record) -> tuple[str, str]:
     """A link of this server to a run's settings and what is to be known about it; or none, and why."""
     try:
         text = snippets.link(record)
