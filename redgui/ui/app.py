@@ -23,8 +23,7 @@ from redgui.ui.host.host import Host
 from redgui.ui.learn.tab import learn_tab
 from redgui.ui.particles.tab import particles_tab
 from redgui.ui.parts.components import HEAD, STYLES, place_teller, run_keeper
-from redgui.ui.parts.wiring import SILENT, Updates, Values
-from redgui.ui.restore import cards
+from redgui.ui.parts.wiring import SILENT
 from redgui.ui.restore.tab import restore_tab
 from redgui.ui.sweep.tab import sweep_tab
 
@@ -63,14 +62,11 @@ def build(
             history_tab(restore, keeper)
         form, layout = restore.form, restore.layout
 
-        def open_page(values: Values, request: gr.Request) -> Updates:
-            return restore.editing.load_page(values, request) | cards.opening(restore.editing)
-
         def greet(request: gr.Request) -> dict[str, Any]:
             return {"loaded": True, "page": request.session_hash}
 
-        outputs = [*layout.refitted, layout.weights, layout.view, layout.result, layout.film]
-        loaded = demo.load(open_page, form.inputs, outputs, **SILENT)
+        outputs = [*layout.refitted, layout.weights]
+        loaded = demo.load(restore.editing.load_page, form.inputs, outputs, **SILENT)
         loaded.then(greet, None, keeper, **SILENT)  # only then may a link or a run from before change the page
 
         def leave(request: gr.Request) -> None:

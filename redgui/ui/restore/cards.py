@@ -71,11 +71,12 @@ def open_task(editing: Editing, task: Task | None, values: Values, request: gr.R
     return updates
 
 
-def opening(editing: Editing) -> Updates:
-    """What a new page shows: the finished result of the task that its controls stand at, if there is one."""
+def show_first(editing: Editing) -> None:
+    """Has every new page begin with the finished result of the task that its controls stand at, if there is one."""
     host, first = editing.form.host, tasks.TASKS[0]
-    begins = (host.prior_name, host.examples[0].stem) == (first.setting()["prior"], first.picture)
-    return _finished(editing.layout, first, 0) if begins else {}
+    if (host.prior_name, host.examples[0].stem) == (first.prior, first.picture):
+        for part, value in _finished(editing.layout, first, 0).items():
+            part.value = value  # in the page itself: it is there before anything is asked of the server
 
 
 def _finished(layout: RestoreLayout, task: Task, number: int) -> Updates:
