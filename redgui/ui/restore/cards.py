@@ -104,7 +104,7 @@ def _film(task: Task) -> dict[str, Any]:
     stored = tasks.finished(task)
     sheet = images.read(stored.film)
     w, h = sheet.width // len(stored.frames), sheet.height
-    tiles = [images.data_url(sheet.crop((k * w, 0, (k + 1) * w, h)), "jpeg", quality=92) for k in range(len(stored.frames))]
+    tiles = [images.data_url(sheet.crop((k * w, 0, (k + 1) * w, h)), "webp", quality=82) for k in range(len(stored.frames))]
     frames = [dict(i=i, sigma=sigma, psnr=psnr, src=src) for (i, sigma, psnr), src in zip(stored.frames, tiles, strict=True)]
     return {"frames": frames, "w": w, "h": h}
 
@@ -127,9 +127,10 @@ def _card(task: Task) -> dict[str, Any]:
 
 
 def _thumbnail(path: Any) -> torch.Tensor:
-    """A picture at the size of the restored one, pixel by pixel."""
+    """A picture as small as a card shows it, a coarse one pixel by pixel."""
     picture = images.to_tensor(images.read(path))
-    return torch.nn.functional.interpolate(picture, (64, 64), mode="nearest") if picture.shape[-1] < 64 else picture
+    mode = "nearest" if picture.shape[-1] < 48 else "area"
+    return torch.nn.functional.interpolate(picture, (48, 48), mode=mode)
 
 
 def _named(event: gr.EventData) -> Task | None:
