@@ -7,15 +7,28 @@ faces do. The last line is one JSON object.
 """
 
 import argparse
+import itertools
 import json
 
 import checkout  # noqa: F401
 import torch
 
-from assets.examples.make import draw
-from redgui import bench
+from redgui import bench, priors, schedule
+from redgui.randomness import Generators
 from redgui.train import data
 from redgui.train.report import neighbours
+
+
+@torch.no_grad()
+def draw(seeds: list[int], steps: int, name: str) -> torch.Tensor:
+    """Samples of a prior, one per seed, by deterministic DDIM (arXiv 2010.02502): x <- D + (s / sigma)(x - D)."""
+    prior = priors.load(name, device="cpu")
+    levels = [*schedule.uniform(prior.sigmas, steps).tolist(), 0.0]
+    x = levels[0] * Generators(seeds).randn(*prior.shape)
+    for sigma, s in itertools.pairwise(levels):
+        x0_hat = prior.denoise(x, sigma)
+        x = x0_hat + s / sigma * (x - x0_hat)
+    return x
 
 
 def main() -> None:

@@ -55,10 +55,8 @@ def photographs(zipped: str | None, side: int) -> Iterator[np.ndarray]:
     if zipped is None:
         for name, down, right in CROPS:
             package, _, path = name.partition("/")
-            found = find_spec(package)
-            assert found is not None and found.origin is not None
-            photo = Image.open(Path(found.origin).parent / path).convert("RGB")
-            yield _crop(photo, side, down, right)
+            [folder] = getattr(find_spec(package), "submodule_search_locations", ())
+            yield _crop(Image.open(Path(folder) / path).convert("RGB"), side, down, right)
         return
     with zipfile.ZipFile(zipped) as pack:
         names = sorted(name for name in pack.namelist() if not name.endswith("/"))

@@ -1,5 +1,6 @@
 """What the tests share: small priors, small pictures, a machine without a network, and the app as it is served."""
 
+import json
 import mmap
 import os
 import shutil
@@ -15,10 +16,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pretend import pretend
 from torch import Tensor
 from wire import Served, serving
 
-from redgui import priors
+from redgui import devices, priors
+from redgui.cli import main
 from redgui.priors import GaussianPrior
 from redgui.runs import zero_gpu as host
 
@@ -51,6 +54,34 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     Image.fromarray(np.stack([x * 6, y * 7, 255 - x * 3 - y * 3], -1).astype(np.uint8)).save(path)
     return path
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """run(*words) in an empty folder: status, the JSON of stdout's last line (or None), stderr's lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_(*words: object) -> tuple[int, dict | None, list[str]]:
+        try:
+            status = main([str(word) for word in words])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        last = out.splitlines()[-1] if out.strip() else ""
+        return status, json.loads(last) if last.startswith("{") else None, [line for line in err.split("\n") if line.strip()]
+
+    return run_
+
+
+@pytest.fixture(params=["cuda", "mps"])
+def kind(request) -> Iterator[str]:
+    """A machine with a device of a kind; nothing that was loaded for another is left."""
+    priors._load.cache_clear()
+    devices.agrees.cache_clear()
+    with pretend(request.param):
+        yield request.param
+    priors._load.cache_clear()
+    devices.agrees.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -20,14 +20,13 @@ device's. What makes or moves tensors in `torch` is replaced while it lasts, in 
 
 import contextlib
 import functools
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import torch
+from pretend_cuda import DEFAULT, Generator, capturing, cuda, now, thread, traffic, waits
 from torch.utils._pytree import tree_flatten, tree_map
 
 READS = {"_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "_unique2", "unique_dim", "item", "allclose"}
@@ -39,11 +38,6 @@ MAKERS = ("zeros", "ones", "empty", "full", "arange", "linspace", "logspace", "e
 FROM_DATA = ("tensor", "as_tensor", "asarray")
 WHOLE = ((torch, "quantile"), (torch, "nanquantile"), (torch.nn.functional, "one_hot"))
 LACKING = {torch.float64, torch.complex64, torch.complex128}  # on MPS
-
-traffic: Counter[str] = Counter()
-_now = SimpleNamespace(device=torch.device("cuda", 0), lacking=set(), capture=None, fail=False)
-_thread = threading.local()  # its stream
-_originals = SimpleNamespace(stream=None)
 
 
 class MixedDevices(RuntimeError):
@@ -59,7 +53,7 @@ class Pretend(torch.Tensor):
     def __new__(cls, elem: torch.Tensor, requires_grad: bool = False):
         if isinstance(elem, Pretend):
             return elem
-        if elem.dtype in _now.lacking:
+        if elem.dtype in now.lacking:
             raise TypeError(f"Cannot convert a MPS Tensor to {elem.dtype}: the MPS framework doesn't support it.")
         made = torch.Tensor._make_wrapper_subclass(  # pyright: ignore
             cls, elem.size(), strides=elem.stride(), storage_offset=elem.storage_offset(), dtype=elem.dtype,
@@ -68,21 +62,21 @@ class Pretend(torch.Tensor):
         made.elem = elem
         return made
 
-    device = property(lambda self: _now.device)
-    is_cuda = property(lambda self: _now.device.type == "cuda")
+    device = property(lambda self: now.device)
+    is_cuda = property(lambda self: now.device.type == "cuda")
     is_cpu = property(lambda self: False)
 
     def numpy(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"can't convert {_now.device} device type tensor to numpy. Use Tensor.cpu() first.")
+        raise TypeError(f"can't convert {now.device} device type tensor to numpy. Use Tensor.cpu() first.")
 
     __array__ = numpy
 
     def tolist(self) -> Any:
-        _waits("tolist")
+        waits("tolist")
         return self.elem.detach().tolist()
 
     def new_tensor(self, data: Any, **kwargs: Any) -> torch.Tensor:
-        return torch.tensor(data, **{"dtype": self.dtype, "device": _now.device, **kwargs})
+        return torch.tensor(data, **{"dtype": self.dtype, "device": now.device, **kwargs})
 
     def quantile(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         return Pretend(self.elem.quantile(*args, **kwargs))
@@ -111,7 +105,7 @@ class Pretend(torch.Tensor):
         if host := [v for v in given if not isinstance(v, Pretend)]:
             _check(func, name, args, host)
         if name in READS:
-            _waits(name)
+            waits(name)
         to_host = name == "copy_" and not isinstance(args[0], Pretend)
         if name == "copy_" and isinstance(args[0], Pretend) != isinstance(args[1], Pretend):
             _copies("d2h" if to_host else "h2d")
@@ -119,7 +113,7 @@ class Pretend(torch.Tensor):
         if isinstance(k.get("device"), torch.device):
             k["device"] = torch.device("cpu")
         out = func(*a, **k)
-        if (capture := _capturing()) is not None:
+        if (capture := capturing()) is not None:
             capture.calls.append((func, a, k, out))
 
         def back(v: Any) -> Any:
@@ -144,21 +138,15 @@ def _check(func: Any, name: str, args: tuple[Any, ...], host: list[torch.Tensor]
         if not writes or isinstance(args[0], Pretend | list):
             return
     raise MixedDevices(
-        f"Expected all tensors to be on the same device, but found at least two devices, {_now.device} and cpu! "
+        f"Expected all tensors to be on the same device, but found at least two devices, {now.device} and cpu! "
         f"(aten::{name}, on the CPU: {[tuple(v.shape) for v in host]})"
     )
 
 
-def _waits(what: str) -> None:
-    traffic["waits"] += 1
-    if _capturing() is not None:
-        raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing ({what})")
-
-
 def _copies(way: str) -> None:
     traffic[way] += 1
-    if way == "d2h" or _capturing() is not None:
-        _waits(f"copy {way}")
+    if way == "d2h" or capturing() is not None:
+        waits(f"copy {way}")
 
 
 class _Move(torch.autograd.Function):
@@ -188,7 +176,7 @@ def on(x: torch.Tensor, device: Any) -> torch.Tensor:
 
 
 def _is_ours(device: Any) -> bool:
-    return device is not None and (isinstance(device, int) or torch.device(device).type == _now.device.type)
+    return device is not None and (isinstance(device, int) or torch.device(device).type == now.device.type)
 
 
 # ---- what stands in for torch's own
@@ -211,7 +199,7 @@ def _to(original: Callable[..., Any]) -> Callable[..., Any]:
         if device is not None and _is_ours(device) != here and not here:
             self = original(self, dtype) if dtype is not None else self  # converted, then copied there
             return original(on(self, device), **{k: v for k, v in rest.items() if k != "copy"}) if rest else on(self, device)
-        if here and dtype in _now.lacking:
+        if here and dtype in now.lacking:
             raise TypeError(f"Cannot convert a MPS Tensor to {dtype}; copy it to the CPU first.")
         self = self if device is None else on(self, device)
         return original(self, **rest) if rest else self
@@ -258,110 +246,11 @@ def _whole(original: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class Generator(torch.Generator):
-    """A generator of either device; its numbers are the CPU's."""
-
-    def __new__(cls, device: Any = "cpu"):
-        made = super().__new__(cls)
-        made.where = torch.device(device)  # pyright: ignore
-        return made
-
-    device = property(lambda self: self.where)  # pyright: ignore
-
-
-# ---- streams and graphs
-
-
-class Stream:
-    def __init__(self, *args: Any, **kwargs: Any):
-        pass
-
-    def wait_stream(self, other: "Stream") -> None:
-        pass
-
-
-DEFAULT, CAPTURE = Stream(), Stream()
-
-
-def current_stream(*_: Any) -> Stream:
-    return getattr(_thread, "stream", DEFAULT)
-
-
-@contextlib.contextmanager
-def stream(wanted: Stream) -> Iterator[None]:
-    before, _thread.stream = current_stream(), wanted
-    try:
-        yield
-    finally:
-        _thread.stream = before
-
-
-def _capturing() -> "Graph | None":
-    """The graph that this thread captures."""
-    return _now.capture if _now.capture is not None and current_stream() is CAPTURE else None
-
-
-class Graph:
-    """The operations of a capture."""
-
-    def __init__(self) -> None:
-        self.calls: list[Any] = []
-        self.broken = False
-
-    def replay(self) -> None:
-        traffic["replays"] += 1
-        for func, args, kwargs, out in self.calls:
-            if any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns):
-                continue  # a view shows what lies under it
-            for old, new in zip(tree_flatten(out)[0], tree_flatten(func(*args, **kwargs))[0], strict=True):
-                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
-
-
-class Capture:
-    """`torch.cuda.graph`: its stream is set first, and set back only where the capture ends well."""
-
-    def __init__(self, of: Graph, *args: Any, **kwargs: Any):
-        self.of, self.before = of, current_stream()
-
-    def __enter__(self) -> None:
-        _thread.stream = CAPTURE
-        if _now.fail:
-            raise RuntimeError("CUDA error: capture made to fail")
-        if _now.capture is not None:
-            _now.capture.broken = True
-            raise RuntimeError("CUDA error: only one capture may be underway at a time in a process")
-        _now.capture = self.of
-        traffic["captures"] += 1
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        _now.capture = None
-        if self.of.broken or kind is not None:
-            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
-        _thread.stream = self.before
-
-
-def _cuda(major: int) -> dict[str, Any]:
-    properties = SimpleNamespace(major=major, minor=0, name="pretend", total_memory=2**34, multi_processor_count=80)
-    one = dict(device_count=1, current_device=0, memory_allocated=0, max_memory_allocated=0, get_device_name="pretend",
-               get_device_capability=(major, 0), get_device_properties=properties, mem_get_info=(2**34, 2**34),
-               is_available=True, is_initialized=True, empty_cache=None, set_device=None, reset_peak_memory_stats=None,
-               manual_seed=None, manual_seed_all=None, set_rng_state=None, set_rng_state_all=None, _lazy_init=None,
-               ipc_collect=None)  # fmt: skip
-    found: dict[str, Any] = {name: lambda *_, value=value: value for name, value in one.items()}
-    return found | dict(
-        synchronize=lambda *_: _waits("synchronize"), get_rng_state=lambda *_: torch.get_rng_state(),
-        get_rng_state_all=lambda: [torch.get_rng_state()], current_stream=current_stream, Stream=Stream, stream=stream,
-        device=lambda *_: contextlib.nullcontext(), CUDAGraph=Graph, graph=Capture,
-        is_current_stream_capturing=lambda: _capturing() is not None,
-    )  # fmt: skip
-
-
 @contextlib.contextmanager
 def pretend(kind: str = "cuda", major: int = 8, fail_capture: bool = False) -> Iterator[Counter[str]]:
     """Within, there is one device of a kind, cuda (of compute capability `major`.0) or mps; yields its traffic."""
-    _now.device, _now.lacking = torch.device(kind, 0), LACKING if kind == "mps" else set()
-    _now.fail, _now.capture, _thread.stream = fail_capture, None, DEFAULT
+    now.device, now.lacking = torch.device(kind, 0), LACKING if kind == "mps" else set()
+    now.fail, now.capture, thread.stream = fail_capture, None, DEFAULT
     traffic.clear()
     real_autocast, real_save, real_to = torch.autocast, torch.save, torch.Tensor.to
     torch.cuda._check_bf16_tensor_supported.cache_clear()  # of another `major`
@@ -377,7 +266,7 @@ def pretend(kind: str = "cuda", major: int = 8, fail_capture: bool = False) -> I
         for where, name in WHOLE:
             put(where, name, _whole(getattr(where, name)))
         if kind == "cuda":
-            for name, value in _cuda(major).items():
+            for name, value in cuda(major).items():
                 put(torch.cuda, name, value)
         else:
             put(torch.backends.mps, "is_available", lambda: True)

@@ -177,7 +177,7 @@ def test_on_a_public_host_no_event_reaches_a_prior_that_is_not_listed(public: Se
 
 
 def test_a_record_or_a_link_that_names_a_folder_is_refused_on_a_public_host(public: Served, home: Served):
-    from test_bad_input import GOOD
+    from bad import GOOD
 
     page = public.page()
     for prior in ("/etc", "someone/model"):
@@ -215,7 +215,7 @@ def test_nothing_in_the_package_unpickles_evaluates_or_starts_programs():
 
 
 def test_a_training_checkpoint_with_code_in_it_is_refused(tmp_path):
-    from test_bad_input import Code
+    from bad import Code
 
     from redgui.train import state
     from redgui.train.recipe import TrainError
@@ -233,7 +233,7 @@ def test_what_a_stranger_wrote_is_text_on_the_page(home: Served):
     noted = page.call("describe", **{"sweep-rows-values": evil})
     assert "<img" not in json.dumps(noted.outputs)
     assert noted.error is None
-    from test_bad_input import GOOD
+    from bad import GOOD
 
     for event in ({"record": json.dumps(GOOD | {evil: 1})}, {"record": json.dumps(GOOD | {"prior": evil})}):
         opened = page.call("open_record", event=event)

@@ -1,12 +1,7 @@
 """Every way of running on a pretend GPU (`pretend`): nothing meets a tensor of another device, and little travels."""
 
 import contextlib
-import dataclasses
-import logging
 import pickle
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +9,14 @@ import pytest
 import tiny
 import torch
 from accelerate import PartialState
+from on_device import ALPHA_BAR, SIDE, network, picture
 from PIL import Image
-from pretend import CAPTURE, MixedDevices, Pretend, current_stream, pretend
+from pretend import pretend
 from test_latent import make as make_latent
-from torch import Tensor
 
 from redgui import api, bench, devices, fitting, images, knobs, operators, priors
-from redgui.devices import DeviceError, device_of, has_bf16, precision_of
-from redgui.errors import out_of_memory
 from redgui.operators import OPERATORS, OperatorError
 from redgui.priors import Counted
-from redgui.priors import graphs as module
-from redgui.priors.forward import Forward
-from redgui.priors.graphs import Graphs
 from redgui.priors.network import DiffusersPrior
 from redgui.priors.parametrisation import Discrete
 from redgui.runs import remote
@@ -35,13 +25,11 @@ from redgui.runs.engine import Engine
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Record
-from redgui.runs.rounds import played
 from redgui.runs.run import Run
 from redgui.runs.settings import Settings
 from redgui.runs.stream import measured, solve
 from redgui.runs.sweep import Grid, Sweep, axis
 from redgui.samplers import DPS, SAMPLERS, RedDiff
-from redgui.schedule import linear_beta
 from redgui.train import measure
 from redgui.train import state as state_of_training
 from redgui.train.loop import train
@@ -50,35 +38,12 @@ from redgui.ui.compare.board import Scoreboard
 from redgui.ui.particles.board import ParticleBoard
 from redgui.ui.sweep.board import SweepBoard
 
-ALPHA_BAR = 1 / (1 + linear_beta() ** 2)
-SIDE = 16
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     tiny.save(folder, tiny.unet(sample_size=SIDE))
     return folder
-
-
-@pytest.fixture(params=["cuda", "mps"])
-def kind(request) -> Iterator[str]:
-    """A machine with a device of a kind; nothing that was loaded for another is left."""
-    priors._load.cache_clear()
-    devices.agrees.cache_clear()
-    with pretend(request.param):
-        yield request.param
-    priors._load.cache_clear()
-    devices.agrees.cache_clear()
-
-
-def picture(n: int = 1) -> Tensor:
-    x = torch.linspace(-0.9, 0.8, 3 * SIDE * SIDE).view(1, 3, SIDE, SIDE)
-    return images.to_tensor(images.to_pil(x.sin())).expand(n, -1, -1, -1).contiguous()
-
-
-def network(kind: str, **options) -> DiffusersPrior:
-    return DiffusersPrior(tiny.unet(sample_size=SIDE), ALPHA_BAR, "epsilon", (3, SIDE, SIDE), device=kind, **options)
 
 
 def short(cls: type) -> object:
@@ -250,257 +215,3 @@ def test_closed_form_and_latent_priors(kind, tmp_path):
     x = torch.zeros(1, *latent.shape, device=latent.device)
     assert latent.decode(latent.denoise(x, 0.5)).device.type == latent.device.type
     assert latent.encode(torch.zeros(1, *latent.picture_shape, device=latent.device)).device.type == latent.device.type
-
-
-# ---- what the pretend device catches
-
-
-def planted() -> dict[str, tuple[str, object]]:
-    """Mistakes, by what they are: the kind of device, and the mistake as a function of a tensor of it (3,)."""
-    return {
-        "a tensor of the CPU in an operation": ("cuda", lambda v: v + torch.ones(3)),
-        "a tensor of the CPU in a matrix product": ("cuda", lambda v: torch.ones(2, 3) @ v),
-        "a tensor of the CPU that is written into": ("cuda", lambda v: torch.zeros(3).add_(v)),
-        "a tensor of the CPU among those that are put together": ("cuda", lambda v: torch.cat([v, torch.ones(3)])),
-        "a mask of the device for a tensor of the CPU": ("cuda", lambda v: torch.ones(3)[v > 0]),
-        "an array of it": ("cuda", lambda v: np.asarray(v)),
-        "numpy of it": ("cuda", lambda v: v.numpy()),
-        "a generator of the CPU for numbers of the device": (
-            "cuda", lambda v: torch.randn(3, generator=torch.Generator(), device="cuda")),
-        "a pickle of it": ("cuda", lambda v: pickle.dumps(v)),
-        "a weight that was left on the CPU": ("cuda", lambda v: torch.nn.Linear(3, 2)(v)),
-        "float64": ("mps", lambda v: v.double()),
-        "float64 before it is brought to the CPU": ("mps", lambda v: v.double().cpu()),
-        "a constant of float64": ("mps", lambda v: v * torch.linspace(0, 1, 3, dtype=torch.float64, device="mps")),
-        "float64 that is copied there": ("mps", lambda v: torch.ones(3, dtype=torch.float64).to("mps")),
-        "complex numbers": ("mps", lambda v: torch.fft.fft(v)),
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("what", planted())
-def test_a_mistake_that_is_planted_raises(what):
-    kind, mistake = planted()[what]
-    with pretend(kind):
-        v = torch.ones(3, device=kind)
-        with pytest.raises((MixedDevices, TypeError, RuntimeError)):
-            mistake(v)  # pyright: ignore
-
-
-def test_what_a_device_does_is_no_mistake():
-    with pretend():
-        v = torch.ones(3, device="cuda")
-        assert float((v * torch.tensor(2.0) + 1).sum()) == 9  # a number of the CPU goes along
-        assert v[torch.tensor([0, 2])].shape == (2,)
-        assert v.double().cpu().tolist() == [1, 1, 1]
-        assert isinstance(torch.zeros_like(v), Pretend)
-    with pretend("mps"):
-        assert torch.ones(3, device="mps").cpu().double().dtype == torch.float64
-        assert torch.ones(3, dtype=torch.float64).to("mps", torch.float32).dtype == torch.float32
-
-
-# ---- what travels
-
-
-@pytest.mark.parametrize("truth", [True, False])
-def test_an_iteration_of_reddiff_brings_its_noise_and_waits_once(truth):
-    with pretend() as traffic:
-        H = operators.build("inpaint")
-        problem = Problem.simulate(picture(), H, 0.05)
-        problem = problem if truth else dataclasses.replace(problem, x_true=None)
-        run = Run(picture(), problem, network("cuda"), RedDiff(steps=12), filmed=False)
-        counts = []
-        for _ in run.play():
-            counts.append((traffic["h2d"], traffic["waits"]))
-            traffic.clear()
-        assert set(counts[4:]) == {(1, 1)}  # before there are the measurement, and a graph
-
-
-# ---- CUDA graphs
-
-
-class Net(torch.nn.Module):
-    """A network of one operation; `fault` is raised by calls of more than `most` pictures while a graph is held."""
-
-    def __init__(self, fault: Exception | None = None, most: int = 99):
-        super().__init__()
-        self.fault, self.most, self.graphs, self.sizes = fault, most, None, []
-
-    def forward(self, x: Tensor, t: Tensor, class_labels: Tensor | None = None, return_dict: bool = True) -> tuple[Tensor]:
-        self.sizes.append(len(x))
-        if self.fault and len(x) > self.most and self.graphs is not None and self.graphs.captured:
-            raise self.fault
-        return (torch.tanh(x) * (1 + t[:, None, None, None]),)
-
-
-def asked(graphs: Graphs, value: float = 0.5, n: int = 1) -> Tensor:
-    return graphs(torch.full((n, 3, 8, 8), value, device="cuda"), torch.zeros(n, device="cuda"), None)
-
-
-def test_a_graph_answers_what_the_network_does():
-    with pretend() as traffic:
-        graphs = Graphs(Net())
-        for k in range(8):
-            assert torch.equal(asked(graphs, k / 8).cpu(), torch.full((1, 3, 8, 8), k / 8).tanh())
-        assert (traffic["captures"], traffic["replays"]) == (1, 7)  # the first is compared with the eager call
-
-
-@pytest.mark.parametrize("shapes", [5, 6, 9])
-def test_shapes_that_come_in_turn_are_captured_once_and_one_that_stays_away_makes_room(shapes):
-    with pretend() as traffic:
-        graphs = Graphs(Net())
-        for k in range(20 * shapes):
-            asked(graphs, n=1 + k % shapes)
-        assert traffic["captures"] == module.GRAPHS
-        for _ in range(module.IDLE + module.EAGER_FIRST + 1):
-            asked(graphs, n=40)
-        assert traffic["captures"] == module.GRAPHS + 1
-        assert set(graphs.used) == set(graphs.captured) <= set(graphs.calls)
-
-
-def test_the_counts_of_shapes_have_an_end():
-    with pretend():
-        graphs = Graphs(Net())
-        for n in range(1, 2 * module.COUNTED):
-            asked(graphs, n=n)
-        assert len(graphs.calls) <= module.COUNTED
-
-
-def test_numbers_that_are_not_finite_turn_no_graphs_off(caplog):
-    with pretend() as traffic:
-        graphs = Graphs(Net())
-        for value in (0.1, 0.2, float("nan"), 0.3, 0.4, 0.5, 0.6):
-            asked(graphs, value)
-        assert traffic["captures"] == 1
-        assert not caplog.records
-
-
-@pytest.mark.parametrize("where", ["begin", "within"])
-def test_a_capture_that_fails_is_told_once_tried_no_more_and_leaves_its_threads_stream(caplog, where):
-    class Reads(Net):
-        def forward(self, x: Tensor, *rest, **named) -> tuple[Tensor]:
-            return super().forward(x * float(x.mean() >= -9), *rest, **named)
-
-    with pretend(fail_capture=where == "begin") as traffic:
-        graphs = Graphs(Net() if where == "begin" else Reads())
-        before = current_stream()
-        for n in (1, 2) * 6:
-            asked(graphs, n=n)
-        assert current_stream() is before is not CAPTURE
-        assert traffic["captures"] <= 1
-        assert [record.levelno for record in caplog.records] == [logging.WARNING]
-
-
-def test_two_networks_are_captured_one_after_the_other():
-    class Slow(Net):
-        def forward(self, *given, **named) -> tuple[Tensor]:
-            time.sleep(0.05)
-            return super().forward(*given, **named)
-
-    with pretend() as traffic:
-        both = [Graphs(Slow()), Graphs(Slow())]
-        threads = [threading.Thread(target=lambda g=g: [asked(g) for _ in range(module.EAGER_FIRST + 1)]) for g in both]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert traffic["captures"] == 2
-        assert [(len(graphs.captured), graphs.off) for graphs in both] == [(1, False)] * 2
-
-
-def test_memory_that_graphs_hold_is_given_back_before_a_batch_is_halved(caplog):
-    net = Net(torch.OutOfMemoryError("CUDA out of memory."), most=1)
-    with pretend():
-        forward = Forward(net, torch.device("cuda"))
-        net.graphs = forward.graphs
-        call = lambda n: forward(torch.ones(n, 3, 8, 8, device="cuda"), torch.zeros(n, device="cuda"))  # noqa: E731
-        with torch.no_grad():
-            for _ in range(4):
-                call(1)
-            assert forward.graphs.captured
-            net.sizes.clear()
-            assert call(6).shape[0] == 6
-        assert (net.sizes, forward.most) == ([6, 6], {})  # asked again whole, and it fits
-        assert [record.levelno for record in caplog.records] == [logging.WARNING]
-        with torch.no_grad():
-            for _ in range(9):
-                call(1)
-        assert not forward.graphs.captured  # memory is short: no more of them
-
-
-def test_the_memory_of_other_networks_graphs_is_given_back_too_and_for_a_call_with_gradients():
-    net = Net(torch.OutOfMemoryError("CUDA out of memory."), most=1)
-    with pretend():
-        net.graphs = Graphs(Net())
-        for _ in range(4):
-            asked(net.graphs)
-        x = torch.ones(2, 3, 8, 8, device="cuda").requires_grad_()
-        assert Forward(net, torch.device("cuda"))(x, torch.zeros(2, device="cuda")).requires_grad
-
-
-def test_nobody_is_charged_for_a_capture(monkeypatch):
-    def slow(*given):
-        time.sleep(0.2)
-        return real(*given)
-
-    real = module.captured
-    monkeypatch.setattr(module, "captured", slow)
-    with pretend() as traffic:
-        problem = Problem.simulate(picture(), operators.build("denoise"), 0.05)
-        runs = [Run(picture(), problem, network("cuda"), RedDiff(steps=5)) for _ in range(2)]
-        jobs = [job for run in runs for job in run.jobs()]
-        began = time.perf_counter()
-        list(played(jobs))
-        took = time.perf_counter() - began
-        assert traffic["captures"] == 2
-        assert sum(job.seconds for job in jobs) < took - 0.4 + 0.05
-        assert all(run.last.seconds <= job.seconds + 0.05 for run, job in zip(runs, jobs, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("said", "short"),
-    [
-        ("CUDA out of memory. Tried to allocate 2 GiB", True),
-        ("GET was unable to find an engine to execute this computation", True),
-        ("Unable to find a valid cuDNN algorithm to run convolution", True),
-        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", True),
-        ("MPS backend out of memory (MPS allocated: 9 GB)", True),
-        ("mat1 and mat2 shapes cannot be multiplied", False),
-    ],
-)
-def test_memory_that_ran_out_is_known_in_disguise(said, short):
-    assert out_of_memory(RuntimeError(said)) is short
-
-
-# ---- which device, and at which precision
-
-
-@pytest.mark.parametrize(("major", "bf16"), [(7, False), (8, True), (9, True)])
-def test_cards_without_bf16_of_their_own_get_fp16_and_train_in_fp32(major, bf16):
-    with pretend(major=major):
-        assert torch.cuda.is_bf16_supported()  # as torch has it, emulation included
-        assert has_bf16(torch.device("cuda")) is bf16
-        assert precision_of("auto", torch.device("cuda")) == ("bf16" if bf16 else "fp16")
-
-
-def test_devices_by_their_names(kind, monkeypatch):
-    assert device_of("auto").type == device_of(kind).type == kind
-    assert device_of("cpu").type == "cpu"
-    other = "mps" if kind == "cuda" else "cuda"
-    for vain in (other, "xpu", "cuda:1", "cuda:0" if kind == "mps" else "cuda:7"):
-        with pytest.raises(DeviceError, match="torch sees"):
-            device_of(vain)
-    for name in ("gpu", "cuda:", "cuda:x", "cuda:0 ", "mps:0", "", 3, None):
-        with pytest.raises(DeviceError, match="is one of auto, cpu, cuda, cuda:N, mps, xpu"):
-            device_of(name)  # pyright: ignore
-    if kind == "cuda":
-        assert device_of("cuda:0") == torch.device("cuda", 0)
-
-
-def test_auto_leaves_a_device_aside_that_has_other_numbers(caplog, monkeypatch):
-    with pretend("mps"):
-        devices.agrees.cache_clear()
-        monkeypatch.setattr(torch.nn.functional, "silu", lambda v: v * (0.5 if isinstance(v, Pretend) else 1))
-        assert device_of("auto").type == "cpu"
-        assert device_of("mps").type == "mps"
-        assert "left aside" in caplog.text
-        devices.agrees.cache_clear()

@@ -90,7 +90,7 @@ def test_raw_calls_meet_the_limits_on_every_tab_and_endpoint(public: Served, mon
     assert f"{most} 3 contestants" in raced["message"]
     assert page.call("go_on", shows="live", more=500).outputs["live"]["i"] == 12
     assert "at most 12 steps" in page.call("go_on", shows="live", more=10).outputs["live"]["message"]
-    from test_bad_input import GOOD
+    from bad import GOOD
 
     for change in ({"changes": [{"after": 0, "knobs": {"steps": 900}}]}, {"particles": 9}, {"steps": 900}):
         opened = page.call("open_record", event={"record": json.dumps(GOOD | {"prior": "gaussian"} | change)})

@@ -17,6 +17,7 @@ def test_only_what_a_person_moves_tunes_a_run():
     run.playing = True
     values = {part: part.value for part in form.samplers.parts} | {form.sampler: "reddiff", form.prior: "gaussian"}
     values |= {part: getattr(run.now, name) for name, part in parts.items()}
+    values |= {editing.noise.sigma_y: 0.0, form.noise: "gaussian"}
     state.retuned = {parts["lr"]: 0.7}
     values |= {parts["lr"]: 0.7, parts["lam"]: 0.5}
     request = SimpleNamespace(session_hash="page")
