@@ -1,4 +1,4 @@
-"""The canvas of the Restore tab: one place for picture, mask, film and result, and how much of the settings is shown beside it."""
+"""The canvas of the Restore tab: picture, mask, film and result in one place, and how much of the settings is shown."""
 
 import functools
 import re
