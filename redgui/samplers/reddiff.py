@@ -43,7 +43,7 @@ from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
 from redgui.priors.base import Prior, Sigma, per_image
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, classic_start
 
 Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior"]
 
@@ -188,8 +188,8 @@ class RedDiff(Sampler):
         """mu before the first step."""
         if self.init == "wiener" and isinstance(H, LinearOperator):
             return classics.wiener(H, y, sigma_y)
-        if self.init == "classic" and classics.methods(H, sigma_y):
-            return classics.restored(H, y, sigma_y).clone()
+        if self.init == "classic":
+            return classic_start(H, y, sigma_y)
         mu = H.start(y).clone()
         if self.init == "zero":
             return torch.zeros_like(mu)
