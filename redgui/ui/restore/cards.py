@@ -75,6 +75,7 @@ def show_first(editing: Editing) -> None:
     """Has every new page begin with the finished result of the task that its controls stand at, if there is one."""
     host, first = editing.form.host, tasks.TASKS[0]
     if (host.prior_name, host.examples[0].stem) == (first.prior, first.picture):
+        part: Any
         for part, value in _finished(editing.layout, first, 0).items():
             part.value = value  # in the page itself: it is there before anything is asked of the server
 
