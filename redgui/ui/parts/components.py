@@ -30,11 +30,13 @@ STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_path
 SHARED = (  # scripts, in this order
     *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
     "compare/errors", "compare/table",
-    *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view", "bring")),
+    *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view")),
+    *(f"restore/{name}" for name in ("canvas", "bring")),
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
-    "cards": "restore/cards", "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
+    "cards": "restore/cards", "canvasbar": "restore/bar", "mode": "restore/mode",
+    "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
     "picture": "parts/picture", "place": "parts/place", "keys": "parts/keys",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "walk": "learn/walk",
@@ -56,7 +58,7 @@ HEAD = f"<script>{_page_script()}</script>"  # for launch(head=...)
 
 
 def component(name: str, elem_id: str, options: dict[str, Any]) -> gr.HTML:
-    """The part `name` of `PARTS` on the page; `options` are those of gr.HTML."""
+    """The component whose script is `PARTS[name]`, with options of `gr.HTML`. Those without a value have no factory."""
     classes = options.pop("elem_classes", None) or []
     return gr.HTML(
         html_template=f'<div class="rg rg-{name}"></div>',  # no ${value}: the script keeps the page up to date
@@ -171,13 +173,6 @@ def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
     if bits[h * w :].any():
         raise OperatorError(f"the mask has set bits beyond its {w}x{h} pixels.")
     return bits[: h * w].reshape(h, w).astype(bool)
-
-
-def log_slider(lo: float, hi: float, value: float, label: str, help: str, elem_id: str, **options: Any) -> gr.HTML:
-    """A slider that moves in factors, with a box for exact numbers. The value is a number; lo = 0 is the leftmost position."""
-    zero = lo == 0
-    props = {"lo": hi / 1e4 if zero else lo, "hi": hi, "zero": zero, "label": label, "help": help}
-    return component("slider", elem_id, {"value": value, **props, **options})
 
 
 def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
