@@ -1,6 +1,7 @@
 """From Steps to what a person sees: the values of the browser components."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -125,13 +126,12 @@ def link_of(record: Record) -> tuple[str, str]:
     return text, " ".join(notes)
 
 
-def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
+def sources(problem: Problem, restored: Tensor, url: Callable[[Tensor], str] | None = None) -> list[dict[str, str]]:
     """What a restoration is compared with: the measurement, the picture to start from, and the original where it is known."""
-    pictures = [{"name": "measurement", "src": to_see(_to_shape(problem.H.picture(problem.y), restored))}]
-    pictures.append({"name": start_name(problem), "src": to_see(problem.start())})
+    found = {"measurement": _to_shape(problem.H.picture(problem.y), restored), start_name(problem): problem.start()}
     if problem.x_true is not None:
-        pictures.append({"name": "original", "src": to_see(problem.x_true)})
-    return pictures
+        found["original"] = problem.x_true
+    return [{"name": name, "src": (url or to_see)(picture)} for name, picture in found.items()]
 
 
 def to_see(picture: Tensor | Image.Image) -> str:
