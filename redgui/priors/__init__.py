@@ -13,11 +13,12 @@ from redgui import devices, images, knobs, schedule
 from redgui.bundled import EXAMPLES
 from redgui.bundled import PRIORS as BUNDLED
 from redgui.knobs import KnobError, knob
-from redgui.priors import hub
+from redgui.priors import calibration, hub
 from redgui.priors.base import Counted, Prior, PriorError, per_image
+from redgui.priors.calibration import Errors
 from redgui.priors.catalogue import PRIORS, PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
-from redgui.priors.folder import sides_of
+from redgui.priors.folder import index_of, sides_of
 from redgui.reading import at_home
 
 if TYPE_CHECKING:
@@ -193,6 +194,12 @@ def sigmas_of(name: str) -> torch.Tensor:
         if config["beta_schedule"] == "linear":
             return schedule.linear_beta(config["num_train_timesteps"], config["beta_start"], config["beta_end"])
     return load(name).sigmas
+
+
+def errors_of(name: str) -> Errors | None:
+    """`Prior.errors` of a bundled prior, without loading it; None of any other."""
+    folder = BUNDLED / name
+    return calibration.table(index_of(folder), folder) if name in bundled() else None
 
 
 def bundled() -> list[str]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from redgui.errors import RedguiError
+from redgui.priors import calibration
 
 Sigma = float | Tensor  # one level for the batch, or one per image, shape (b,)
 Back = Callable[[Tensor], Tensor]  # u, (b, c, h, w), to J^T u of the same shape
@@ -92,6 +93,13 @@ class Prior(abc.ABC):
         """The state of a picture (b, c, h, w); the picture itself, unless the prior is of latents."""
         return picture
 
+    def errors(self) -> calibration.Errors:
+        """How wrong `denoise` is at each noise level: of its training, else measured at the first call."""
+        known = self.__dict__  # that of a frozen dataclass, too
+        if "_errors" not in known:
+            known["_errors"] = calibration.measured(self)
+        return known["_errors"]
+
     @final
     def eps(self, x: Tensor, sigma: Sigma) -> Tensor:
         """The expected noise (x - D(x, sigma)) / sigma, shape b c h w."""
@@ -119,6 +127,9 @@ class Wrapped(Prior):
 
     def encode(self, picture: Tensor) -> Tensor:
         return self.inner.encode(picture)
+
+    def errors(self) -> calibration.Errors:
+        return self.inner.errors()
 
 
 @final

@@ -104,6 +104,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def index_of(folder: Path) -> dict[str, Any]:
+    """The content of a folder's model_index.json, empty where there is none. Raises PriorError."""
+    path = folder / "model_index.json"
+    return read_json(path) if path.is_file() else {}
+
+
 def sides_of(size: Any, where: object) -> tuple[int, int]:
     """Height and width in a configuration's sample_size. Raises PriorError."""
     if size is None:

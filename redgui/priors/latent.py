@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from redgui.priors.base import Prior, PriorError, Sigma
+from redgui.priors.calibration import Errors
 from redgui.priors.folder import AUTOENCODERS, load_model, read_json
 from redgui.priors.network import DiffusersPrior
 
@@ -90,6 +91,10 @@ class LatentPrior(Prior):
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         return self.inner.denoise(self.scale * x, self.scale * sigma) / self.scale
+
+    def errors(self) -> Errors:
+        sigmas, rmse = self.inner.errors()
+        return Errors(sigmas / self.scale, rmse / self.scale)
 
     def decode(self, x: Tensor) -> Tensor:
         z = (x * (self.scale / self.factor) + self.shift).to(self.network_device, self.autoencoder.dtype)
