@@ -18,7 +18,8 @@ from redgui.ui.parts import components, controls
 from redgui.ui.parts.controls import SETTING, Control, Controls, Named, Setting
 from redgui.ui.parts.form import Form
 from redgui.ui.parts.running_tab import RunningLayout
-from redgui.ui.restore import from_file, own_kernel
+from redgui.ui.restore import from_file, own_kernel, telling
+from redgui.ui.restore.telling import Telling
 
 BEGINNING = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of a new page
 
@@ -39,6 +40,7 @@ class RestoreLayout(RunningLayout):
     weights: gr.HTML
     sampler_groups: Mapping[str, gr.Group]
     advice: gr.HTML
+    told: Telling
     result: gr.HTML
     film: gr.HTML
 
@@ -101,6 +103,7 @@ def lay_out(host: Host) -> RestoreLayout:
                 particles = controls.one(SETTING["particles"], "particles", 1)
             with gr.Accordion("Prior", open=False):
                 prior = _prior(host)
+                told = telling.draw()
                 exact = gr.Checkbox(
                     False, label="Exact", elem_id="exact", visible=not host.public or "hidden",
                     info="share no network call with other runs: the very bits of a run alone, without its record saying how",
@@ -117,7 +120,7 @@ def lay_out(host: Host) -> RestoreLayout:
     return RestoreLayout(
         run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups,
         noise_groups=noise_groups, noise_part=noise_part, measurement=measurement, resume=resume, more=more, weights=weights,
-        sampler_groups=sampler_groups, advice=advised, result=result, film=film,
+        sampler_groups=sampler_groups, advice=advised, told=told, result=result, film=film,
     )  # fmt: skip
 
 
