@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from redgui.priors.base import Prior
 
 LEVELS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-STEPS = 16  # of the picture that a prior without a table draws
+STEPS = 32  # of the picture that a prior without a table draws
 
 
 class Errors(NamedTuple):
