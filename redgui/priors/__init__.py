@@ -17,7 +17,7 @@ from redgui.priors.base import Counted, Prior, PriorError, per_image
 from redgui.priors.calibration import Errors
 from redgui.priors.catalogue import PRIORS, PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
-from redgui.priors.folder import index_of, sides_of
+from redgui.priors.folder import index_of, sides_of, unread
 from redgui.priors.names import conditioned, is_folder
 from redgui.reading import at_home
 
@@ -78,6 +78,8 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
         folder = BUNDLED / where
     elif is_folder(where):
         folder = at_home(where)
+    elif reason := unread([where]):
+        raise PriorError(f"{where} is no folder in diffusers format.{reason}")
     elif hub.split(where):
         folder = hub.download(where)
     else:

@@ -154,7 +154,8 @@ def check_class(unet_config: dict[str, Any], where: object) -> None:
     if kind in text.CLASSES:
         text.check(unet_config, where)
     elif kind not in (None, "UNet2DModel", *OWN):
-        raise PriorError(f"{where} holds a {kind}; redgui reads UNet2DModel and {', '.join(text.CLASSES)}.")
+        steers = "A ControlNet steers another network and is no prior by itself. " if "ControlNet" in str(kind) else ""
+        raise PriorError(f"{where} holds a {kind}. {steers}redgui reads UNet2DModel and {', '.join(text.CLASSES)}.")
 
 
 def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) -> None:
@@ -177,7 +178,8 @@ def check_channels(unet_config: dict[str, Any], channels: tuple[int, ...], folde
     c = unet_config.get("in_channels", 3)
     if type(c) is not int or c not in channels:
         told = " or ".join(map(str, channels))
-        raise PriorError(f"the network in {folder} takes {str(c)[:40]} channels; redgui reads networks of {told} here.")
+        given = " Of an inpainting model 5 are a mask and a picture: take the model it was made of." if c == 9 else ""
+        raise PriorError(f"the network in {folder} takes {str(c)[:40]} channels; redgui reads networks of {told} here.{given}")
     if (out := unet_config.get("out_channels", 3)) not in (c, 2 * c):
         raise PriorError(f"the network in {folder} makes {str(out)[:40]} channels of {c}; a denoiser has {c} or {2 * c}.")
     return c
