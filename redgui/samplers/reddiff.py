@@ -47,7 +47,7 @@ from redgui.priors.base import Prior, Sigma, per_image
 from redgui.priors.calibration import Errors
 from redgui.randomness import Generators
 from redgui.samplers import flair
-from redgui.samplers.base import Sampler, SamplerError, Step, Steps
+from redgui.samplers.base import Sampler, SamplerError, Step, Steps, classic_start
 
 Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior",
                     "calibrated"]  # fmt: skip
@@ -227,8 +227,8 @@ class RedDiff(Sampler):
         """mu before the first step."""
         if self.init == "wiener" and isinstance(H, LinearOperator):
             return classics.wiener(H, y, sigma_y)
-        if self.init == "classic" and classics.methods(H, sigma_y):
-            return classics.restored(H, y, sigma_y).clone()
+        if self.init == "classic":
+            return classic_start(H, y, sigma_y)
         mu = H.start(y).clone()
         if self.init == "zero":
             return torch.zeros_like(mu)
