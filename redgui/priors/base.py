@@ -101,7 +101,7 @@ class Prior(abc.ABC):
 
     def errors(self) -> calibration.Errors:
         """How wrong `denoise` is at each noise level: of its training, else measured at the first call."""
-        known = self.__dict__  # that of a frozen dataclass, too
+        known = vars(self)  # of a frozen dataclass, too
         if "_errors" not in known:
             known["_errors"] = calibration.measured(self)
         return known["_errors"]
