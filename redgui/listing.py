@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from redgui import bundled, images, knobs, noise, operators, priors
+from redgui import images, knobs, noise, operators, priors
 from redgui.priors.catalogue import MODELS
 from redgui.samplers import SAMPLERS
 
@@ -22,5 +22,5 @@ def listing() -> dict[str, Any]:
         "noises": [card(n) for n in noise.NOISES],
         "priors": [vars(p) for p in priors.PRIORS],
         "models": [vars(p) for p in MODELS],
-        "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
+        "examples": [p.stem for p in images.examples()],
     }

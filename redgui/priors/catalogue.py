@@ -1,8 +1,11 @@
 """The priors that redgui offers by name, PRIORS, and what is known of others, MODELS. Any other folder or Hub model in
 diffusers format loads as well (docs/models.md has what is read)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
+
+from redgui.bundled import PRIORS as BUNDLED
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class PriorCard:
     memory_gb: float = 0.1
     gated: bool = False
     presets: str = "*"
+
+    @property
+    def megabytes(self) -> int:
+        """What the weights weigh, bundled or to be fetched, rounded up; 0 where there are none."""
+        files = (BUNDLED / self.name).glob("unet/*.safetensors")
+        return self.download_mb or math.ceil(sum(path.stat().st_size for path in files) / 1e6)
 
 
 FEW, FEW_LATENT = "few-step", "few-step latent"  # consistency models and other distilled ones: of pictures, and of latents
