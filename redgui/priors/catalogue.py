@@ -16,7 +16,7 @@ class PriorCard:
         download_mb: 0: bundled or needs no weights.
         good_for: what it restores well, and what it does not, in a line for the page.
         widest: hole in pixels that it fills with more than a smooth continuation; None: it knows whole pictures of its kind.
-        memory_gb: of its weights at half precision, about; a run needs as much again at most.
+        memory_gb: of its weights at half precision, about.
         gated: the Hub gives it to those alone who have accepted its terms there and are logged in (`hf auth login`).
         presets: the group of presets that it has where it has none of its own.
     """

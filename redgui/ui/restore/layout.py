@@ -136,8 +136,8 @@ def advice_text(prior: str, known: Advice) -> str:
     if card is None:
         return ""
     warning = f' <b class="rg-warning">{html.escape(known.warning)}</b>' if known.warning else ""
-    weight = f"{card.megabytes} MB" if card.megabytes else "no weights"
-    facts = f"<b>{html.escape(card.name)}</b>: pixels {html.escape(card.size)}, {weight}, {html.escape(card.terms)}"
+    weight = f"{card.megabytes} MB, {html.escape(card.terms)}" if card.megabytes else "no weights"
+    facts = f"<b>{html.escape(card.name)}</b>: pixels {html.escape(card.size)}, {weight}"
     facts += " (gated: accept its terms on the Hub)" if card.gated else ""
     return f'<p class="rg-note">{facts}. Good for {html.escape(known.good_for)}{warning}</p>'
 
