@@ -170,7 +170,7 @@ def find(name: str) -> Task:
 def finished(task: Task) -> Finished:
     """The stored result. Raises TaskError where there is none."""
     stored = _stored().get(task.name)
-    if stored is None:
+    if stored is None or "frames" not in stored:
         raise TaskError(f"the task {task.name!r} has no finished result; run `python -m assets.tasks.make {task.name}`.")
     pictures = [bundled.TASKS / f"{task.name}-{what}" for what in ("measurement.png", "restored.png", "film.webp")]
     return Finished(stored["setting"], stored["figures"], *pictures, frames=stored["frames"])

@@ -80,8 +80,8 @@ def stray(y: Tensor, H: Operator, share: float) -> Tensor:
         return 25 * F.avg_pool2d(F.pad(where, (2, 2, 2, 2)), 5, 1) - where
 
     many = (0.2 + share / 2) * around((H.on_support(torch.ones_like(y)) > 0).to(y))
-    ends = [((y - end).abs() < STEP / 4).to(y) for end in (-1.0, 1.0)]
-    return sum((at > 0) & (around(at) < many - 1e-3) for at in ends) > 0
+    black, white = (((y - end).abs() < STEP / 4).to(y) for end in (-1.0, 1.0))
+    return ((black > 0) & (around(black) < many - 1e-3)) | ((white > 0) & (around(white) < many - 1e-3))
 
 
 def without_outliers(y: Tensor, H: Operator, share: float = 0.0) -> Tensor:

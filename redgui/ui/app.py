@@ -22,7 +22,7 @@ from redgui.ui.host.gate import Gate, for_here_alone, guard
 from redgui.ui.host.host import Host
 from redgui.ui.learn.tab import learn_tab
 from redgui.ui.particles.tab import particles_tab
-from redgui.ui.parts.components import HEAD, STYLES, place_teller, run_keeper
+from redgui.ui.parts.components import HEAD, STYLES, place_teller, run_keeper, shortcut_keys
 from redgui.ui.parts.wiring import SILENT
 from redgui.ui.restore import telling
 from redgui.ui.restore.tab import restore_tab
@@ -52,6 +52,7 @@ def build(
     host = Host(prior, *zero_gpu.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
+        shortcut_keys()
         keeper = run_keeper("keeper", elem_classes="rg-off")
         place = place_teller("place", elem_classes="rg-off")
         with gr.Tabs() as tabs:
@@ -59,8 +60,8 @@ def build(
             compare_tab(restore.page)
             sweep_tab(restore.page)
             particles_tab(restore.page)
-            learn_tab(restore.page)
-            history_tab(restore, keeper)
+            learn = learn_tab(restore.page)
+            history_tab(restore, keeper, learn)
         form, layout = restore.form, restore.layout
 
         def greet(request: gr.Request) -> dict[str, Any]:
@@ -131,6 +132,10 @@ def theme() -> Base:
         # a shade darker than the default, which is too pale to be read on white
         body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500", block_title_text_color="*neutral_700",
         block_label_text_color="*neutral_600",
+        # and one that white text can be read on
+        button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700",
+        link_text_color_dark="*secondary_300", link_text_color_visited_dark="*secondary_300",
+        link_text_color_active_dark="*secondary_300", link_text_color_hover_dark="*secondary_200",
     )  # fmt: skip
 
 
