@@ -24,6 +24,7 @@ from redgui.ui.learn.tab import learn_tab
 from redgui.ui.particles.tab import particles_tab
 from redgui.ui.parts.components import HEAD, STYLES, place_teller, run_keeper, shortcut_keys
 from redgui.ui.parts.wiring import SILENT
+from redgui.ui.restore import telling
 from redgui.ui.restore.tab import restore_tab
 from redgui.ui.sweep.tab import sweep_tab
 
@@ -68,7 +69,8 @@ def build(
 
         outputs = [*layout.refitted, layout.weights]
         loaded = demo.load(restore.editing.load_page, form.inputs, outputs, **SILENT)
-        loaded.then(greet, None, keeper, **SILENT)  # only then may a link or a run from before change the page
+        told = loaded.then(partial(telling.follow, layout), {form.prior}, layout.told.outputs, **SILENT)
+        told.then(greet, None, keeper, **SILENT)  # only then may a link or a run from before change the page
 
         def leave(request: gr.Request) -> None:
             host.sessions.close(request.session_hash)

@@ -210,8 +210,13 @@ class HistoryTab:
 
     def _check_offered(self, prior: str) -> None:
         """A link may come from anybody: it makes the server read no folder and fetch nothing that is not listed."""
-        known = {self.host.prior_name, *(card.name for card in priors.PRIORS if card.name != "empirical"), *priors.bundled()}
-        if prior not in known and (prior.startswith(("gaussian", "empirical")) or priors.conditioned(prior)[0] not in known):
+        listed = (card.name for card in priors.PRIORS if card.name != "empirical")
+        known = {self.host.prior_name, *listed, *priors.bundled()}
+
+        def model(name: str) -> str | None:  # whatever it is told; one in closed form has its size in its name
+            return None if name.startswith(("gaussian", "empirical")) else priors.conditioned(name)[0]
+
+        if prior not in known and (model(prior) is None or model(prior) not in map(model, known)):
             raise LinkError(
                 f"its prior {prior[:60]!r} is not listed here. Choose it by hand, or open the record.json of the run."
             )

@@ -91,7 +91,8 @@ def dissect(
     misfit = r.flatten(1).norm(dim=1) / m**0.5
     floor = H.noise_floor(y, sigma_y)
     held = torch.as_tensor(sampler.data_weight(misfit, floor, mu)).to(mu)
-    weight = float(sampler.weight(torch.as_tensor(sigma, dtype=torch.float32), float(floor.mean()) * (n / m) ** 0.5))
+    noise = float(floor.mean()) * (n / m) ** 0.5
+    weight = float(sampler.weight(torch.as_tensor(sigma, dtype=torch.float32), noise, prior.errors))
     data = held * g / m * scale
     pull = weight * error / n * scale
 

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
-from redgui import knobs
+from redgui import knobs, priors
 from redgui.errors import RedguiError
 from redgui.knobs import knob
 from redgui.priors import Prior
@@ -188,7 +188,7 @@ class LearnTab:
         except RedguiError as error:
             return {self.layout.view: {"message": str(error)}}
         return {
-            self.layout.weights: views.weights(sampler, prior.sigmas, problem.level, sigma),
+            self.layout.weights: views.weights(sampler, prior.sigmas, problem.level, sigma, priors.errors_of(prior.name)),
             self.layout.view: {**drawn(pieces, problem, sampler), "seed": look.seed},
         }
 

@@ -14,6 +14,7 @@ from redgui.metrics import perceptual
 from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.operators.blind import BlindBlur
+from redgui.priors.calibration import Errors
 from redgui.runs.blind import found_kernel, kernel_picture
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record
@@ -219,11 +220,18 @@ def start_name(problem: Problem) -> str:
     return "pseudo-inverse" if inverted else "starting picture"
 
 
-def weights(chosen: RedDiff, sigmas: Tensor, noise: float, now: float | None = None) -> dict[str, Any]:
-    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels, with sigma_y of the measurement."""
+def weights(
+    chosen: RedDiff, sigmas: Tensor, noise: float, now: float | None = None, errors: Errors | None = None
+) -> dict[str, Any]:
+    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels, with sigma_y of the measurement.
+
+    That of `calibrated` is drawn where the prior's errors are known.
+    """
     s = torch.logspace(math.log10(float(sigmas[0])), math.log10(float(sigmas[-1])), 60, dtype=torch.float64)
-    names = dict.fromkeys([*WEIGHTINGS, "posterior", chosen.weighting])
-    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s, noise))} for n in names]
+    known = (lambda: errors) if errors else None
+    names = dict.fromkeys([*WEIGHTINGS, "posterior", "calibrated", chosen.weighting])
+    names.pop("calibrated" if known is None else "", None)
+    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s, noise, known))} for n in names]
     return {"sigma": _rounded(s), "curves": drawn, "chosen": chosen.weighting, "now": now}
 
 
