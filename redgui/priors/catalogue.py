@@ -1,6 +1,9 @@
 """The priors that redgui offers by name. Any other folder or Hub model in diffusers format loads as well."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redgui import plugins
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,10 @@ def _ddpm(name: str, size: int, domain: str, download_mb: int = 455) -> PriorCar
     return PriorCard(f"google/ddpm-{name}", f"{size}x{size}", domain, "Apache-2.0", download_mb, good_for)
 
 
-PRIORS = (
+if TYPE_CHECKING:
+    PRIORS: tuple[PriorCard, ...]
+
+OWN = (
     PriorCard(
         "faces-64", "64x64", "aligned faces; bundled", "non-commercial research", 0,
         "faces that fill a square of 64x64 pixels, holes of any width; anything else comes out as a small face.",
@@ -60,3 +66,10 @@ PRIORS = (
         "celebrity faces of 256x256 pixels; anything else is bent towards them.",
     ),
 )  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """PRIORS: OWN and the cards of plugins, which are read when it is first asked for."""
+    if name != "PRIORS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return OWN + tuple(cls.card for cls in plugins.classes("priors", OWN))  # type: ignore[attr-defined]
