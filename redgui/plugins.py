@@ -11,12 +11,12 @@ options on the command line and a place in records. A plugin is code, and runs w
 """
 
 import dataclasses
-import importlib.metadata
-import importlib.util
+import importlib
 import inspect
 import re
 import sys
 import warnings
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,12 +53,12 @@ def add(path: str | Path) -> None:
     if file.suffix != ".py" or not file.is_file():
         raise PluginError(f"a plugin is a Python file; got {str(path)!r}.")
     name = f"redgui_plugin_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
+    spec = spec_from_file_location(name, file)
     assert spec is not None  # of a .py file there is one
     assert spec.loader is not None
     if name in sys.modules:
         raise PluginError(f"{path}: another plugin file is called {file.name}; rename one.")
-    module = importlib.util.module_from_spec(spec)
+    module = module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses look for their module
     try:
         spec.loader.exec_module(module)
@@ -89,11 +89,13 @@ def classes(group: str, own: tuple[Any, ...]) -> tuple[type, ...]:
         if (found := _found[group]) is None:
             raise PluginError(f"a plugin reads the registry of {group} that it is to be part of")
         return found
+    from importlib.metadata import entry_points  # 20 ms, which a plain start need not wait for
+
     _found[group] = None
     taken = {entry.name for entry in own}
     found = []
     try:
-        for entry in importlib.metadata.entry_points(group=f"redgui.{group}"):
+        for entry in entry_points(group=f"redgui.{group}"):
             try:
                 found.append(_checked(entry.load(), group, taken))
             except Exception as error:
