@@ -92,6 +92,17 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ),
     ("photos", "reddiff", "denoise"): dict(GENTLE, sigma_start=0.0, sigma_end=0.0),
     ("photos", "reddiff", "jpeg"): dict(GENTLE, sigma_start=0.2, sigma_end=0.05),
+    # The network knows little of high noise levels.
+    **{("photos", "dps", name): dict(steps=33, zeta=0.1, sigma_max=0.3) for name in ("blur", "superres")},
+    ("photos", "dps", "jpeg"): dict(steps=33, zeta=0.1, sigma_max=0.1),
+    ("photos", "sitcom", "blur"): dict(steps=7, inner=5, lr=0.03, sigma_max=0.15),
+    ("photos", "sitcom", "jpeg"): dict(steps=7, inner=5, lr=0.01, sigma_max=0.15),
+    ("photos", "sitcom", "superres"): dict(steps=11, inner=3, lr=0.03, sigma_max=0.5),
+    **{("photos", "dps", f"{name}@noisy"): dict(steps=33) for name in ("blur", "superres", "jpeg")},
+    ("photos", "daps", "superres"): dict(sigma_y_min=0.002, texture=0.07),
+    ("photos", "daps", "superres@noisy"): dict(sigma_y_min=0.002, texture=0.3),
+    **{("photos", "sitcom", f"{name}@noisy"): dict(steps=7, inner=5, lr=0.1) for name in ("blur", "jpeg")},
+    ("photos", "sitcom", "superres@noisy"): dict(steps=11, inner=3, lr=0.1),
     # Plain steps are stable up to three quarters of missing pixels, shorter ones beyond.
     **{("photos", "reddiff", f"inpaint:{kind}"): CAREFUL for kind in ("random", "half", "outpaint")},
     **{("photos", "reddiff", f"inpaint{kind}@noisy"): NOISY_HOLES for kind in ("", ":random", ":half", ":outpaint")},

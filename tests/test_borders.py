@@ -1,16 +1,15 @@
 """Where a picture ends and its scene goes on: valid operators, the room around a frame, and files that others have blurred."""
 
-import io
 import itertools
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy import ndimage, signal
+from scipy import signal
 from torch import Tensor
 
-from redgui import api, fitting, images, knobs, presets
+from redgui import api, fitting, images, knobs
 from redgui.operators import LinearOperator, OperatorError, SpectralOperator, build
 from redgui.operators.frame import Margin
 from redgui.priors import GaussianPrior
@@ -18,8 +17,6 @@ from redgui.priors.base import Prior
 from redgui.priors.bordered import Bordered
 from redgui.runs.problem import Problem
 from redgui.runs.record import Record
-from redgui.runs.stream import solve
-from redgui.samplers import SAMPLERS
 
 VALID = [
     ("blur:border=valid,size=5,width=1", 14, 17),
@@ -231,112 +228,6 @@ def test_a_record_from_before_there_were_borders_replays_as_it_was_made():
     problem = Problem.given(picture, build("blur:size=5"))  # as the picture repeats: such a record says nothing of a border
     assert isinstance(problem.H, SpectralOperator)
     assert problem.y.shape == picture.shape
-
-
-# ---- files that others have blurred ----
-
-
-def blurred(kernel: np.ndarray, n: int = 48, seed: int = 3, exponent: float = 2.0) -> tuple[Tensor, Image.Image]:
-    """A part (1, 3, n, n) of a larger scene, and the file of it after the scene was blurred and rounded to 8 bits."""
-    scene = (
-        GaussianPrior(size=96, std=0.4, exponent=exponent).sample(1, torch.Generator().manual_seed(seed))[0].clamp(-1, 1) + 1
-    ).numpy() * 127.5
-    scene = scene.round()
-    part = np.s_[:, 20 : 20 + n, 30 : 30 + n]
-    after = np.stack([ndimage.convolve(channel, kernel, mode="mirror") for channel in scene])
-    file = Image.fromarray(after[part].round().clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
-    return torch.from_numpy(scene[part] / 127.5 - 1).float()[None], file
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    return float(10 * torch.log10(4 / (a.clamp(-1, 1) - b).square().mean()))
-
-
-def ring_and_inside(a: Tensor, b: Tensor, width: int) -> tuple[float, float]:
-    """PSNR in the outermost `width` pixels, and within."""
-    inside = torch.zeros(a.shape[-2:], dtype=torch.bool)
-    inside[width:-width, width:-width] = True
-    return psnr(a[..., ~inside], b[..., ~inside]), psnr(a[..., inside], b[..., inside])
-
-
-class Mirrored(Prior):
-    """The closed-form prior without its torus: at one side of a picture it knows nothing of the other."""
-
-    multiple = 1
-
-    def __init__(self, size: int, exponent: float = 2.0):
-        self.of = GaussianPrior(size=size, std=0.4, exponent=exponent)
-        self.name, self.shape, self.sigmas = "mirrored", self.of.shape, self.of.sigmas
-
-    def denoise(self, x: Tensor, sigma):
-        h, w = x.shape[-2:]
-        whole = torch.cat([x, x.flip(-1)], -1)
-        return self.of.denoise(torch.cat([whole, whole.flip(-2)], -2), sigma)[..., :h, :w]
-
-
-# Those that end near the mean. A draw has twice its error in this field, which no border is to blame for.
-QUICK = {"reddiff": 100, "ddrm": 20, "ddnm": 20, "diffpir": 20, "vml-map": 20}
-
-
-@pytest.mark.parametrize("spec", ["blur:size=5,width=1", "blur:size=5,kind=disc"])
-def test_no_sampler_makes_a_blurred_file_worse_anywhere(spec):
-    H = build(spec)
-    truth, file = blurred(H.kernel(), n=32, exponent=3.0)
-    before = ring_and_inside(images.to_tensor(file), truth, H.overlap)
-    prior, name = Mirrored(32, exponent=3.0), spec.replace("blur:", "given:of=blur,")
-    accepting = {s.name for s in SAMPLERS if s.accepts(H.placed(48, 48, (8, 8, 40, 40)))}
-    assert accepting >= QUICK.keys() | {"pigdm", "dps", "daps", "sitcom"}
-    gains = {}
-    for sampler, steps in QUICK.items():
-        found = api.restore(file, prior=prior, operator=name, sampler=f"{sampler}:steps={steps}").restored
-        gains[sampler] = [round(a - b, 2) for a, b in zip(ring_and_inside(found, truth, H.overlap), before, strict=True)]
-    assert min(min(gain) for gain in gains.values()) > 0, gains
-
-
-def test_taking_the_scene_to_repeat_spoils_the_border_and_a_frame_does_not():
-    H = build("blur:size=9,width=2")
-    truth, file = blurred(H.kernel())
-    before = ring_and_inside(images.to_tensor(file), truth, 4)
-    prior = Mirrored(48)
-
-    def run(spec: str, picture: Image.Image) -> tuple[float, float]:
-        made = api.restore(picture, prior=prior, operator=spec, sampler="reddiff")
-        return ring_and_inside(made.restored, truth, 4)
-
-    wrapped, framed = (run(f"given:of=blur,size=9,width=2{border}", file) for border in (",border=wrap", ""))
-    assert wrapped[0] < before[0] - 1
-    assert framed[0] > before[0] + 0.5
-    circular = run("given:of=blur,size=9,width=2,border=wrap", images.to_pil(H(truth)))
-    assert framed[1] > circular[1] - 0.5
-
-
-def test_the_frame_of_a_gaussian_field_is_restored_as_its_posterior_mean_says():
-    H, n, p = build("blur:size=5,width=1.2,border=valid"), 24, 2
-    prior = GaussianPrior(size=n + 2 * p, std=0.4)
-    x = prior.sample(1, torch.Generator().manual_seed(4))
-    problem = Problem.simulate(x, H, 0.05, seed=1)
-    A = matrix(H, n + 2 * p, n + 2 * p)
-    units = torch.eye(len(A.T), dtype=torch.float64).view(-1, 1, n + 2 * p, n + 2 * p)
-    spectrum = prior.spectrum(n + 2 * p, n + 2 * p)
-    C = torch.fft.ifft2(spectrum * torch.fft.fft2(units)).real.flatten(1)
-    y = problem.y.double().flatten(2)[0].T
-    mean = C @ A.T @ torch.linalg.solve(A @ C @ A.T + 0.05**2 * torch.eye(len(A), dtype=torch.float64), y)
-    wanted = mean.T.reshape(1, 3, n + 2 * p, n + 2 * p).float()
-    found = {}
-    for name in ("vml-map", "reddiff", "ddrm"):
-        *_, last = solve(problem, prior, presets.sampler_for(name, H, 0.05))
-        found[name] = float((last.x0_hat - wanted).square().mean().sqrt())
-    assert found["vml-map"] < 0.03  # of a Gaussian the mode is the mean
-    assert max(found["reddiff"], found["ddrm"]) < 0.5 * float((problem.start() - wanted).square().mean().sqrt())
-
-
-def test_a_file_that_was_blurred_is_said_by_a_page_as_by_python():
-    data = io.BytesIO()
-    blurred(build("blur:size=5").kernel())[1].save(data, "png")
-    opened = Image.open(data)
-    fitted = fitting.plan((48, 48), (64, 64), "native", multiple=8, H=build("blur:size=5"), given=True)
-    assert fitted.apply(opened).size == (48, 48)
-    assert fitted.solved == (64, 64)
 
 
 # ---- compositions ----

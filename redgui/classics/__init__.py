@@ -132,8 +132,16 @@ def _tv(sigma: float, picture: np.ndarray) -> np.ndarray:
 
 
 def wiener(H: LinearOperator, y: Tensor, sigma_y: float) -> Tensor:
-    """(H^T H + r I)^-1 H^T y with r = 4 sigma_y^2: the linear estimate under white pixels of variance 1/4, as pictures have."""
-    return H.solve(H.adjoint(y), max(4 * sigma_y**2, UNNOISED))
+    """(H^T H + r I)^-1 H^T y with r = 4 sigma_y^2: the linear estimate under white pixels of variance 1/4, as pictures have.
+
+    Where the scene goes on beyond a frame their mean is y with its border repeated: x = that + the estimate of what it leaves.
+    Grey would be drawn out there, and what that falsifies at the border, the inverse carries far into the picture.
+    """
+    r = max(4 * sigma_y**2, UNNOISED)
+    if isinstance(H, Blur) and H.valid:
+        mean = H.beyond.extended(y)
+        return mean + H.solve(H.adjoint(y - H(mean)), r)
+    return H.solve(H.adjoint(y), r)
 
 
 def richardson_lucy(H: Blur, y: Tensor, iterations: int) -> Tensor:

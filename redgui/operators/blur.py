@@ -214,7 +214,7 @@ class Blur(Framed, LinearOperator, metaclass=ByLevel):
         """
         whole = self.beyond.around(y)
         rough = SMOOTH * torch.from_numpy(kernels.roughness(*whole.shape[-2:])).to(whole) + LEAST
-        x = self._solved(self.adjoint(y), rough, 2 * ITERATIONS)
+        x = self._solved(self.adjoint(y), rough, ITERATIONS)
         frame = self.beyond.around(torch.ones_like(y[:1, :1]))
         return replace(self, border="wrap", margin=""), whole + (1 - frame) * _filtered(_transfer_like(self, whole), x)  # type: ignore[return-value]
 

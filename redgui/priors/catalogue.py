@@ -1,9 +1,11 @@
 """The priors that redgui offers by name. Any other folder or Hub model in diffusers format loads as well."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redgui import plugins
+from redgui.bundled import PRIORS as BUNDLED
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,12 @@ class PriorCard:
     download_mb: int
     good_for: str
     widest: int | None = None
+
+    @property
+    def megabytes(self) -> int:
+        """What the weights weigh, bundled or to be fetched, rounded up; 0 where there are none."""
+        files = (BUNDLED / self.name).glob("unet/*.safetensors")
+        return self.download_mb or math.ceil(sum(path.stat().st_size for path in files) / 1e6)
 
 
 def _ddpm(name: str, size: int, domain: str, download_mb: int = 455) -> PriorCard:
@@ -72,4 +80,13 @@ def __getattr__(name: str) -> Any:
     """PRIORS: OWN and the cards of plugins, which are read when it is first asked for."""
     if name != "PRIORS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _all()
+
+
+def _all() -> tuple[PriorCard, ...]:
     return OWN + tuple(cls.card for cls in plugins.classes("priors", OWN))  # type: ignore[attr-defined]
+
+
+def card_of(prior: str) -> PriorCard | None:
+    """The line of a prior's name, `NAME` or `NAME:knob=value`; None for a folder or another Hub id."""
+    return next((card for card in _all() if card.name == prior.partition(":")[0]), None)

@@ -111,8 +111,7 @@ def stream(prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: Sample
     if (other := seen.stabilised) is not None and not isinstance(seen, sampler.needs):
         steps = sampler(prior, other.H, other.measurement(y), other.level, generator=generator)
         return unstabilised(steps, other, sigma_y)
-    of, y = sampler.posed(seen, y, sigma_y)
-    steps = sampler(with_room(prior, of, y), of, y, sigma_y, generator=generator)
+    steps = sampler(with_room(prior, seen, y), seen, y, sigma_y, generator=generator)
     return steps if seen is H else decoded(steps, prior)
 
 

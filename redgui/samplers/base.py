@@ -20,11 +20,13 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from redgui import knobs, schedule
+from redgui import classics, knobs, schedule
 from redgui.errors import RedguiError
 from redgui.operators.base import LinearOperator, Operator, SpectralOperator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
+
+WHOLE = 1000.0  # a first level above those of every prior: all of its levels
 
 
 class SamplerError(RedguiError):
@@ -111,10 +113,6 @@ class Sampler(abc.ABC):
         completed = cls.needs is SpectralOperator and isinstance(H, LinearOperator) and H.completes
         return isinstance(H, cls.needs) or completed or (H.stabilised is not None and isinstance(H.stabilised.H, cls.needs))
 
-    def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
-        """The operator that this method works with, and its measurement: H and y, or those near them that have a spectrum."""
-        return (H, y) if isinstance(H, self.needs) or not isinstance(H, LinearOperator) else H.completed(y)
-
     def fits(self, H: Operator) -> bool:
         """Whether it can work with the operator as its knobs stand."""
         return self.accepts(H)
@@ -140,6 +138,35 @@ def ddim(x: Tensor, x0_hat: Tensor, sigma: float, s: float, eta: float, generato
     c = eta * s * (1 - (s / sigma) ** 2) ** 0.5
     x = x0_hat + (s * s - c * c) ** 0.5 / sigma * (x - x0_hat)
     return x + c * generator.randn_like(x) if c > 0 else x
+
+
+def with_spectrum(H: LinearOperator, y: Tensor, x: Tensor | None = None) -> tuple[SpectralOperator, Tensor]:
+    """The operator with a spectrum that is H or stands near it (`LinearOperator.completed`), and what that has measured.
+
+    What lies beyond the frame of a photograph is made up. A sampler that does so once is bound to what was made up; with its
+    estimate x (b, c, h, w) only what x leaves unexplained is, less at every step: K x + completed(y - H x), K near H.
+    """
+    if isinstance(H, SpectralOperator):
+        return H, y
+    if x is None:
+        return H.completed(y)
+    near, rest = H.completed(y - H(x))
+    return near, near(x) + rest
+
+
+def noised_start(H: Operator, y: Tensor, sigma_y: float, path: schedule.Path[Any], generator: Generators) -> Tensor:
+    """The iterate at a path's first level: noise alone, or a classic restoration under as much noise where it begins lower.
+
+    So diffusion comes closer before it begins (Chung, Sim, Ye, CVPR 2022, arXiv 2112.05146): the noise hides what is wrong with
+    that picture, and its coarse parts, which y tells best, need not be found again.
+    """
+    noise = path.first * generator.randn_like(H.start(y))
+    return classic_start(H, y, sigma_y) + noise if path.sampler.sigma_max < WHOLE else noise
+
+
+def classic_start(H: Operator, y: Tensor, sigma_y: float) -> Tensor:
+    """What classic methods restore without a network, H^+ y where there are none."""
+    return classics.restored(H, y, sigma_y).clone() if classics.methods(H, sigma_y) else H.start(y)
 
 
 def misfit(H: Operator, x0_hat: Tensor, y: Tensor) -> dict[str, Tensor]:

@@ -34,10 +34,10 @@ from torch import Tensor
 
 from redgui import schedule
 from redgui.knobs import knob
-from redgui.operators.base import LinearOperator, Operator, SpectralOperator
+from redgui.operators.base import LinearOperator, SpectralOperator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps, misfit
+from redgui.samplers.base import Sampler, Step, Steps, misfit, with_spectrum
 
 
 @final
@@ -66,12 +66,6 @@ class DDNM(Sampler):
         """The pairs of levels, going back in time, of n levels from `start` down."""
         return schedule.descent(sigmas, n, start=start, length=self.travel, repeats=self.repeats)
 
-    def posed(self, H: Operator, y: Tensor, sigma_y: float) -> tuple[Operator, Tensor]:
-        """Against noise with a spectrum wherever there is one (DDNM+)."""
-        if self.noise_aware and sigma_y > 0 and isinstance(H, LinearOperator) and not isinstance(H, SpectralOperator):
-            return H.completed(y) if H.completes else (H, y)
-        return H, y
-
     @torch.no_grad()
     def __call__(self, prior: Prior, H: LinearOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
         path = schedule.Path(self, prior.sigmas)
@@ -79,8 +73,8 @@ class DDNM(Sampler):
         for i, sigma in path:
             denoised = prior.denoise(x, sigma)
             eps_hat = (x - denoised) / sigma
-            correction = H.pinv(y - H(denoised))
-            spectral = H if self.noise_aware and sigma_y > 0 and isinstance(H, SpectralOperator) else None
+            spectral, rest = self.against_noise(H, y - H(denoised), sigma_y)
+            correction = (spectral or H).pinv(rest)
             x0_hat = denoised + correction if spectral is None else denoised.clone()
             self = path.follow((yield Step(i, path.n, sigma, x0_hat, misfit(H, x0_hat, y))) or self)
             z = generator.randn_like(x)
@@ -92,6 +86,11 @@ class DDNM(Sampler):
                 x = self.plus(spectral, denoised, correction, eps_hat, z, s, sigma_y)
             else:
                 x = denoised + correction + s * (self.eta * z + old * eps_hat)
+
+    def against_noise(self, H: LinearOperator, r: Tensor, sigma_y: float) -> tuple[SpectralOperator | None, Tensor]:
+        """The spectrum of DDNM+, H's own or one near it, and the residual r as that sees it; None where plain DDNM is to do."""
+        wanted = self.noise_aware and sigma_y > 0 and (isinstance(H, SpectralOperator) or H.completes)
+        return with_spectrum(H, r) if wanted else (None, r)
 
     def plus(
         self, H: SpectralOperator, denoised: Tensor, correction: Tensor, eps_hat: Tensor, z: Tensor, s: float, sigma_y: float

@@ -26,9 +26,10 @@ sees less noise than sigma says and smooths, and the result goes towards the mea
 latter leaves out the levels above it, in which the network says little that y does not.
 
 Differs from the authors' code (bahjat-kawar/ddrm, functions/denoising.py): nothing is lost where s_i sigma_t = sigma_y
-(both of its inequalities are strict), sigma_y needs no doubling, and noise is drawn in image space.
+(both of its inequalities are strict), sigma_y needs no doubling, and noise is drawn in image space. Where H has a spectrum only
+near it, beyond the frame of a photograph, y is completed anew around every D (`base.with_spectrum`).
 
-Cost per step: one forward of the network, no backward; six functions of H^T H.
+Cost per step: one forward of the network, no backward; six functions of H^T H; near a spectrum one solve.
 """
 
 from dataclasses import dataclass
@@ -40,10 +41,10 @@ from torch import Tensor
 
 from redgui import schedule
 from redgui.knobs import knob
-from redgui.operators.base import SpectralOperator
+from redgui.operators.base import LinearOperator, SpectralOperator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps, misfit
+from redgui.samplers.base import Sampler, Step, Steps, misfit, with_spectrum
 
 
 @final
@@ -79,18 +80,22 @@ class DDRM(Sampler):
     )
 
     @torch.no_grad()
-    def __call__(self, prior: Prior, H: SpectralOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
+    def __call__(self, prior: Prior, H: LinearOperator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
         path = schedule.Path(self, prior.sigmas, self.sigma_max)
         sigma_y = max(sigma_y, self.sigma_y_min)
-        known = self.known(H, y, sigma_y)
-        x = self.first(H, known, sigma_y, path.first, generator)
+        K, whole = with_spectrum(H, y)
+        known = self.known(K, whole, sigma_y)
+        x = self.first(K, known, sigma_y, path.first, generator)
         for i, sigma in path:
             denoised = prior.denoise(x, sigma)
             eps_hat = (x - denoised) / sigma
+            if K is not H:
+                _, whole = with_spectrum(H, y, denoised)
+                known = self.known(K, whole, sigma_y)
             # What the step would give without noise, s = 0: D alone, or y wherever y has none.
-            x0_hat = self.move(H, denoised, known, eps_hat, 0.0, sigma_y)
+            x0_hat = self.move(K, denoised, known, eps_hat, 0.0, sigma_y)
             self = path.follow((yield Step(i, path.n, sigma, x0_hat, misfit(H, x0_hat, y))) or self)
-            x = self.move(H, denoised, known, eps_hat, path.s, sigma_y, self.temperature * generator.randn_like(x))
+            x = self.move(K, denoised, known, eps_hat, path.s, sigma_y, self.temperature * generator.randn_like(x))
 
     def kept(self, H: SpectralOperator, lam: Tensor, sigma_y: float) -> Tensor:
         """Which eigenvalues count as measured: H's own choice; where noise is only assumed, all in which it is less than 1."""

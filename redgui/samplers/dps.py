@@ -36,7 +36,7 @@ from redgui.knobs import knob
 from redgui.operators.base import Operator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps, ddim, misfit, pull
+from redgui.samplers.base import WHOLE, Sampler, Step, Steps, ddim, misfit, noised_start, pull
 
 
 @final
@@ -56,12 +56,16 @@ class DPS(Sampler):
     )
     zeta: float = knob(0.5, 0.0, 20.0, label="ζ", log=True, help="strength of the pull; does not depend on the number of steps")
     eta: float = knob(1.0, 0.0, 1.0, label="η", advanced=True, help="fresh noise of each step: 1 is DDPM (the paper's), 0 DDIM")
+    sigma_max: float = knob(
+        WHOLE, 0.05, WHOLE, label="first σ", log=True, advanced=True, live=False,
+        help="highest noise level; below the prior's own the run begins at a classic restoration, not at noise alone",
+    )  # fmt: skip
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within [-1, 1], as the authors' code does")
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.Path(self, prior.sigmas)
-        x = path.first * generator.randn_like(H.start(y))
+        path = schedule.Path(self, prior.sigmas, self.sigma_max)
+        x = noised_start(H, y, sigma_y, path, generator)
         for i, sigma in path:
             x0_hat, g = pull(prior, H, y, x, sigma, self.clip)
             self = path.follow((yield Step(i, path.n, sigma, x0_hat.clone(), misfit(H, x0_hat, y))) or self)

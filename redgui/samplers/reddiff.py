@@ -43,7 +43,7 @@ from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
 from redgui.priors.base import Prior, Sigma, per_image
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, classic_start
 
 Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior"]
 
@@ -186,10 +186,11 @@ class RedDiff(Sampler):
 
     def first(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, generator: Generators) -> Tensor:
         """mu before the first step."""
+        H, y = H.bare(y)
         if self.init == "wiener" and isinstance(H, LinearOperator):
             return classics.wiener(H, y, sigma_y)
-        if self.init == "classic" and classics.methods(H, sigma_y):
-            return classics.restored(H, y, sigma_y).clone()
+        if self.init == "classic":
+            return classic_start(H, y, sigma_y)
         mu = H.start(y).clone()
         if self.init == "zero":
             return torch.zeros_like(mu)
@@ -209,7 +210,7 @@ class RedDiff(Sampler):
         """
         first, last = self.sigma_start, self.sigma_end
         if not first:
-            wide = classics.hole_width(H, *y.shape[-2:])
+            wide = classics.hole_width(H.bare(y)[0], *y.shape[-2:])
             least = sigma_y or (LEAST_NOISE if wide is None else LEAST_START)
             first = max(least, min(PER_PIXEL * (wide or 0), MOST_START))
         return replace(self, sigma_start=first, sigma_end=last or min(first / 4, 10.0))

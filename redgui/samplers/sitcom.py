@@ -40,7 +40,7 @@ from redgui.knobs import knob
 from redgui.operators.base import Operator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import WHOLE, Sampler, Step, Steps, noised_start
 
 
 @final
@@ -59,6 +59,10 @@ class SITCOM(Sampler):
     lr: float = knob(0.02, 1e-4, 1.0, label="learning rate", log=True, help="step size of the optimiser")
     proximity: float = knob(0.0, 0.0, 10.0, label="λ", advanced=True, help="keeps the input near where the level began")
     stop: float = knob(1.0, 0.0, 3.0, advanced=True, help="a level ends when the residual is this many times σ_y")
+    sigma_max: float = knob(
+        WHOLE, 0.05, WHOLE, label="first σ", log=True, advanced=True, live=False,
+        help="highest noise level; below the prior's own the run begins at a classic restoration, not at noise alone",
+    )  # fmt: skip
     clip: bool = knob(True, advanced=True, help="keep the denoised picture within the range of pictures")
 
     @property
@@ -67,8 +71,8 @@ class SITCOM(Sampler):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
-        path = schedule.Path(self, prior.sigmas, ahead=True)
-        x = path.first * generator.randn_like(H.start(y))
+        path = schedule.Path(self, prior.sigmas, self.sigma_max, ahead=True)
+        x = noised_start(H, y, sigma_y, path, generator)
         floor = H.noise_floor(y, sigma_y)
         for i, sigma in path:
             x0_hat, residual, used = self.fit(prior, H, y, x, sigma, floor)

@@ -16,8 +16,9 @@ from redgui.operators.blind import BlindBlur
 from redgui.runs import movie
 from redgui.runs.blind import found_kernel, kernel_picture
 from redgui.runs.problem import Problem
-from redgui.runs.record import Change
+from redgui.runs.record import Change, Record
 from redgui.runs.run import Run
+from redgui.runs.settings import Settings
 from redgui.runs.stream import Measured, summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
 from redgui.ui.parts.board import download
@@ -103,6 +104,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         downloads.append(download("run.webp", "Film (WebP)", movie.webp(pictures)))
         if movie.has_mp4():
             downloads.append(download("run.mp4", "Film (MP4)", movie.mp4(pictures)))
+    address, note = link_of(record)
     row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
     cards = figures(row, problem, differs)
     if run.fitting is not None and full is not None:
@@ -112,8 +114,22 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
         "after": {"name": "restored", "src": to_see(image)}, "figures": cards, "gallery": gallery, "downloads": downloads,
-        "next": True,
+        "next": True, "link": address, "link_note": note,
     }  # fmt: skip
+
+
+def link_of(record: Record) -> tuple[str, str]:
+    """A link of this server to a run's settings and what is to be known about it; or none, and why."""
+    try:
+        text = snippets.link(record)
+    except snippets.LinkError as error:
+        return "", str(error)
+    notes = []
+    if Settings.of(record).picture:
+        notes.append("It works on this server only, without the picture: this browser knows it, elsewhere it has to be given.")
+    if record.changes:
+        notes.append("The link has the knobs at the start; what was changed in mid-run is in record.json.")
+    return text, " ".join(notes)
 
 
 def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
