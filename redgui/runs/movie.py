@@ -6,11 +6,13 @@
 """
 
 import base64
+import importlib
 import io
 from collections.abc import Sequence
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -67,7 +69,7 @@ def mp4(pictures: Sequence[Image.Image]) -> bytes:
     """H.264 in MP4, as every browser plays it. Raises MovieError where PyAV is not installed."""
     if not has_mp4():
         raise MovieError("MP4 needs a package that is not installed: pip install 'av>=12,<19'; .webp needs none.")
-    import av
+    av: Any = importlib.import_module("av")
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as file:
