@@ -13,9 +13,9 @@ def add(commands: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from redgui import api
+    from redgui.listing import listing as made  # and not redgui.api, which can run, too
 
-    listing = api.listing()
+    listing = made()
     if chosen.json:
         print(json.dumps(listing))
         return

@@ -4,24 +4,25 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from redgui import devices, images, knobs, schedule
+from redgui import devices, images, knobs, plugins, schedule
 from redgui.bundled import EXAMPLES
 from redgui.bundled import PRIORS as BUNDLED
 from redgui.knobs import knob
-from redgui.priors import calibration, hub
+from redgui.priors import calibration, catalogue, hub
 from redgui.priors.base import Counted, Prior, PriorError, per_image
 from redgui.priors.calibration import Errors
-from redgui.priors.catalogue import PRIORS, PriorCard
+from redgui.priors.catalogue import PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
 from redgui.priors.folder import index_of, sides_of, unread
 from redgui.priors.names import conditioned, is_folder
 from redgui.reading import at_home
 
 if TYPE_CHECKING:
+    from redgui.priors.catalogue import PRIORS
     from redgui.priors.latent import LatentPrior
 
 __all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError",
@@ -35,6 +36,13 @@ class Empirical:
     name = "empirical"
     folder: str = knob("", help="folder of pictures; empty: the bundled examples")
     size: int = knob(64, 8, 512, help="side to which the pictures are fitted")
+
+
+def __getattr__(name: str) -> Any:
+    """PRIORS, as the catalogue has it: with those of plugins, which are read when it is first asked for."""
+    if name != "PRIORS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return catalogue.PRIORS
 
 
 def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") -> Prior:
@@ -58,7 +66,7 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, device: torch.device, precision: str) -> Prior:
     closed = without_weights(name)
-    if isinstance(closed, GaussianPrior):
+    if isinstance(closed, Prior):
         return closed
     if closed is not None:
         wanted = closed
@@ -83,7 +91,7 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
     elif hub.split(where):
         folder = hub.download(where)
     else:
-        listed = ", ".join(card.name for card in PRIORS)
+        listed = ", ".join(card.name for card in catalogue.PRIORS)
         raise PriorError(
             f"there is no prior {knobs.shown(name)}. Give one of {listed}, a folder, "
             "or a Hub id (owner/model, owner/model@revision)."
@@ -115,9 +123,10 @@ def _text_to_image(folder: Path, device: torch.device, precision: str) -> "Laten
     return LatentPrior.from_folder(folder, name=str(folder), device=device, precision=precision)
 
 
-def without_weights(name: str) -> GaussianPrior | Empirical | None:
-    """What a name says of a prior without weights; None where it names a network. Raises KnobError."""
+def without_weights(name: str) -> Prior | Empirical | None:
+    """What a name says of a prior in closed form or of a plugin; None where it names a network. Raises KnobError."""
     kinds: dict[str, type] = {"gaussian": GaussianPrior, "empirical": Empirical}
+    kinds |= {cls.card.name: cls for cls in plugins.classes("priors", catalogue.OWN)}  # type: ignore[attr-defined]
     cls = kinds.get(name.partition(":")[0].strip())
     return None if cls is None else knobs.build(cls, knobs.parse(name)[1])
 
@@ -126,7 +135,7 @@ def shape_of(name: str) -> tuple[int, int, int] | None:
     """(c, h, w) of a bundled or closed-form prior's pictures, without loading weights; None for any other."""
     closed = without_weights(name)
     if closed is not None:
-        return (closed.channels if isinstance(closed, GaussianPrior) else 3), closed.size, closed.size
+        return closed.picture_shape if isinstance(closed, Prior) else (3, closed.size, closed.size)
     if name in bundled():
         config = json.loads((BUNDLED / name / "unet" / "config.json").read_text())
         return config["in_channels"], *sides_of(config["sample_size"], name)

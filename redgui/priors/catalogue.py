@@ -3,8 +3,9 @@ diffusers format loads as well (docs/models.md has what is read)."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from redgui import plugins
 from redgui.bundled import PRIORS as BUNDLED
 
 
@@ -54,7 +55,10 @@ def _text(name: str, size: int, domain: str, terms: str, download_mb: int, memor
     return PriorCard(name, f"{size}x{size}", domain, terms, download_mb, good_for, memory_gb=memory_gb, **more)
 
 
-PRIORS = (
+if TYPE_CHECKING:
+    PRIORS: tuple[PriorCard, ...]
+
+OWN = (
     PriorCard(
         "faces-64", "64x64", "aligned faces; bundled", "non-commercial research", 0,
         "faces that fill a square of 64x64 pixels, holes of any width; anything else comes out as a small face.",
@@ -113,6 +117,17 @@ MODELS = (
 )  # fmt: skip
 
 
+def __getattr__(name: str) -> Any:
+    """PRIORS: OWN and the cards of plugins, which are read when it is first asked for."""
+    if name != "PRIORS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _all()
+
+
+def _all() -> tuple[PriorCard, ...]:
+    return OWN + tuple(cls.card for cls in plugins.classes("priors", OWN))  # type: ignore[attr-defined]
+
+
 def card_of(prior: str) -> PriorCard | None:
     """The line of a prior's name, whatever it is told after it; None of one that is in neither list."""
-    return next((card for card in (*PRIORS, *MODELS) if card.name == prior.partition(":")[0]), None)
+    return next((card for card in (*_all(), *MODELS) if card.name == prior.partition(":")[0]), None)

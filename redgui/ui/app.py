@@ -12,7 +12,7 @@ import torch  # isort: skip
 from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
-from redgui import bundled, devices
+from redgui import bundled, devices, plugins
 from redgui.runs import cores, engine
 from redgui.runs.batches import Question, denoised
 from redgui.ui.calls.endpoints import add_endpoints
@@ -45,7 +45,12 @@ def build(
         prior: the diffusion model that is chosen at the start.
         public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.host.limits.PUBLIC`.
         exact: no run shares a call of the network with another, so that its bits are those of a plain loop.
+
+    Raises:
+        PluginError: files of plugins on a public host. Packages that its owner installed are part of it.
     """
+    if public and plugins.files():
+        raise plugins.PluginError("a public host takes no --plugin; install it there as a package, or leave --public out.")
     devices.checked(device)
     engine.together = 1 if exact else None
     cores.share_out(left=0 if public else 1)  # strangers bring the machines that their browsers run on
