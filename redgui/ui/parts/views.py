@@ -15,7 +15,6 @@ from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.operators.blind import BlindBlur
 from redgui.priors.calibration import Errors
-from redgui.runs import movie
 from redgui.runs.blind import found_kernel, kernel_picture
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record
@@ -101,11 +100,6 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         downloads.append({"name": f"{found['name']}.png", "text": f"The {found['name']} (PNG)", "href": found["src"]})
     downloads.append(download("record.json", "record.json", record.to_json()))
     downloads.append(download("run.ipynb", "Notebook", snippets.notebook(record)))
-    if run.film():
-        pictures = movie.frames(run.film(), problem)
-        downloads.append(download("run.webp", "Film (WebP)", movie.webp(pictures)))
-        if movie.has_mp4():
-            downloads.append(download("run.mp4", "Film (MP4)", movie.mp4(pictures)))
     address, note = link_of(record)
     row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
     cards = figures(row, problem, differs)
