@@ -30,10 +30,37 @@ def add(commands: Any) -> None:
     bench.add_argument("--device", default="auto", metavar=DEVICES)
     bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     bench.add_argument("--out", default="bench", metavar="DIR", help="rows, table, sheets; a killed run goes on here")
+    bench.add_argument("--posterior", action="store_true",
+                       help="instead: which --samplers draw from the posterior, by small priors for which it is known")  # fmt: skip
+    bench.add_argument("--draws", type=int, default=512, metavar="N", help="of each sampler, with --posterior")
     bench.set_defaults(run=run)
 
 
+def run_posterior(chosen: argparse.Namespace) -> None:
+    from redgui.bench import BenchError, posterior
+    from redgui.cli.output import spoken
+
+    if not 8 <= chosen.draws <= 4096:
+        raise BenchError(f"--draws lies in 8 to 4096; got {chosen.draws}.")
+    out = Path(chosen.out)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def watch(row: dict[str, Any]) -> None:
+        print(f"{row['prior']} {row['operator']} {row['sampler']}: KSD^2 {row['ksd']:.3g}", file=sys.stderr)
+
+    with spoken():
+        rows = posterior.measure(chosen.samplers, chosen.draws, max(2, chosen.seeds), watch)
+        posterior.picture(chosen.samplers, out / "posterior.png", chosen.draws)
+    (out / "posterior.json").write_text(json.dumps({"rows": rows}, indent=1))
+    (out / "posterior.md").write_text(posterior.table(rows))
+    print(posterior.table(rows))
+    print(f"wrote {chosen.out}/posterior.md, posterior.json and posterior.png")
+    print(json.dumps({"rows": rows}))
+
+
 def run(chosen: argparse.Namespace) -> None:
+    if chosen.posterior:
+        return run_posterior(chosen)
     from redgui import bench, files, knobs, priors
     from redgui.bench import report
     from redgui.bench.judge import kids
