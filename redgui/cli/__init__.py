@@ -1,4 +1,4 @@
-"""The command line: `redgui` opens the app; `redgui list | restore | replay | sweep | bench | train | convert-adm`.
+"""The command line: `redgui` opens the app; `redgui list | restore | replay | sweep | tune | bench | train | convert-adm`.
 
 `python -m redgui` does the same. Each module here has the commands of one kind; what they need is imported when they run.
 Progress goes to stderr; the last line of stdout is one JSON object. A person's error is one line on stderr, status 2.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from redgui import __version__
-from redgui.cli import app, bench, listing, priors, restore, sweep
+from redgui.cli import app, bench, listing, priors, restore, sweep, tune
 from redgui.errors import RedguiError
 
 
@@ -28,7 +28,7 @@ def parser(prog: str = "redgui") -> argparse.ArgumentParser:
     top = Parser(prog=prog, description="See and compare how diffusion models solve inverse problems.")
     top.add_argument("--version", action="version", version=f"redgui {__version__}")
     commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
-    for module in (app, listing, restore, sweep, bench, priors):
+    for module in (app, listing, restore, sweep, tune, bench, priors):
         module.add(commands)
     return top
 

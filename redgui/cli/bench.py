@@ -15,7 +15,8 @@ def add(commands: Any) -> None:
     bench.add_argument("--images", default="examples", metavar="DIR|ZIP|examples", help="also those in folders within")
     bench.add_argument("--limit", type=int, metavar="N", help="the first N pictures")
     bench.add_argument("--prior", default="faces-64", help="a bundled name, a folder in diffusers format, or a Hub id")
-    bench.add_argument("--operators", nargs="+", default=["inpaint"], metavar="NAME[:knob=value,...]")
+    bench.add_argument("--operators", nargs="+", metavar="NAME[:knob=value,...]",
+                       help="degradations (inpaint; with --posterior: three)")  # fmt: skip
     bench.add_argument("--samplers", nargs="+", default=["all"], metavar="NAME[:knob=value,...]",
                        help="all: each with its presets; further settings may stand beside it")  # fmt: skip
     bench.add_argument("--sigma-y", nargs="+", default=[0.0], help="noise levels, the picture spanning -1 to 1, or A/B")
@@ -49,7 +50,9 @@ def run_posterior(chosen: argparse.Namespace) -> None:
         print(f"{row['prior']} {row['operator']} {row['sampler']}: KSD^2 {row['ksd']:.3g}", file=sys.stderr)
 
     with spoken():
-        rows = posterior.measure(chosen.samplers, chosen.draws, max(2, chosen.seeds), watch)
+        rows = posterior.measure(
+            chosen.samplers, chosen.operators or posterior.TASKS, chosen.draws, max(2, chosen.seeds), watch
+        )
         posterior.picture(chosen.samplers, out / "posterior.png", chosen.draws)
     (out / "posterior.json").write_text(json.dumps({"rows": rows}, indent=1))
     (out / "posterior.md").write_text(posterior.table(rows))
@@ -60,7 +63,8 @@ def run_posterior(chosen: argparse.Namespace) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     if chosen.posterior:
-        return run_posterior(chosen)
+        run_posterior(chosen)
+        return
     from redgui import bench, files, knobs, priors
     from redgui.bench import report
     from redgui.bench.judge import kids
@@ -73,7 +77,7 @@ def run(chosen: argparse.Namespace) -> None:
             raise bench.BenchError(f"--{name} lies in 1 to {most}; got {value}.")
     sigma_y = next(k for k in knobs.knobs(Settings) if k.name == "sigma_y")
     levels = [checked(sigma_y, level) for level in chosen.sigma_y]
-    specs = [str(files.told(spec)) for spec in chosen.operators]
+    specs = [str(files.told(spec)) for spec in chosen.operators or ["inpaint"]]
     parquet = report.has_parquet(chosen.parquet)
     share = Share.of_environment()
     share.take_device()
@@ -89,7 +93,7 @@ def run(chosen: argparse.Namespace) -> None:
             particles=chosen.particles, batch=chosen.batch, judges=judges, out=chosen.out, watch=bar,
         )  # fmt: skip
     if not share.first:
-        return
+        return None
     rows = bench.summarise(each, kids(Path(chosen.out), each, shown, judges))
     notes = report.write(rows, shown, chosen.out, each=each, judges=judges, parquet=chosen.parquet)
     print(report.table(rows))

@@ -1,4 +1,6 @@
-"""The kernelised Stein discrepancy of draws from a density whose score is known (Liu, Lee, Jordan, ICML 2016, arXiv 1602.03253).
+"""The kernelised Stein discrepancy of draws from a density whose score is known.
+
+Liu, Lee, Jordan, ICML 2016, arXiv 1602.03253.
 
 With s = grad log p and a kernel k, the discrepancy is KSD^2 = E u(x, x') over independent x, x' of the sampler, where
 
