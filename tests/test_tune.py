@@ -1,11 +1,13 @@
 """Tuning without the truth, on priors of closed form."""
 
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
+from redgui.cli import main
 from redgui.metrics import psnr
 from redgui.operators import build
 from redgui.priors import GaussianPrior
@@ -106,3 +108,14 @@ def test_every_setting_differs_and_the_own_one_is_the_first():
         assert found[0] == sampler
         assert len(found) <= 8
         assert all(a != b for a, b in itertools.combinations(found, 2))
+
+
+def test_the_command_restores_with_the_winner_and_writes_what_was_tried(tmp_path, capsys):
+    words = ["tune", "example:face-06", "--prior", "gaussian:size=16", "--sampler", "reddiff:steps=16", "--out", str(tmp_path)]
+    assert main(words) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    tried = json.loads((tmp_path / "tune.json").read_text())["tried"]
+    assert len(tried) == figures["tried"] == 8
+    assert figures["sampler"] == tried[0]["sampler"]
+    assert figures["steps"] == 16
+    assert (tmp_path / "restored.png").exists()

@@ -178,7 +178,7 @@ def measure(
     seeds: int = 4,
     watch: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
-    """A row per prior, operator and sampler: means over `seeds` measurements of `Posterior.judged`, each with its standard error
+    """A row per prior, operator and sampler: means over `seeds` of `Posterior.judged`, each with the standard error
     `<name>_se`, and `ksd_chance`, the KSD^2 that 95 % of sets of exact draws stay below.
 
     Raises:

@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     bench.add_argument("--out", default="bench", metavar="DIR", help="rows, table, sheets; a killed run goes on here")
     bench.add_argument("--posterior", action="store_true",
-                       help="instead: which --samplers draw from the posterior, by small priors for which it is known")  # fmt: skip
+                       help="instead: which samplers draw from the posterior (docs/posterior.md)")  # fmt: skip
     bench.add_argument("--draws", type=int, default=512, metavar="N", help="of each sampler, with --posterior")
     bench.set_defaults(run=run)
 
@@ -64,7 +64,11 @@ def run_posterior(chosen: argparse.Namespace) -> None:
 def run(chosen: argparse.Namespace) -> None:
     if chosen.posterior:
         run_posterior(chosen)
-        return
+    else:
+        run_pictures(chosen)
+
+
+def run_pictures(chosen: argparse.Namespace) -> None:
     from redgui import bench, files, knobs, priors
     from redgui.bench import report
     from redgui.bench.judge import kids
@@ -93,7 +97,7 @@ def run(chosen: argparse.Namespace) -> None:
             particles=chosen.particles, batch=chosen.batch, judges=judges, out=chosen.out, watch=bar,
         )  # fmt: skip
     if not share.first:
-        return None
+        return
     rows = bench.summarise(each, kids(Path(chosen.out), each, shown, judges))
     notes = report.write(rows, shown, chosen.out, each=each, judges=judges, parquet=chosen.parquet)
     print(report.table(rows))
