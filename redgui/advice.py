@@ -6,7 +6,7 @@
 from typing import NamedTuple
 
 from redgui.operators.base import Operator
-from redgui.priors.catalogue import PRIORS
+from redgui.priors.catalogue import card_of
 
 
 class Advice(NamedTuple):
@@ -20,7 +20,7 @@ def advice(prior: str, H: Operator | None = None, h: int = 0, w: int = 0) -> Adv
     """Of a prior by its name, and of an operator on pictures of h x w, where one is given. A prior of one's own has none."""
     from redgui import classics
 
-    card = next((card for card in PRIORS if card.name == prior.partition(":")[0]), None)
+    card = card_of(prior)
     if card is None:
         return Advice("", "")
     wide = classics.hole_width(H, h, w) if H is not None and card.widest else None

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, files, fitting, images, knobs, reading, windows
+from redgui import files, fitting, images, knobs, reading, windows
 from redgui.advice import advice
 from redgui.knobs import KnobError
 from redgui.operators import Inpaint, Operator, masks
@@ -119,7 +119,7 @@ def resolve(image: str | Path) -> Path:
     text = str(image)
     if not text.startswith("example:"):
         return Path(image)
-    found = {p.stem: p for p in images.folder(bundled.EXAMPLES)}
+    found = {p.stem: p for p in images.examples()}
     name = text.removeprefix("example:")
     if name not in found:
         raise KnobError(f"there is no example {name!r}. Choose one of: {', '.join(found)}.")

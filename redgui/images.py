@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from redgui import bundled
 from redgui.reading import FORMATS, MAX_PIXELS, SUFFIXES, ImageError, Source, at_home, is_picture, origin, read
 
 __all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "Fit", "ImageError", "data_url", "encode", "file_url", "fit", "folder", "load",
@@ -52,6 +53,11 @@ def folder(path: str | Path) -> list[Path]:
         return sorted(p for p in at_home(path).iterdir() if is_picture(p.name))
     except OSError as error:
         raise ImageError(f"the folder {path} cannot be read: {error.strerror}.") from None
+
+
+def examples() -> list[Path]:
+    """The bundled pictures by name: faces of the bundled prior's size, then photographs."""
+    return [*folder(bundled.EXAMPLES), *folder(bundled.PHOTOGRAPHS)]
 
 
 def to_uint8(x: Tensor) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from redgui import bundled, images, knobs, noise, operators, priors
+from redgui import images, knobs, noise, operators, priors
 from redgui.samplers import SAMPLERS
 
 
@@ -20,5 +20,5 @@ def listing() -> dict[str, Any]:
         + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
         "noises": [card(n) for n in noise.NOISES],
         "priors": [vars(p) for p in priors.PRIORS],
-        "examples": [p.stem for p in images.folder(bundled.EXAMPLES)],
+        "examples": [p.stem for p in images.examples()],
     }

@@ -40,6 +40,7 @@ class Task:
         operator, sampler: specifications; knobs of the sampler that are not named come from the presets.
         sigma_y: noise of the measurement, in [-1, 1] units.
         seed: of the noise and of the sampler.
+        prior: faces-64, or photos with a picture at its own size.
     """
 
     name: str
@@ -50,11 +51,13 @@ class Task:
     sigma_y: float = 0.0
     sampler: str = "reddiff"
     seed: int = 0
+    prior: str = PRIOR
 
     @property
     def example(self) -> Path:
         """The picture's file."""
-        return bundled.EXAMPLES / f"{self.picture}.png"
+        folder = bundled.EXAMPLES if self.prior == PRIOR else bundled.PHOTOGRAPHS
+        return folder / f"{self.picture}.png"
 
     @property
     def command(self) -> str:
@@ -68,7 +71,8 @@ class Task:
         from redgui.runs.settings import Settings
 
         said = {name: getattr(self, name) for name in ("operator", "sampler", "sigma_y", "seed")}
-        return Settings.read({**said, "prior": PRIOR, "example": self.picture})
+        fit = {} if self.prior == PRIOR else {"fit": "native"}
+        return Settings.read({**said, **fit, "prior": self.prior, "example": self.picture})
 
     def build_operator(self) -> "Operator":
         """The degradation."""
@@ -86,7 +90,9 @@ class Task:
         """The measurement with its ground truth, as a run on the bundled prior has it."""
         from redgui import images, priors
 
-        return self.settings().problem(images.load(self.example, *(priors.size_of(PRIOR) or (64, 64))))
+        picture = images.read(self.example)
+        h, w = (priors.size_of(PRIOR) or (64, 64)) if self.prior == PRIOR else (picture.height, picture.width)
+        return self.settings().problem(images.to_tensor(images.fit(picture, h, w)))
 
     def setting(self) -> dict[str, Any]:
         """All that decides the result, JSON-ready: it is stored beside the finished pictures and has to be theirs."""
@@ -102,12 +108,16 @@ class Finished:
         setting: what `Task.setting` was when it was made.
         figures: of the run, with the names of the command line's.
         measurement, restored: PNG files.
+        film: a WebP file, its iterates side by side.
+        frames: of each of them the step, its noise level, and its PSNR or None.
     """
 
     setting: dict[str, Any]
     figures: dict[str, Any]
     measurement: Path
     restored: Path
+    film: Path
+    frames: list[tuple[int, float, float | None]]
 
 
 TASKS: tuple[Task, ...] = (
@@ -142,6 +152,10 @@ TASKS: tuple[Task, ...] = (
     Task(name="compose", label="Several at once", about="A blur, then missing pixels, then noise.",
          picture="face-06", operator="compose:of=blur(width=1)>inpaint(kind=random;fraction=0.5)", sigma_y=0.05,
          sampler="vml-map"),
+    Task(name="grain", label="Grainy photo", about="A photograph with noise of standard deviation 0.2.",
+         picture="photo-cat", operator="denoise", sigma_y=0.2, prior="photos"),
+    Task(name="shake", label="Shaken photo", about="A photograph taken with a moving camera, and a little noise.",
+         picture="photo-coffee", operator="blur:kind=motion,size=15", sigma_y=0.02, prior="photos"),
 )  # fmt: skip
 
 
@@ -156,10 +170,10 @@ def find(name: str) -> Task:
 def finished(task: Task) -> Finished:
     """The stored result. Raises TaskError where there is none."""
     stored = _stored().get(task.name)
-    if stored is None:
+    if stored is None or "frames" not in stored:
         raise TaskError(f"the task {task.name!r} has no finished result; run `python -m assets.tasks.make {task.name}`.")
-    pictures = [bundled.TASKS / f"{task.name}-{what}.png" for what in ("measurement", "restored")]
-    return Finished(stored["setting"], stored["figures"], *pictures)
+    pictures = [bundled.TASKS / f"{task.name}-{what}" for what in ("measurement.png", "restored.png", "film.webp")]
+    return Finished(stored["setting"], stored["figures"], *pictures, frames=stored["frames"])
 
 
 @lru_cache(maxsize=1)

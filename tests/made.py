@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 def saved(image: Image.Image | np.ndarray, format: str = "PNG", **options) -> bytes:
@@ -81,3 +81,11 @@ def wide_gamut(name: bytes = b"Test wide gamut", space: bytes = b"RGB ", gamma: 
     head += struct.pack(">6H4s4sI", 2026, 1, 1, 0, 0, 0, b"acsp", b"APPL", 0) + bytes(20)
     head += b"".join(map(fixed, (0.9642, 1, 0.8249)))
     return head.ljust(128, b"\0") + content
+
+
+def scratched(h: int, w: int, *lines: tuple[int, int, int, int], width: int = 4) -> np.ndarray:
+    """A mask with lines from (x, y) to (x, y)."""
+    page = Image.new("1", (w, h))
+    for line in lines:
+        ImageDraw.Draw(page).line(line, fill=1, width=width)
+    return np.array(page)

@@ -61,6 +61,21 @@ def test_several_are_served_at_once_and_who_waits_is_told_until_a_place_is_free(
         full.join("a")
 
 
+def test_what_is_left_of_a_run_is_its_own_and_not_what_shorter_ones_took():
+    clock = Clock()
+    line = Line(clock=clock)
+    short = line.join("a")
+    clock.now = 5.0
+    line.leave(short)
+    made = [0.0]
+    long, second = line.join("a", lambda: made[0]), line.join("a")
+    line.look(long)  # its first step, a second before anybody waits
+    clock.now = 6.0
+    assert line.told(second) == "You are next"  # no step more: nobody knows
+    made[0] = 1 / 31
+    assert line.told(second) == "You are next, about 30 s"
+
+
 def test_the_line_has_an_end():
     line = Line(most=2)
     places = [line.join("a") for _ in range(3)]

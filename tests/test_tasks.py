@@ -32,11 +32,11 @@ def test_there_is_one_for_every_kind_of_degradation():
 def test_its_setting_builds_and_fits(task):
     H, sampler = task.build_operator(), task.build_sampler()
     sampler.check_fit(H, SAMPLERS)
-    wanted = presets.preset(sampler.name, H.name, getattr(H, "kind", None), task.sigma_y)
+    wanted = presets.preset(sampler.name, H.name, getattr(H, "kind", None), task.sigma_y, task.prior)
     assert {name: getattr(sampler, name) for name in wanted} == wanted
     assert task.particles() == presets.particles(sampler, H)
     problem = task.problem()
-    assert problem.x_true.shape == (1, 3, 64, 64)
+    assert problem.x_true.shape == (1, 3, *((64, 64) if task.prior == tasks.PRIOR else (128, 128)))
     assert float(metrics.psnr(problem.start(), problem.x_true)) < 40  # there is something to restore
     assert knobs.spec(api.parse_operator(task.setting()["operator"])[0]) == task.setting()["operator"]
 
@@ -52,6 +52,10 @@ def test_its_finished_result_is_of_this_setting(task):
     psnr = float(metrics.psnr(problem.aligned(restored), problem.x_true))
     assert psnr == pytest.approx(stored.figures["psnr"], abs=0.05)
     assert stored.figures["psnr"] > stored.figures["psnr_measurement"]
+    sheet = images.read(stored.film)  # its iterates side by side; the last is the result
+    last = images.to_tensor(sheet.crop((sheet.width - sheet.width // len(stored.frames), 0, sheet.width, sheet.height)))
+    assert float(metrics.psnr(last, restored)) > 25
+    assert [stored.frames[-1][0], len(stored.frames) * restored.shape[-1]] == [stored.figures["steps"], sheet.width]
 
 
 @pytest.mark.parametrize("name", ["motion"])
@@ -70,8 +74,8 @@ def test_a_run_gives_the_recorded_figures(name):
 
 def test_they_take_little_room_and_nothing_is_left_over():
     files = set(bundled.TASKS.iterdir()) - {bundled.TASKS / "__pycache__"}
-    assert sum(path.stat().st_size for path in files) < 400_000
-    wanted = {path for task in TASKS for path in (tasks.finished(task).measurement, tasks.finished(task).restored)}
+    assert sum(path.stat().st_size for path in files) < 800_000
+    wanted = {path for found in map(tasks.finished, TASKS) for path in (found.measurement, found.restored, found.film)}
     assert files == wanted | {bundled.TASKS / "make.py", bundled.TASKS / "tasks.json"}
     assert list(json.loads((bundled.TASKS / "tasks.json").read_text())) == [task.name for task in TASKS]
 
@@ -87,7 +91,7 @@ def test_its_command_line_is_the_same_setting(task, monkeypatch):
     monkeypatch.setattr(api, "restore", restore)
     cli.main(shlex.split(task.command)[3:])
     assert asked["image"] == f"example:{task.picture}"
-    read = Settings.read({name: asked[name] for name in ("operator", "sampler", "sigma_y", "noise", "seed")})
+    read = Settings.read({name: asked[name] for name in ("operator", "sampler", "sigma_y", "noise", "seed", "prior")})
     assert (read.H, read.sampler) == (task.build_operator(), task.build_sampler())
     assert (read.sigma_y, read.noise, read.seed) == (task.sigma_y, "gaussian", task.seed)
 

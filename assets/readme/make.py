@@ -103,17 +103,16 @@ def own_photo(page: Page) -> None:
 
 def phone(page: Page) -> None:
     restore(page)
-    page.locator(".rg-live").scroll_into_view_if_needed()
-    page.mouse.wheel(0, 500)
+    page.evaluate("document.querySelector('.rg-stage').scrollIntoView()")
     page.wait_for_timeout(800)
 
 
 # name -> theme, width, height of the window, what is done on the page
 SHOTS: dict[str, tuple[str, int, int, Callable[[Page], None]]] = {
-    "restore": ("light", 1400, 1080, restore),
-    "restore-dark": ("dark", 1400, 1080, restore),
+    "restore": ("light", 1440, 900, restore),
+    "restore-dark": ("dark", 1440, 900, restore),
     "restore-phone": ("light", 390, 844, phone),
-    "own-photo": ("light", 1400, 1080, own_photo),
+    "own-photo": ("light", 1440, 900, own_photo),
     "compare": ("light", 1400, 1080, tab("Compare", compare)),
     "sweep": ("light", 1400, 1080, tab("Sweep", sweep)),
     "particles": ("light", 1400, 1080, tab("Particles", play("particles", "#ensemble .rg-particles"))),

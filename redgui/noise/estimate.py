@@ -7,7 +7,8 @@ not above its median, since the values of noise alone scatter evenly around thei
 
 Files hold values from 0 to 255, so strong noise is clipped: what is found is then the mean over all pixels of the variance of
 a clipped value. It grows with the noise before the clipping, for which the equation is solved, with the means of small
-neighbourhoods for the light of each pixel. Rounding to whole grey levels, which adds a variance of 1/12 of their square, is
+neighbourhoods for the light of each pixel. Where the noise is weak, texture that fills all dimensions is taken for it: there
+the smoothest patches alone are asked, too. Rounding to whole grey levels, which adds a variance of 1/12 of their square, is
 taken off.
 """
 
@@ -20,6 +21,7 @@ from torch import Tensor
 PATCH = 6  # side of a patch
 MOST = 60_000  # patches; more say no more
 FEWEST = 10  # patches for each dimension, of which a covariance takes that many
+WEAK, SMOOTHEST = 0.015, 0.25  # in noise below this, this share of the patches is asked, too
 STEP = 2 / 255  # between grey levels, in [-1, 1] units
 
 
@@ -39,6 +41,8 @@ def noise_level(y: Tensor, measured: Tensor | None = None) -> float:
         patches = _patches(y, known, side)
         if len(patches) >= FEWEST * patches.shape[1]:
             found = _smallest(patches)
+            if side == PATCH and found < WEAK**2:
+                found = min(found, _smallest(_smoothest(patches, side)))
             break
     found = _unclipped(found, y, known)
     return math.sqrt(max(found - STEP**2 / 12, 0.0))
@@ -53,6 +57,14 @@ def _patches(y: Tensor, known: Tensor, side: int) -> Tensor:
         at = at[torch.linspace(0, len(at) - 1, MOST).long()]
     windows = y[0].unfold(1, side, 1).unfold(2, side, 1)  # a view
     return windows[:, at[:, 0], at[:, 1]].transpose(0, 1).flatten(1)
+
+
+def _smoothest(patches: Tensor, side: int) -> Tensor:
+    """The patches whose four quarters have the nearest means, in which there is hardly any noise, and no clipped pixels."""
+    n, d = patches.shape
+    quarters = F.avg_pool2d(patches.view(n, d // side**2, side, side), side // 2).flatten(2)
+    busy = quarters.var(2).sum(1) + (patches.abs() >= 1).double().mean(1)
+    return patches[busy.argsort()[: max(int(SMOOTHEST * n), FEWEST * d)]]
 
 
 def _smallest(patches: Tensor) -> float:

@@ -1,14 +1,12 @@
 """Operators: y = H(x) + sigma_y n, images b c h w in [-1, 1].
 
 Three levels, each with all that the one before it has:
-
     Operator           differentiable forward; gradients by autograd
     LinearOperator     + adjoint H^T, solve (H^T H + reg I)^-1 b, pinv
     SpectralOperator   + f(H^T H) x for any function f of the eigenvalues, from which solve and pinv follow
 
-An operator is a frozen dataclass of scalars (and a seed where something is random): equal operators are the
-same operator, calling one never draws numbers, and tensors are derived for the size, dtype and device of the
-input. Noise is no part of it: it belongs to the problem (`redgui.noise`).
+An operator is a frozen dataclass of scalars (and a seed where something is random): equal operators are the same operator,
+calling one never draws numbers, and tensors are derived for the input's size, dtype and device. Noise belongs to the problem.
 """
 
 import abc
@@ -97,8 +95,7 @@ class Operator(abc.ABC):
         """
         if self.compared or sigma_y == 0:
             return torch.full((len(y),), float(sigma_y)).to(y)
-        generator = torch.Generator().manual_seed(0)
-        x = self.plausible(y, generator)
+        x = self.plausible(y, generator := torch.Generator().manual_seed(0))
         n = torch.randn(y.shape[1:], generator=generator).to(y)
         r = self.residual(x, self(x) + sigma_y * self.on_support(n.expand_as(y)))
         return r.flatten(1).norm(dim=1) / self.entries(y) ** 0.5
@@ -106,6 +103,10 @@ class Operator(abc.ABC):
     def plausible(self, y: Tensor, generator: torch.Generator) -> Tensor:
         """A picture that could have been measured as y, on which `noise_floor` tries its noise."""
         return self.start(y)
+
+    def bare(self, y: Tensor) -> tuple["Operator", Tensor]:
+        """The operator, and y as it has it, for what knows least squares alone: a classic, a pseudo-inverse, a hole's width."""
+        return self, y
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The residual r at x and the gradient of |r|^2 / 2 in x, both detached."""

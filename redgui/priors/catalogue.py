@@ -1,6 +1,9 @@
 """The priors that redgui offers by name. Any other folder or Hub model in diffusers format loads as well."""
 
+import math
 from dataclasses import dataclass
+
+from redgui.bundled import PRIORS as BUNDLED
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,12 @@ class PriorCard:
     download_mb: int
     good_for: str
     widest: int | None = None
+
+    @property
+    def megabytes(self) -> int:
+        """What the weights weigh, bundled or to be fetched, rounded up; 0 where there are none."""
+        files = (BUNDLED / self.name).glob("unet/*.safetensors")
+        return self.download_mb or math.ceil(sum(path.stat().st_size for path in files) / 1e6)
 
 
 def _ddpm(name: str, size: int, domain: str, download_mb: int = 455) -> PriorCard:
@@ -60,3 +69,8 @@ PRIORS = (
         "celebrity faces of 256x256 pixels; anything else is bent towards them.",
     ),
 )  # fmt: skip
+
+
+def card_of(prior: str) -> PriorCard | None:
+    """The line of a prior's name, `NAME` or `NAME:knob=value`; None for a folder or another Hub id."""
+    return next((card for card in PRIORS if card.name == prior.partition(":")[0]), None)

@@ -25,16 +25,17 @@ class Frame:
 
 @dataclass
 class Film:
-    """Every `stride`-th iterate and the last of all; the stride doubles when there are more than FRAMES."""
+    """Every `stride`-th iterate and the last of all; the stride doubles when there are more than `most`."""
 
     frames: list[Frame] = field(default_factory=list)
     stride: int = 1
+    most: int = FRAMES
 
     def remember(self, step: Measured) -> None:
         """Keeps the Step's estimate if it is one of those kept."""
         if step.i % self.stride == 0 or step.i + 1 >= step.n:
             self.frames.append(Frame.of(step))
-        if len(self.frames) > FRAMES:
+        if len(self.frames) > self.most:
             self.stride *= 2
             self.frames = [frame for frame in self.frames if (frame.i - 1) % self.stride == 0]
 

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import bundled, devices, fitting, images, knobs, noise, operators, presets
+from redgui import devices, fitting, images, knobs, noise, operators, presets
 from redgui.fitting import Way
 from redgui.knobs import Knob, KnobError, knob
 from redgui.noise import Noise, of_noise
@@ -218,7 +218,7 @@ def example_of(image: str, fit: str) -> str | None:
     """The name of the bundled example whose picture, fitted so, is that of a record (`Record.image`); None if there is none."""
     picture = decoded(base64.b64decode(image))
     c, h, w = picture.shape[-3:]
-    for path in images.folder(bundled.EXAMPLES):
+    for path in images.examples():
         found = images.read(path)
         if found.size != (w, h):
             if fit in ("native", "face"):  # which depend on the prior or picture; a record has a picture of its own for that

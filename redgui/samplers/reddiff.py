@@ -186,6 +186,7 @@ class RedDiff(Sampler):
 
     def first(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, generator: Generators) -> Tensor:
         """mu before the first step."""
+        H, y = H.bare(y)
         if self.init == "wiener" and isinstance(H, LinearOperator):
             return classics.wiener(H, y, sigma_y)
         if self.init == "classic":
@@ -209,7 +210,7 @@ class RedDiff(Sampler):
         """
         first, last = self.sigma_start, self.sigma_end
         if not first:
-            wide = classics.hole_width(H, *y.shape[-2:])
+            wide = classics.hole_width(H.bare(y)[0], *y.shape[-2:])
             least = sigma_y or (LEAST_NOISE if wide is None else LEAST_START)
             first = max(least, min(PER_PIXEL * (wide or 0), MOST_START))
         return replace(self, sigma_start=first, sigma_end=last or min(first / 4, 10.0))

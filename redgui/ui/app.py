@@ -28,7 +28,7 @@ from redgui.ui.restore.tab import restore_tab
 from redgui.ui.sweep.tab import sweep_tab
 
 HEADER = """<div class="rg-header"><h1>redgui</h1>
-<p>Watch diffusion models solve inverse problems: paint a mask or pick a degradation, press Run, tune while it runs.
+<p>Watch diffusion models undo damage: pick a task or paint, press Run, tune while it runs.
 <a href="https://arxiv.org/abs/2305.04391" target="_blank" rel="noopener">RED-diff, arXiv 2305.04391</a></p></div>"""
 
 NOT_LOCAL = """redgui: other machines can reach this address. Who does can name folders of this one as priors, without limits.

@@ -108,10 +108,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """open_page(url, before, **options of a new page): a page whose errors fail the test. `before` sees it still blank."""
+    """open_page(url, before, mode, **options of a new page): a page whose errors fail the test. `before` sees it still blank;
+    `mode` is how much of the settings it shows, None as a browser has it that was never here."""
     pages, errors = [], []
 
-    def open_(url: str, before: Callable[[Page], object] = lambda page: None, **options) -> Page:
+    def open_(
+        url: str, before: Callable[[Page], object] = lambda page: None, mode: str | None = "expert", **options
+    ) -> Page:
         page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
         page.set_default_timeout(PATIENCE_MS)
         pages.append(page)
@@ -119,6 +122,8 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda line: errors.append(f"{line.text} {line.location['url']}") if line.type == "error" else None)
         # Gradio's page calls its own streams that end with it errors.
         page.on("framenavigated", lambda _: errors.__setitem__(slice(None), [e for e in errors if not CUT_OFF.search(e)]))
+        if mode:
+            page.add_init_script(f"localStorage.setItem('redgui-mode', '{mode}')")
         before(page)
         page.goto(url)
         return page

@@ -55,7 +55,15 @@ class Editor:
         expect(self.root).to_have_attribute("data-w", str(w))
         self.canvas.scroll_into_view_if_needed()
 
+    def see(self) -> None:
+        """Has the canvas show the picture that is painted on, where the editor is on one."""
+        view = self.page.locator(".rg-canvas", has=self.root).locator("[data-view=input].rg-view")
+        if view.count():
+            view.click()
+        self.canvas.scroll_into_view_if_needed()
+
     def button(self, label: str) -> Locator:
+        self.see()
         return self.root.get_by_role("button", name=label)
 
     def count(self, pixels: int) -> None:
@@ -87,8 +95,8 @@ class Editor:
 
     def stroke(self, places: list[tuple[float, float]], size: int, button: str = "left") -> np.ndarray:
         """Draws through the places (in picture pixels); gives the pixels that must have changed."""
+        self.see()
         self.root.get_by_role("slider").fill(str(size))
-        self.root.scroll_into_view_if_needed()
         points = [self.at(x, y) for x, y in places]
         self.page.mouse.move(*points[0])
         self.page.mouse.down(button=button)

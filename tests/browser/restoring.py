@@ -27,6 +27,8 @@ class Restore(AppPage):
         self.live = self.page.locator("#live .rg-live")
         self.stage = self.page.locator("#live .rg-live-stage")
         self.result = self.page.locator("#result .rg-result")
+        self.canvas = self.page.locator(".rg-canvas")
+        self.film = self.page.locator("#film .rg-film")
         self.picture = self.page.locator("#measurement img")
         self.caption = self.page.locator("#measurement .rg-caption")
         self.editor = Editor(self.page, "mask", SIDE, SIDE)

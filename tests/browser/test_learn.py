@@ -120,7 +120,7 @@ def test_cards_by_keyboard(open_app):
 
 def test_cards_leave_room_for_the_main_job(open_app):
     laptop = open_app(viewport={"width": 1366, "height": 768})
-    for place in ("#run", "#stop", "#live .rg-live-stage", "#live .rg-live-line", "#operator"):
+    for place in ("#run", "#stop", "#result .rg-compare", "#live .rg-live-line", "#operator"):
         box = laptop.locator(place).first.bounding_box()
         assert box["y"] + box["height"] <= 768, place
     phone = open_app(viewport={"width": 390, "height": 844})
@@ -128,7 +128,7 @@ def test_cards_leave_room_for_the_main_job(open_app):
     strip = phone.locator(".rg-cards-strip")
     assert strip.evaluate("node => node.scrollWidth > 2 * node.clientWidth")
     opened(phone, "strokes")
-    expect(phone.locator("#live .rg-live-stage")).to_be_in_viewport()  # the page went to where the result is
+    expect(phone.locator("#result .rg-compare")).to_be_in_viewport()  # the page went to where the result is
 
 
 def anatomy(page: Page) -> Any:

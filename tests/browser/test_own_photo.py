@@ -101,7 +101,7 @@ def test_a_phones_photo_from_upload_to_download(open_tab, tmp_path):
     assert again.figures["psnr"] is None
 
     # The result is gone on with: its pixels, its format, an empty mask, and no result beside it.
-    tab.result.get_by_role("button", name="Go on with this picture").click()
+    tab.result.get_by_role("button", name="Use as input").click()
     expect(tab.page.locator("#result")).to_be_hidden()
     tab.edited(*tab.restoring.fitted.size).count(0)
     within(lambda: np.array_equal(np.asarray(tab.session.source), full), "the result as the picture")

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from browser.editor import picture
 from browser.pages import within
 from browser.restoring import LONG, SIDE, Restore
-from redgui import cli, images
+from redgui import cli, images, tasks
 from redgui.operators import OPERATORS, Inpaint
 from redgui.runs.record import Record
 from redgui.samplers.reddiff import WEIGHTINGS
@@ -32,9 +32,11 @@ def open_tab(app, open_page):
 def test_run_with_nothing_touched(open_tab):
     requests = []
     tab = open_tab(before=lambda page: page.on("request", lambda request: requests.append(request)))
-    expect(tab.page.locator("#result")).to_be_hidden()
-    expect(tab.page.locator("#film")).to_be_hidden()
-    places = ("#live .rg-live-stage", "#live .rg-bar", "#live .rg-plots", "#weights", "#knobs-reddiff", "#mask", "#measurement")
+    expect(tab.canvas).to_have_attribute("data-view", "result")  # a finished example, with its film
+    expect(tab.result).to_contain_text(f"{tasks.finished(tasks.TASKS[0]).figures['psnr']:.2f} dB")
+    expect(tab.film.locator(".rg-film-caption")).to_contain_text("step 100 ·")
+    assert tab.restoring.played is None
+    places = ("#mask .rg-mask-stage", "#live .rg-bar", "#weights", "#knobs-reddiff", "#measurement .rg-caption", "#run")
 
     def boxes() -> list[dict]:
         return [tab.page.locator(place).first.bounding_box() for place in places]
@@ -43,10 +45,14 @@ def test_run_with_nothing_touched(open_tab):
     opened = len(requests)
     tab.part("run").click()
     tab.reach(3)
+    expect(tab.stage).to_be_visible()
+    expect(tab.result).to_be_hidden()
+    expect(tab.film).to_be_hidden()
     expect(tab.part("run")).to_be_disabled()
     assert boxes() == before
     expect(tab.live).to_have_attribute("data-status", "done")
     assert boxes() == before
+    expect(tab.result.locator(".rg-compare")).to_be_visible()
     assert tab.live.get_attribute("data-i") == tab.live.get_attribute("data-n") == "100"
     assert int(tab.live.get_attribute("data-frames")) >= 3
     expect(tab.part("continue")).to_have_text("Continue")
@@ -56,9 +62,8 @@ def test_run_with_nothing_touched(open_tab):
     psnr = float(tab.figure("PSNR").removesuffix(" dB"))
     of_measurement = float(re.search(r"([\d.]+) dB", tab.caption.inner_text())[1])
     assert psnr > of_measurement + 2
-    thumbs = tab.page.locator("#film .rg-thumb")
-    assert thumbs.count() >= 10
-    expect(thumbs.last).to_have_text("100")
+    assert int(tab.film.get_attribute("data-frames")) >= 10
+    expect(tab.film.locator(".rg-film-caption")).to_contain_text("step 100 ·")
     hosts = {urlsplit(request.url).hostname for request in requests if not request.url.startswith(("data:", "blob:"))}
     assert hosts == {"127.0.0.1"}
     while_running = [request.url for request in requests[opened:]]
@@ -92,7 +97,7 @@ def test_tuned_stopped_gone_on_with_and_replayed(open_tab, tmp_path, capsys):
     assert tab.live.get_attribute("data-i") == str(last() + 1)
     shown = views.live(run, tab.restoring.number, "stopped")["frame"]
     expect(tab.live.locator(".rg-live-image")).to_have_attribute("src", shown)
-    expect(tab.page.locator("#film .rg-thumb").last).to_have_text(str(last() + 1))
+    expect(tab.film.locator(".rg-film-caption")).to_contain_text(f"step {last() + 1} ·")
     expect(tab.part("continue")).to_have_text("Continue (rest)")
     before = last()
 

@@ -11,6 +11,7 @@ let order = []; // the contestants in their order, {key, label, spec}
 let pictures = new Map(); // of every tile, its source, for the two that lie one over the other
 let picked = [];
 let tiles = new Map();
+const NARROWEST = 136; // CSS pixels of a tile
 
 /* ---- the frame ---- */
 
@@ -96,12 +97,20 @@ function makeTile(key, label, spec, k) {
   return tile;
 }
 
+/** In as few rows as there is room for, and those as full as each other: as few places as can be stay empty. */
+function lay() {
+  const most = Math.max(2, Math.floor((grid.clientWidth + 12) / (NARROWEST + 12)));
+  root.style.setProperty("--columns", Math.ceil(tiles.size / Math.ceil(tiles.size / most)) || 1);
+}
+new ResizeObserver(lay).observe(grid);
+
 /** The tiles anew for another comparison; what was picked stays where there is such a tile. */
 function build(value) {
   tiles = new Map();
   for (const name of ["original", "measurement"]) if (isPicture(value.references?.[name])) tiles.set(name, makeTile(name, name, "", null));
   order.forEach(({ key, label, spec }, k) => tiles.set(key, makeTile(key, label, spec, k)));
   grid.replaceChildren(...[...tiles.values()].map((tile) => tile.node));
+  lay();
   root.style.setProperty("--shape", shapeOf(value));
   picked = picked.filter((key) => tiles.has(key));
   pictures = new Map();

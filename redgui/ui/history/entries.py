@@ -25,7 +25,7 @@ LONGEST_TEXT = 120
 def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = "") -> dict[str, Any]:
     """The entry of a run; `restored` (1, c, h, w) is None where there is its record alone. Raises RedguiError."""
     settings = Settings.of(record)
-    link, link_note = _link(record, settings)
+    link, link_note = views.link_of(record)
     after = None if restored is None else {"name": "restored", "src": images.data_url(restored)}
     start = problem.start()
     befores = views.sources(problem, start)
@@ -77,20 +77,6 @@ def _many(settings: Settings) -> str:
 
 def _pairs(changed: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in changed.items())
-
-
-def _link(record: Record, settings: Settings) -> tuple[str, str]:
-    """A link and what is to be known about it; or none, and why."""
-    try:
-        text = snippets.link(record)
-    except snippets.LinkError as error:
-        return "", str(error)
-    notes = []
-    if settings.picture:
-        notes.append("The picture is not in the link: this browser knows it, elsewhere it has to be given.")
-    if record.changes:
-        notes.append("The link has the knobs at the start; what was changed in mid-run is in record.json.")
-    return text, " ".join(notes)
 
 
 def _figures(record: Record, problem: Problem) -> list[dict[str, str]]:

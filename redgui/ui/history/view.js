@@ -167,10 +167,6 @@ function copyable(name, title, text, note) {
     text ? code : null, note ? el("p", { class: "rg-run-note" }, note) : null);
 }
 
-function address(query) {
-  return query && window.location.origin + window.location.pathname + query;
-}
-
 function save(name, text) {
   const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   el("a", { href: url, download: name }).click();

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from redgui import bundled, images, priors
+from redgui import images, priors
 from redgui.runs import zero_gpu
 from redgui.ui.host.limits import limits_of
 from redgui.ui.host.queue import Line
@@ -23,7 +23,7 @@ class Host:
         self.limits = limits_of(public)
         self.sessions = Sessions(self.limits.pages)
         self.queue = Line(self.limits.queue, places=1 if zero_gpu.on_zero_gpu() else self.limits.places)
-        self.examples = images.folder(bundled.EXAMPLES)
+        self.examples = images.examples()
 
     def prior_named(self, name: Any) -> priors.Prior:
         """A prior by its name, None for the app's own, loaded once for everybody. Raises PriorError, as `offered` does."""

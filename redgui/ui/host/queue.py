@@ -111,6 +111,12 @@ class Line:
             heapq.heappush(free, heapq.heappop(free) + usual)
         return free[0]
 
+    def look(self, place: Place) -> None:
+        """Notes the progress of a turn as soon as there is some: how fast it goes is then known before anybody asks."""
+        made = place.progress()
+        if made is not None and place.seen is None:
+            place.seen = self.clock(), made
+
     def told(self, place: Place) -> str:
         """For the person: "3rd in line, about 20 s"; empty when it is their turn."""
         ahead = self.ahead(place)
@@ -130,13 +136,12 @@ class Line:
         return sum(took) / len(took) if took else None
 
     def _left(self, place: Place) -> float | None:
-        """The seconds left of a turn, by how fast it has come forward so far; before that is known, by what others took."""
+        """The seconds left of a turn, by how fast it has come forward so far; before its first step, by what others took."""
+        self.look(place)
         now, made = self.clock(), place.progress()
-        if made is not None and place.seen is None:
-            place.seen = now, made
-        if made is not None and place.seen is not None and made > place.seen[1]:
+        if made is not None and place.seen is not None:
             since, before = place.seen
-            return max(0.0, (1 - made) * (now - since) / (made - before))
+            return max(0.0, (1 - made) * (now - since) / (made - before)) if made > before else None
         usual, began = self._usual(place.kind), now if place.began is None else place.began
         left = None if usual is None else usual - (now - began)
         return left if left is not None and left > 0 else None

@@ -29,11 +29,13 @@ SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history"
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
     *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
-    *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view", "bring")),
+    *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view")),
+    *(f"restore/{name}" for name in ("canvas", "bring")),
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
-    "cards": "restore/cards", "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
+    "cards": "restore/cards", "canvasbar": "restore/bar", "mode": "restore/mode",
+    "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
     "picture": "parts/picture", "place": "parts/place",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
     "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",
@@ -53,7 +55,8 @@ MOUNT = "window.redgui = { mount: (name, ...part) => parts[name](...part) };"
 HEAD = f"<script>{_page_script()}</script>"  # for launch(head=...)
 
 
-def _component(name: str, elem_id: str, options: dict[str, Any]) -> gr.HTML:
+def component(name: str, elem_id: str, options: dict[str, Any]) -> gr.HTML:
+    """The component whose script is `PARTS[name]`, with options of `gr.HTML`. Those without a value have no factory."""
     classes = options.pop("elem_classes", None) or []
     return gr.HTML(
         html_template=f'<div class="rg rg-{name}"></div>',  # no ${value}: the script keeps the page up to date
@@ -76,7 +79,7 @@ def mask_editor(elem_id: str = "mask", **options: Any) -> gr.HTML:
     Event `upload` with {"file": data URL}: a file of a mask, which the server reads.
     `version` is that of the last value it was given. Read the bits with `mask_bits`.
     """
-    return _component("mask", elem_id, options)
+    return component("mask", elem_id, options)
 
 
 def live_view(elem_id: str = "live", **options: Any) -> gr.HTML:
@@ -90,7 +93,7 @@ def live_view(elem_id: str = "live", **options: Any) -> gr.HTML:
     The series hold the whole run so far: a lost message does no harm. Another "run" starts the count of frames anew.
     The series may be that dict itself, which is dear: Gradio's page wraps and compares every number of it (160 ms, not 10).
     """
-    return _component("live", elem_id, options)
+    return component("live", elem_id, options)
 
 
 def film_strip(elem_id: str = "film", **options: Any) -> gr.HTML:
@@ -98,7 +101,7 @@ def film_strip(elem_id: str = "film", **options: Any) -> gr.HTML:
 
     Value: {"frames": [{"src": data URL, "i": int, "sigma": float, "psnr": float or None}], "w": int, "h": int}
     """
-    return _component("film", elem_id, options)
+    return component("film", elem_id, options)
 
 
 def weights_plot(elem_id: str = "weights", **options: Any) -> gr.HTML:
@@ -106,7 +109,7 @@ def weights_plot(elem_id: str = "weights", **options: Any) -> gr.HTML:
 
     Value: {"sigma": [...], "curves": [{"name": str, "values": [...]}], "chosen": str, "now": sigma or None}
     """
-    return _component("weights", elem_id, options)
+    return component("weights", elem_id, options)
 
 
 def series_text(series: Mapping[str, Sequence[float | None] | None], most: int = 400) -> str:
@@ -170,13 +173,6 @@ def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
     return bits[: h * w].reshape(h, w).astype(bool)
 
 
-def log_slider(lo: float, hi: float, value: float, label: str, help: str, elem_id: str, **options: Any) -> gr.HTML:
-    """A slider that moves in factors, with a box for exact numbers. The value is a number; lo = 0 is the leftmost position."""
-    zero = lo == 0
-    props = {"lo": hi / 1e4 if zero else lo, "hi": hi, "zero": zero, "label": label, "help": help}
-    return _component("slider", elem_id, {"value": value, **props, **options})
-
-
 def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     """Before and after, figures, particles and downloads, all carried in the value: nothing is written to disk.
 
@@ -184,12 +180,12 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}], "next": bool}
     or None. Event `select`, where there is a `next`: the picture is to be gone on with.
     """
-    return _component("result", elem_id, options)
+    return component("result", elem_id, options)
 
 
 def picture_view(elem_id: str, **options: Any) -> gr.HTML:
     """A small picture with a caption. Value: {"src", "alt", "caption", "version": int, "wrong": bool} or None."""
-    return _component("picture", elem_id, options)
+    return component("picture", elem_id, options)
 
 
 def picture_ways(elem_id: str, **options: Any) -> gr.HTML:
@@ -197,7 +193,7 @@ def picture_ways(elem_id: str, **options: Any) -> gr.HTML:
 
     Value: {"text", "ways": [{"name", "text", "chosen": bool}]} or None.
     """
-    return _component("taken", elem_id, options)
+    return component("taken", elem_id, options)
 
 
 def contestant_list(elem_id: str, **options: Any) -> gr.HTML:
@@ -207,7 +203,7 @@ def contestant_list(elem_id: str, **options: Any) -> gr.HTML:
     "ticked": [keys]}; from the browser the same with other keys ticked, followed by the event `input`. The event `delete` with
     {"key"} asks for a removable row to go.
     """
-    return _component("contestants", elem_id, options)
+    return component("contestants", elem_id, options)
 
 
 def race_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -221,7 +217,7 @@ def race_view(elem_id: str, **options: Any) -> gr.HTML:
     "downloads": [{"name", "text", "href"}]}. What is JSON changes as a whole, and Gradio sends what has changed.
     Events: `stop` and `select` (open in Restore) with {"key"}.
     """
-    return _component("race", elem_id, options)
+    return component("race", elem_id, options)
 
 
 def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -234,7 +230,7 @@ def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
     "frames": {"row-column": data URL}, "best": JSON of {figure: [keys]}, "downloads": [{"name", "text", "href"}]}.
     Event: `select` (take to Restore) with {"key"}.
     """
-    return _component("sweep", elem_id, options)
+    return component("sweep", elem_id, options)
 
 
 def particles_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -245,7 +241,7 @@ def particles_view(elem_id: str, **options: Any) -> gr.HTML:
     "cards": JSON of [{"name", "text", "note"}], "legend": JSON of {"stops": colours, "top": 8-bit levels}, "absent": why there
     is no coverage or "", "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
     """
-    return _component("particles", elem_id, options)
+    return component("particles", elem_id, options)
 
 
 def task_cards(elem_id: str, **options: Any) -> gr.HTML:
@@ -253,7 +249,7 @@ def task_cards(elem_id: str, **options: Any) -> gr.HTML:
 
     Value: {"tasks": [{"name", "label", "about", "note", "before": data URL, "after": data URL}]} or None.
     """
-    return _component("cards", elem_id, options)
+    return component("cards", elem_id, options)
 
 
 def schedule_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -261,7 +257,7 @@ def schedule_view(elem_id: str, **options: Any) -> gr.HTML:
 
     Value: {"sigma": [one per iteration], "pictures": [{"sigma", "src"}], "now": sigma} or None.
     """
-    return _component("schedule", elem_id, options)
+    return component("schedule", elem_id, options)
 
 
 def anatomy_view(elem_id: str, **options: Any) -> gr.HTML:
@@ -270,7 +266,7 @@ def anatomy_view(elem_id: str, **options: Any) -> gr.HTML:
     Value: {"rows": [{"title", "pieces": [{"key", "sign", "name", "formula", "text", "of": "" or a colour of its bar}]}],
     "pictures": {key: {"src", "note", "share": 0 to 1 or None}}, "sigma", "seed"}, or {"message"}, or None.
     """
-    return _component("anatomy", elem_id, options)
+    return component("anatomy", elem_id, options)
 
 
 def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
@@ -279,7 +275,7 @@ def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
     Value: {"entry": JSON of an entry (`redgui.ui.history.entries`)} or {"loaded": True} when the page is ready for its link.
     Event `select` with {"query", "record"}: a link, and the stored record (JSON) of its picture or None.
     """
-    return _component("keeper", elem_id, options)
+    return component("keeper", elem_id, options)
 
 
 def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
@@ -287,7 +283,7 @@ def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
 
     Value: {"of": id of that component, "text": "3rd in line, about 20 s", or "" when it is its turn}.
     """
-    return _component("place", elem_id, options)
+    return component("place", elem_id, options)
 
 
 def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
@@ -296,4 +292,4 @@ def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
     Value: {"entry": JSON of an entry that is no run of this browser, or "", "error": str}.
     Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run).
     """
-    return _component("history", elem_id, options)
+    return component("history", elem_id, options)

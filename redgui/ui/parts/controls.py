@@ -9,7 +9,7 @@ import gradio as gr
 from redgui import knobs
 from redgui.bundled import ASSETS
 from redgui.knobs import Knob, KnobError, knob
-from redgui.ui.parts.components import log_slider
+from redgui.ui.parts.components import component
 from redgui.ui.parts.wiring import Updates, Values
 
 Control = gr.Slider | gr.Number | gr.Dropdown | gr.Checkbox | gr.Textbox | gr.HTML  # the component of a knob
@@ -21,8 +21,8 @@ class Setting:
 
     name = "run"
 
-    sigma_y: float = knob(0.0, 0.0, 1.0, step=0.005, label="Noise σ_y", help="standard deviation, the picture spanning -1 to 1",
-                          whole=2.0)  # fmt: skip
+    sigma_y: float = knob(0.0, 0.0, 1.0, step=0.005, label="Noise σ_y", whole=2.0,
+                          help="noise in the picture: its standard deviation, the picture spanning -1 to 1")  # fmt: skip
     seed: int = knob(0, 0, 2**31 - 1, help="of the noise and of the sampler: the same seed gives the same pixels")
     particles: int = knob(1, 1, 16, help="independent runs in one batch: their mean and spread")
 
@@ -111,7 +111,7 @@ def draw(cls: type, prefix: str, values: Mapping[str, Any], *, advanced: bool | 
             continue
         visible = k.only_with is None or now[k.only_with[0]] in k.only_with[1] or "hidden"
         if k.name == "seed":
-            drawn[k.name] = seed_box(k, f"{prefix}-{k.name}", now[k.name], visible)
+            drawn[k.name] = seed_box(k, f"{prefix}-{k.name}", now[k.name], visible, label="Seed of the damage")
         else:
             drawn[k.name] = one(k, f"{prefix}-{k.name}", now[k.name], visible)
     return drawn
@@ -129,16 +129,27 @@ def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Control:
     if k.kind is str:
         return gr.Textbox(value=value, info=k.help, max_lines=1, max_length=int(min(k.hi or 80, 2000)), **common)
     if k.log and k.kind is float:
-        return log_slider(k.lo or 0.0, k.hi or 1.0, value, label, k.help, elem_id, visible=visible)
+        words = {"label": "How strongly", "symbol": "λ"} if k.name == "lam" else {"label": label, "symbol": ""}
+        return log_slider(k.lo or 0.0, k.hi or 1.0, value, help=k.help, elem_id=elem_id, visible=visible, **words)
     hi, step = (k.hi or 1.0), k.step or (1 if k.kind is int else 0.01)
     if k.name == "steps":
         hi, step = 1000, 1  # more by hand, in the command line: a slider to 5000 cannot be aimed
     return gr.Slider(k.lo or 0.0, hi, value=value, step=step, info=k.help, buttons=["reset"], **common)
 
 
-def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True) -> Control:
+def log_slider(
+    lo: float, hi: float, value: float, *, label: str, symbol: str, help: str, elem_id: str, **options: Any
+) -> gr.HTML:
+    """A slider that moves in factors, with a box for exact numbers. The value is a number; lo = 0 is the leftmost position.
+    The symbol stands behind the label for experts."""
+    zero = lo == 0
+    props = {"lo": hi / 1e4 if zero else lo, "hi": hi, "zero": zero, "label": label, "symbol": symbol, "help": help}
+    return component("slider", elem_id, {"value": value, **props, **options})
+
+
+def seed_box(k: Knob, elem_id: str, value: int, visible: Any = True, label: str = "Seed") -> Control:
     """A whole number with a dice beside it."""
-    common: dict[str, Any] = dict(label="Seed", info=k.help, elem_id=elem_id, visible=visible)
+    common: dict[str, Any] = dict(label=label, info=k.help, elem_id=elem_id, visible=visible)
     with gr.Row(elem_classes="rg-seed"):
         box = gr.Number(value, precision=0, scale=4, min_width=120, **common)
         dice = gr.Button(

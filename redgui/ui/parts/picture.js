@@ -3,7 +3,9 @@
 const root = element.querySelector(".rg-picture");
 const image = el("img", { alt: "", draggable: "false" });
 const caption = el("p", { class: "rg-caption" });
-root.replaceChildren(el("div", { class: "rg-picture-stage" }, image), caption);
+const stage = el("div", { class: "rg-picture-stage" }, image);
+root.replaceChildren(stage, caption);
+if (element.closest(".rg-canvas")) canvasOf(element).layer(stage);
 
 const update = oncePerFrame(() => {
   const value = objectOrNull(props.value);
@@ -12,7 +14,7 @@ const update = oncePerFrame(() => {
   image.src = isPicture(value.src) ? value.src : "";
   image.alt = value.alt || "";
   root.classList.toggle("rg-wrong", Boolean(value.wrong));
-  image.parentElement.hidden = !isPicture(value.src);
+  stage.hidden = !isPicture(value.src);
   caption.textContent = value.caption || "";
   root.dataset.version = value.version || 0;
 });

@@ -199,6 +199,7 @@ class RunningTab(abc.ABC, Generic[S, L]):
                 turn = {place_teller: said(view, "")}
                 async with aclosing(threaded(start(values, request))) as items:  # one that was stopped says so, out of turn
                     async for item in items:
+                        line.look(place)
                         yield item | turn
                         turn = {}
             finally:

@@ -1,8 +1,8 @@
 // A slider that moves in factors (logarithmic), for knobs like the learning rate that span decades.
-// props: value (number); lo, hi, label, help, digits. Zero, where `zero` is set, is the leftmost position.
+// props: value (number); lo, hi, label, symbol, help. Zero, where `zero` is set, is the leftmost position.
 
 const root = element.querySelector(".rg-slider");
-const { lo, hi, zero, label, help } = { ...props };
+const { lo, hi, zero, label, symbol, help } = { ...props };
 const STEPS = 400;
 const first = zero ? 1 : 0; // position 0 stands for the value 0
 
@@ -10,7 +10,7 @@ const id = `${element.id || "slider"}-${Math.random().toString(36).slice(2, 8)}`
 const range = el("input", { type: "range", class: "rg-range", id, min: 0, max: STEPS, step: 1, "aria-label": label });
 const box = el("input", { type: "number", class: "rg-number", min: zero ? 0 : lo, max: hi, step: "any", "aria-label": `${label}, exact value` });
 root.replaceChildren(
-  el("div", { class: "rg-slider-head" }, el("label", { for: id, class: "rg-slider-label" }, label), box),
+  el("div", { class: "rg-slider-head" }, el("label", { for: id, class: "rg-slider-label" }, label, symbol ? el("span", { class: "rg-expert" }, ` ${symbol}`) : ""), box),
   help ? el("p", { class: "rg-slider-help" }, help) : "",
   range,
 );

@@ -8,15 +8,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redgui import api, finishing, images, knobs, metrics, saving
+from redgui import api, finishing, images, knobs, metrics, saving, snippets
 from redgui.metrics import perceptual
 from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.operators.blind import BlindBlur
 from redgui.runs.blind import found_kernel, kernel_picture
 from redgui.runs.problem import Problem
-from redgui.runs.record import Change
+from redgui.runs.record import Change, Record
 from redgui.runs.run import Run
+from redgui.runs.settings import Settings
 from redgui.runs.stream import Measured, summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
 from redgui.ui.parts.board import download
@@ -96,6 +97,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     for found in _pictures(run.last):
         downloads.append({"name": f"{found['name']}.png", "text": f"The {found['name']} (PNG)", "href": found["src"]})
     downloads.append(download("record.json", "record.json", record.to_json()))
+    address, note = link_of(record)
     row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
     cards = figures(row, problem, differs)
     if run.fitting is not None and full is not None:
@@ -105,8 +107,22 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     return {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
         "after": {"name": "restored", "src": to_see(image)}, "figures": cards, "gallery": gallery, "downloads": downloads,
-        "next": True,
+        "next": True, "link": address, "link_note": note,
     }  # fmt: skip
+
+
+def link_of(record: Record) -> tuple[str, str]:
+    """A link of this server to a run's settings and what is to be known about it; or none, and why."""
+    try:
+        text = snippets.link(record)
+    except snippets.LinkError as error:
+        return "", str(error)
+    notes = []
+    if Settings.of(record).picture:
+        notes.append("It works on this server only, without the picture: this browser knows it, elsewhere it has to be given.")
+    if record.changes:
+        notes.append("The link has the knobs at the start; what was changed in mid-run is in record.json.")
+    return text, " ".join(notes)
 
 
 def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:

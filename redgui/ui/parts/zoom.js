@@ -59,12 +59,13 @@ function createZoom(onChange, most = () => ZOOM_MOST) {
     event.preventDefault();
   }
 
-  function attach(view) {
+  /** `drags` says whether a drag moves what is zoomed, and `wheels(event, view)` whether a wheel zooms what is seen as a whole. */
+  function attach(view, { drags = () => true, wheels = () => false } = {}) {
     const fingers = new Map();
     let moved = false;
     view.addEventListener("keydown", onKey);
     view.addEventListener("wheel", (event) => {
-      if (!(event.ctrlKey || event.metaKey || scale > 1)) return; // the page scrolls
+      if (!(event.ctrlKey || event.metaKey || scale > 1 || wheels(event, view))) return; // the page scrolls
       if (scale === 1 && event.deltaY > 0) return;
       event.preventDefault();
       wheel(view, event);
@@ -82,7 +83,7 @@ function createZoom(onChange, most = () => ZOOM_MOST) {
       const far = Math.hypot(now[0] - old[0], now[1] - old[1]) * view.clientWidth;
       if (fingers.size === 1 && !moved && far < 4) return; // a click with a shaking hand
       fingers.set(event.pointerId, now);
-      if (fingers.size === 1 && scale > 1) {
+      if (fingers.size === 1 && scale > 1 && drags()) {
         moved = true;
         view.setPointerCapture(event.pointerId);
         shift(now[0] - old[0], now[1] - old[1]);

@@ -22,7 +22,7 @@ def wire(layout: RestoreLayout) -> None:
             fitted = form.fitted(session, values)
             H = form.build_operator(values, *fitted.size)
             known = advice(str(values[form.prior]), H, *form.fitted(session, values, H).solved)
-        return {layout.advice: advice_text(known)}
+        return {layout.advice: advice_text(str(values[form.prior]), known)}
 
     changed, by_hand = (form.prior, form.operator, form.given), (form.picture, form.fit, form.mask)
     asked = [*(part.change for part in changed), *(part.input for part in by_hand)]

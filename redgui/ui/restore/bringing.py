@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from redgui import finishing, images
+from redgui import bundled, finishing, images
 from redgui.errors import RedguiError
 from redgui.ui.host.sessions import Session
 from redgui.ui.host.uploads import discard, uploaded
@@ -48,7 +48,7 @@ class Bringing:
         path = paths[int(event.index) % len(paths)]
         moved: Updates = {self.editing.kind: "box"} if session.own else {}  # in place of an empty mask
         if not session.state(Restoring).prior_chosen and values[self.form.prior] in (PHOTOS, FACES):
-            moved |= usual_way(self.form).values(self.form)
+            moved |= usual_way(self.form, PHOTOS if path.parent == bundled.PHOTOGRAPHS else None).values(self.form)
         session.source, session.own = images.read(path), False
         session.file = (str(path), session.source)
         return {self.form.picture: str(path), **moved, **self._taken(session, {**values, **moved})}

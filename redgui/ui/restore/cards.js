@@ -3,7 +3,7 @@
 
 const root = element.querySelector(".rg-cards");
 const strip = el("div", { class: "rg-cards-strip", role: "toolbar", "aria-label": "Examples: opens the settings with their finished result" });
-root.replaceChildren(el("p", { class: "rg-cards-hint" }, el("b", {}, "Try"), " a task: a click shows its finished result, Run does it live."), strip);
+root.replaceChildren(strip);
 
 function focusOn(k) {
   const cards = [...strip.children];

@@ -2,6 +2,7 @@
 picture stays, and waits for Run."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from redgui.tasks import Task, TaskError
 from redgui.ui.parts import components, views
 from redgui.ui.parts.wiring import SILENT, Updates, Values, sent_text
 from redgui.ui.restore.editing import Editing
+from redgui.ui.restore.layout import RestoreLayout
 from redgui.ui.restore.state import Restoring
 
 FINISHED = "A finished example, made with these very settings. Press Run to watch it form."
@@ -54,7 +56,7 @@ def open_task(editing: Editing, task: Task | None, values: Values, request: gr.R
     else:
         settings = task.settings()
         session.source, picture = images.read(task.example), str(task.example)
-        updates[layout.view], updates[layout.result] = _finished(task, state.number)
+        updates |= _finished(layout, task, state.number)
 
     # The presets belong to these settings already: nothing is to be tuned again when the controls report their change.
     H = settings.H
@@ -69,11 +71,21 @@ def open_task(editing: Editing, task: Task | None, values: Values, request: gr.R
     return updates
 
 
-def _finished(task: Task, number: int) -> tuple[Any, Any]:
-    """The live view with the restored picture, and the result as after a run; none where the setting has changed since."""
+def show_first(editing: Editing) -> None:
+    """Has every new page begin with the finished result of the task that its controls stand at, if there is one."""
+    host, first = editing.form.host, tasks.TASKS[0]
+    if (host.prior_name, host.examples[0].stem) == (first.prior, first.picture):
+        part: Any
+        for part, value in _finished(editing.layout, first, 0).items():
+            part.value = value  # in the page itself: it is there before anything is asked of the server
+
+
+def _finished(layout: RestoreLayout, task: Task, number: int) -> Updates:
+    """The live view with the restored picture, the result as after a run, and its film; none where the setting has changed
+    since."""
     problem = task.problem()
     if not _stored(task):
-        return views.blank(number, "idle", UNFINISHED, problem.start()), None
+        return {layout.view: views.blank(number, "idle", UNFINISHED, problem.start())}
     stored = tasks.finished(task)
     restored = images.to_tensor(images.read(stored.restored))
     live = views.blank(number, "idle", FINISHED, restored)
@@ -84,7 +96,18 @@ def _finished(task: Task, number: int) -> tuple[Any, Any]:
         "after": {"name": "restored", "src": png}, "figures": cards, "gallery": [],
         "downloads": [{"name": f"{task.name}.png", "text": "Picture (PNG)", "href": png}],
     }  # fmt: skip
-    return live, result
+    return {layout.view: live, layout.result: result, layout.film: _film(task)}
+
+
+@lru_cache(maxsize=len(tasks.TASKS))
+def _film(task: Task) -> dict[str, Any]:
+    """The value of the film strip."""
+    stored = tasks.finished(task)
+    sheet = images.read(stored.film)
+    w, h = sheet.width // len(stored.frames), sheet.height
+    tiles = [images.data_url(sheet.crop((k * w, 0, (k + 1) * w, h)), "webp", quality=82) for k in range(len(stored.frames))]
+    frames = [dict(i=i, sigma=sigma, psnr=psnr, src=src) for (i, sigma, psnr), src in zip(stored.frames, tiles, strict=True)]
+    return {"frames": frames, "w": w, "h": h}
 
 
 def _stored(task: Task) -> bool:
@@ -105,9 +128,10 @@ def _card(task: Task) -> dict[str, Any]:
 
 
 def _thumbnail(path: Any) -> torch.Tensor:
-    """A picture at the size of the restored one, pixel by pixel."""
+    """A picture as small as a card shows it, a coarse one pixel by pixel."""
     picture = images.to_tensor(images.read(path))
-    return torch.nn.functional.interpolate(picture, (64, 64), mode="nearest") if picture.shape[-1] < 64 else picture
+    mode = "nearest" if picture.shape[-1] < 48 else "area"
+    return torch.nn.functional.interpolate(picture, (48, 48), mode=mode)
 
 
 def _named(event: gr.EventData) -> Task | None:

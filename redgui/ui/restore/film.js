@@ -8,14 +8,12 @@ const caption = el("span", { class: "rg-film-caption" });
 const playButton = iconButton("play", "Play", () => (timer ? pause() : play()));
 const scrubber = el("input", { type: "range", class: "rg-range", min: 0, max: 0, value: 0, step: 1, "aria-label": "Iterate", oninput: () => {
   pause();
-  choose(+scrubber.value);
+  look(+scrubber.value);
 } });
-const strip = el("div", { class: "rg-film-strip", "aria-hidden": "true" }); // the scrubber is the way in for keyboards
-root.replaceChildren(
-  el("div", { class: "rg-film-view" }, large),
-  el("div", { class: "rg-film-controls" }, playButton, scrubber, caption),
-  strip,
-);
+const view = el("div", { class: "rg-film-view" }, large);
+root.replaceChildren(view, el("div", { class: "rg-film-controls" }, playButton, scrubber, caption));
+const canvas = canvasOf(element);
+canvas.layer(view);
 
 let frames = [];
 let chosen = 0;
@@ -24,12 +22,6 @@ let timer = null;
 function textOf(frame) {
   const psnr = Number.isFinite(frame.psnr) ? `${frame.psnr.toFixed(1)} dB` : null;
   return [`step ${frame.i}`, Number.isFinite(frame.sigma) ? `σ ${shortNumber(frame.sigma)}` : null, psnr].filter(Boolean).join(" · ");
-}
-
-/** Scrolls the strip alone; scrollIntoView would move the page as well. */
-function reveal(thumb) {
-  const middle = thumb.offsetLeft + thumb.offsetWidth / 2;
-  strip.scrollLeft = middle - strip.clientWidth / 2;
 }
 
 function choose(index) {
@@ -41,11 +33,13 @@ function choose(index) {
   scrubber.value = chosen;
   scrubber.style.setProperty("--rg-fill", `${frames.length > 1 ? (100 * chosen) / (frames.length - 1) : 0}%`);
   scrubber.setAttribute("aria-valuetext", textOf(frame));
-  strip.querySelector(".rg-chosen")?.classList.remove("rg-chosen");
-  const thumb = strip.children[chosen];
-  thumb.classList.add("rg-chosen");
-  reveal(thumb);
   root.dataset.chosen = chosen;
+}
+
+/** A person looks through the film. */
+function look(index) {
+  choose(index);
+  canvas.choose("live");
 }
 
 function showPlaying(on) {
@@ -63,7 +57,7 @@ function pause() {
 /** From the start when it stands at the end. */
 function play() {
   if (frames.length < 2) return;
-  if (chosen === frames.length - 1) choose(0);
+  look(chosen === frames.length - 1 ? 0 : chosen);
   timer = setInterval(() => {
     if (!root.isConnected) return pause();
     choose(chosen + 1);
@@ -81,19 +75,8 @@ function load() {
   pause();
   root.hidden = !frames.length;
   root.dataset.frames = frames.length;
-  if (!frames.length) return strip.replaceChildren();
-  const shape = value.w > 0 && value.h > 0 ? value.w / value.h : 1;
-  root.style.setProperty("--rg-shape", shape.toFixed(4));
+  if (!frames.length) return;
   scrubber.max = frames.length - 1;
-  strip.replaceChildren(
-    ...frames.map((frame, k) => {
-      const show = () => {
-        pause();
-        choose(k);
-      };
-      return el("button", { type: "button", class: "rg-thumb", tabindex: "-1", onclick: show }, el("img", { src: frame.src, alt: "", draggable: "false" }), el("span", {}, String(frame.i)));
-    }),
-  );
   choose(followed ? frames.length - 1 : chosen);
 }
 

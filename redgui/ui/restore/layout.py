@@ -11,6 +11,7 @@ from redgui import fitting, knobs, presets, priors
 from redgui.advice import Advice, advice
 from redgui.noise import NOISES
 from redgui.operators import JPEG, OPERATORS, Blur, Inpaint
+from redgui.priors.catalogue import card_of
 from redgui.runs import zero_gpu
 from redgui.samplers import SAMPLERS, RedDiff
 from redgui.ui.host.host import Host
@@ -61,54 +62,59 @@ class RestoreLayout(RunningLayout):
 def lay_out(host: Host) -> RestoreLayout:
     """Lays the tab out inside the block that is open."""
     with gr.Row(equal_height=False, elem_classes="rg-columns"):
-        with gr.Column(scale=10, min_width=300, elem_classes="rg-left"):
-            with gr.Group():
-                picture, examples, taken, fit, longest = _picture(host)
-            operator = gr.Dropdown(
-                [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator",
-                filterable=False,
-            )  # fmt: skip
-            mask = components.mask_editor(elem_id="mask")
-            operators, operator_groups = _operators()
-            with gr.Group():
-                sigma_y = controls.one(SETTING["sigma_y"], "sigma-y", 0.0)
-                noise_part = gr.Textbox(
-                    label="Noise in other units", elem_id="sigma-y-part", placeholder="12.75/255", max_lines=1, max_length=40,
-                    info="a/b, where the picture spans 0 to b: Enter makes σ_y of it",
-                )  # fmt: skip
-                noise = gr.Dropdown(
-                    [(n.label, n.name) for n in NOISES], value=NOISES[0].name, label="Kind of noise", elem_id="noise",
-                    info="Gaussian is the same everywhere; cameras, radar and dead pixels differ", filterable=False,
-                )  # fmt: skip
-                given = gr.Checkbox(
-                    False, label="My picture is already damaged", elem_id="given",
-                    info="take it as the measurement itself; there is no original",
-                )  # fmt: skip
-            noises, noise_groups = _noises()
-            measurement = components.picture_view("measurement")
-        with gr.Column(scale=8, min_width=260, elem_classes="rg-middle"):
+        with gr.Column(scale=0, min_width=280, elem_classes="rg-left"):
             run, stop, resume, more = _buttons()
-            zero_gpu.note()
-            advised = gr.HTML(advice_text(advice(host.prior_name)), padding=False, elem_id="advice")
-            sampler = gr.Dropdown(
-                [(s.label, s.name) for s in SAMPLERS], value="reddiff", label="Sampler", elem_id="sampler",
-                visible=len(SAMPLERS) > 1 or "hidden", filterable=False,
-            )  # fmt: skip
-            weights = components.weights_plot("weights")
-            samplers, sampler_groups = _samplers(host.prior_name)
-            with gr.Group():
-                seed = controls.seed_box(SETTING["seed"], "seed", 0)
-                particles = controls.one(SETTING["particles"], "particles", 1)
-            with gr.Accordion("Prior", open=False):
-                prior = _prior(host)
-                exact = gr.Checkbox(
-                    False, label="Exact", elem_id="exact", visible=not host.public or "hidden",
-                    info="share no network call with other runs: the very bits of a run alone, without its record saying how",
-                )  # fmt: skip
-        with gr.Column(scale=16, min_width=320, elem_classes="rg-right"):
-            view = components.live_view("live")
-            result = components.result_view("result")
-            film = components.film_strip("film")
+            with gr.Column(elem_classes="rg-source", min_width=0), gr.Group():
+                picture, examples, taken, fit, longest = _picture(host)
+            with gr.Column(elem_classes="rg-settings", min_width=0):
+                with gr.Group():
+                    operator = gr.Dropdown(
+                        [(o.label, o.name) for o in OPERATORS], value="inpaint", label="Degradation", elem_id="operator",
+                        info="what happened to the picture, and is to be undone", filterable=False,
+                    )  # fmt: skip
+                    given = gr.Checkbox(
+                        False, label="My picture is already damaged", elem_id="given",
+                        info="take it as the measurement itself; there is no original",
+                    )  # fmt: skip
+                advised = gr.HTML(advice_text(host.prior_name, advice(host.prior_name)), padding=False, elem_id="advice")
+                zero_gpu.note()
+                samplers, sampler_groups = _samplers(host.prior_name)
+                components.component("mode", "mode", {"container": False, "padding": False})
+                with gr.Column(elem_classes="rg-expert", min_width=0):
+                    operators, operator_groups = _operators()
+                    with gr.Group():
+                        sigma_y = controls.one(SETTING["sigma_y"], "sigma-y", 0.0)
+                        noise_part = gr.Textbox(
+                            label="Noise in other units", elem_id="sigma-y-part", placeholder="12.75/255", max_lines=1,
+                            max_length=40, info="a/b, where the picture spans 0 to b: Enter makes σ_y of it",
+                        )  # fmt: skip
+                        noise = gr.Dropdown(
+                            [(n.label, n.name) for n in NOISES], value=NOISES[0].name, label="Kind of noise", elem_id="noise",
+                            info="Gaussian is the same everywhere; cameras, radar and dead pixels differ", filterable=False,
+                        )  # fmt: skip
+                    noises, noise_groups = _noises()
+                    with gr.Group():
+                        sampler = gr.Dropdown(
+                            [(s.label, s.name) for s in SAMPLERS], value="reddiff", label="Sampler", elem_id="sampler",
+                            info="the method that restores", visible=len(SAMPLERS) > 1 or "hidden", filterable=False,
+                        )  # fmt: skip
+                        seed = controls.seed_box(SETTING["seed"], "seed", 0, label="Seed of the run")
+                        particles = controls.one(SETTING["particles"], "particles", 1)
+                        prior = _prior(host)
+                        exact = gr.Checkbox(
+                            False, label="Exact", elem_id="exact", visible=not host.public or "hidden",
+                            info="share no network call with other runs: the bits of a run alone, without a record saying how",
+                        )  # fmt: skip
+                    weights = components.weights_plot("weights")
+        with gr.Row(equal_height=False, elem_classes="rg-canvas"):
+            with gr.Column(min_width=0, elem_classes="rg-stage"):
+                components.component("canvasbar", "canvas-bar", {})
+                mask = components.mask_editor(elem_id="mask")
+                film = components.film_strip("film")
+                measurement = components.picture_view("measurement")
+            with gr.Column(min_width=0, elem_classes="rg-side"):
+                view = components.live_view("live")
+                result = components.result_view("result")
     form = Form(
         host, picture=picture, fit=fit, longest=longest, operator=operator, operators=operators, mask=mask, given=given,
         noise=noise, noises=noises, sampler=sampler, samplers=samplers, prior=prior, exact=exact,
@@ -121,20 +127,25 @@ def lay_out(host: Host) -> RestoreLayout:
     )  # fmt: skip
 
 
-def advice_text(known: Advice) -> str:
-    """What is to be known before Run, as a note on the page; empty where there is nothing."""
+def advice_text(prior: str, known: Advice) -> str:
+    """What the prior is, and what is to be known before Run, as a note; empty where nothing is known."""
+    card = card_of(prior)
+    if card is None:
+        return ""
     warning = f' <b class="rg-warning">{html.escape(known.warning)}</b>' if known.warning else ""
-    return f'<p class="rg-note">Good for {html.escape(known.good_for)}{warning}</p>' if known.good_for else ""
+    weight = f"{card.megabytes} MB" if card.megabytes else "no weights"
+    facts = f"<b>{html.escape(card.name)}</b>: pixels {html.escape(card.size)}, {weight}"
+    return f'<p class="rg-note">{facts}. Good for {html.escape(known.good_for)}{warning}</p>'
 
 
 def _picture(host: Host) -> tuple[gr.Image, gr.Gallery, gr.HTML, gr.Radio, gr.Dropdown]:
     """The picture, the examples to choose from, how an own one is taken, and how it is fitted."""
     picture = gr.Image(
-        value=str(host.examples[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=170,
+        value=str(host.examples[0]), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=132,
         label="Picture", elem_id="picture", buttons=[],
     )  # fmt: skip
     examples = gr.Gallery(
-        [(str(p), p.stem) for p in host.examples], columns=len(host.examples), rows=1, height=64, allow_preview=False,
+        [(str(p), p.stem) for p in host.examples], columns=len(host.examples), rows=1, height=52, allow_preview=False,
         show_label=False, interactive=False, buttons=[], elem_id="examples", object_fit="cover", label="Examples",
     )  # fmt: skip
     ways = [(controls.fit_name(way), way) for way in fitting.WAYS]
@@ -200,6 +211,7 @@ def _samplers(prior: str) -> tuple[Named, dict[str, gr.Group]]:
 def _prior(host: Host) -> gr.Dropdown:
     names = [card.name for card in priors.PRIORS if card.name != "empirical"]
     return gr.Dropdown(
-        names, value=host.prior_name, label="Diffusion model", allow_custom_value=not host.public, elem_id="prior",
-        info="bundled, or fetched once from the Hub" + ("" if host.public else "; a folder or another Hub id may be typed in"),
+        names, value=host.prior_name, label="Prior", allow_custom_value=not host.public, elem_id="prior",
+        info="the diffusion model, which knows what pictures look like"
+        + ("" if host.public else "; another folder or Hub id may be typed in"),
     )  # fmt: skip

@@ -6,11 +6,9 @@ const { root, chip, message, spoken } = createStage("live", element, props, watc
 const image = el("img", { class: "rg-live-image", alt: "The restoration so far", draggable: "false", hidden: true });
 const hintText = el("span", {}, "Press Run and watch the picture form");
 const empty = el("div", { class: "rg-empty" }, icon("spark"), hintText);
-const smoothButton = iconButton("pixels", "Show pixels", () => {
-  const on = root.classList.toggle("rg-pixelated");
-  smoothButton.setAttribute("aria-pressed", String(on));
-}, { "aria-pressed": "false" });
-const stage = el("div", { class: "rg-live-stage" }, image, empty, smoothButton);
+const stage = el("div", { class: "rg-live-stage" }, image, empty);
+const canvas = canvasOf(element);
+canvas.layer(stage);
 
 const left = el("span", { class: "rg-remaining" });
 const facts = el("div", { class: "rg-facts" });
@@ -25,10 +23,11 @@ const beside = el("div", { class: "rg-beside" }); // small pictures that form wi
 
 const plots = el("div", { class: "rg-plots" });
 const more = el("div", { class: "rg-plots rg-plots-more" }); // below all that is there from the start, which must not jump
+const curves = el("details", { class: "rg-curves" }, el("summary", {}, "Curves"), plots, more);
 root.replaceChildren(
-  el("div", { class: "rg-live-main" }, stage, el("div", { class: "rg-live-line" }, chip, left), progress, facts, beside, message, spoken),
-  plots,
-  more,
+  stage,
+  el("div", { class: "rg-live-main" }, el("div", { class: "rg-live-line" }, chip, left), progress, facts, beside, message, spoken),
+  curves,
 );
 const readOut = (data, k) => `step ${data.lines[0].x[k]}`;
 const terms = createPlot(plots, { title: "Loss", height: 136, yLog: true, readOut });
@@ -80,9 +79,6 @@ function showStage(value) {
   shown = has ? value.frame : null;
   image.hidden = !has;
   empty.hidden = has;
-  smoothButton.hidden = !has;
-  // The shape is that of the picture within limits, and kept while there is none, so that nothing jumps.
-  if (value.w > 0 && value.h > 0) stage.style.aspectRatio = String(Math.min(1.8, Math.max(0.75, value.w / value.h)));
   const waits = value.status === "running" || value.status === "waiting";
   hintText.textContent = waits ? value.inLine || value.message || "Getting ready…" : "Press Run and watch the picture form";
 }
@@ -104,9 +100,11 @@ function showBeside(value) {
 
 /** Where the picture forms is below what was touched last on a small screen: the page goes there when a run begins or fails. */
 function goThere() {
-  const area = stage.getBoundingClientRect();
-  if (area.height && (area.top < 0 || area.bottom > window.innerHeight))
-    stage.scrollIntoView({ block: area.height < window.innerHeight ? "center" : "start", behavior: "instant" });
+  const place = element.closest(".rg-canvas")?.querySelector(".rg-stage") ?? stage;
+  const { top, bottom, height } = place.getBoundingClientRect();
+  const seen = Math.min(bottom, window.innerHeight) - Math.max(top, 0);
+  if (height && seen < 0.75 * Math.min(height, window.innerHeight))
+    place.scrollIntoView({ block: height < window.innerHeight ? "center" : "start", behavior: "instant" });
 }
 
 /** Copies out of Gradio's proxy once, since reading through it costs at every access. */
@@ -136,8 +134,18 @@ function showPlots(value) {
 
 function draw(value, { status, changed, another, place }) {
   const now = { i: 0, n: 0, w: 0, h: 0, ...value, status, inLine: status === "waiting" ? place : "" };
-  if (another) frames = 0;
+  if (another) {
+    frames = 0;
+    canvas.settle();
+  }
   showStage(now);
+  curves.hidden = status === "idle";
+  const working = status === "running" || status === "waiting";
+  canvas.offer("live", shown !== null || working || status === "error");
+  if ((changed || another) && (working || status === "error")) {
+    canvas.show("live");
+    curves.open ||= working;
+  }
   showLine(now);
   showBeside(now);
   // Curves are drawn less often than the picture: they change slowly and cost the most.
@@ -148,7 +156,7 @@ function draw(value, { status, changed, another, place }) {
     document.dispatchEvent(new CustomEvent("redgui-sigma", { detail: status === "running" && now.i > 0 ? now.sigma : null }));
   }
   speak(now, changed);
-  const finished = another && status === "idle" && shown !== null; // a task's stored result
+  const finished = another && now.run > 0 && status === "idle" && shown !== null; // a task's stored result; 0: of a new page
   if (finished || ((changed || another) && (status === "waiting" || status === "error"))) goThere();
   Object.assign(root.dataset, { i: now.i, n: now.n, frames });
 }

@@ -19,6 +19,7 @@ let keyboardAt = null; // the pixel that the arrow keys moved to
 // ---- page -----------------------------------------------------------------------------------------------
 
 const root = element.querySelector(".rg-mask");
+const ground = canvasOf(element);
 
 const {
   toolbar, sizeSlider, undoButton, redoButton, fileInput, picture, canvas, edges, outline, outlineMove, stage, showSize, showShape, showView, showTools, showShare, say,
@@ -31,14 +32,9 @@ const {
   replace: (change) => replaceMask(state.mask.map(change)),
   read: readMaskFile,
   save: () => saveMask(state),
-  zoom: (factor) => view.zoom(factor),
 });
 
-const view = createMaskView(stage, canvas, state, { // before the strokes, which are left what it does not take
-  show: (now) => {
-    showView(now, state.w);
-    paint([]);
-  },
+const view = createMaskView(ground.zoom, stage, canvas, state, { // before the strokes, which are left what it does not take
   resize: changeSize,
   interrupt: () => strokes.cancel(),
 });
@@ -65,7 +61,7 @@ const paintDue = oncePerFrame(() => {
   if (!state.w) return;
   for (const box of due ?? [undefined]) paintOverlay(canvas, state, box);
   due = [];
-  paintEdges(edges, stage, state, view.view());
+  paintEdges(edges, stage, state, ground.place());
   showShare(state);
 });
 
@@ -98,9 +94,7 @@ function showPicture() {
   if (!image) picture.removeAttribute("src");
   Object.assign(canvas, { width: w || 1, height: h || 1 });
   canvas.tabIndex = w ? 0 : -1;
-  stage.style.aspectRatio = w ? `${w} / ${h}` : "";
-  // Tall pictures are held to the height of the stage that a square one has.
-  stage.style.maxWidth = w ? `min(100%, ${Math.round(Math.min(512, (512 * w) / h))}px)` : "";
+  ground.fit(w, h);
   outline.setAttribute("viewBox", `0 0 ${w || 1} ${h || 1}`);
   const most = Math.max(8, Math.ceil(Math.max(w, h) / 3));
   sizeSlider.max = most;
@@ -208,7 +202,7 @@ function onKey(event) {
   else if (key === "]" || key === "+") changeSize(1);
   else if (key === "e") setTool(shape, !erasing);
   else if (key in SHAPES) setTool(SHAPES[key], false);
-  else if (key === "0") view.zoom(0);
+  else if (key === "0") ground.zoom.reset();
   else if (event.target !== canvas || !keyOnCanvas(event)) return;
   event.preventDefault();
   event.stopPropagation();
@@ -269,7 +263,7 @@ function load() {
   if (image || !sameSize) {
     strokes.drop();
     Object.assign(state, { image, undo: [], redo: [] });
-    view.zoom(0);
+    ground.zoom.reset();
   } else if (strokes.current()) {
     remember(state, strokes.current().before);
     strokes.current().before = bits.slice(); // the hand goes on, on the new mask
@@ -280,5 +274,9 @@ function load() {
 }
 
 new ResizeObserver(() => paint()).observe(stage);
+ground.heard(() => {
+  showView(ground.place(), state.w);
+  paint([]);
+});
 watch("value", load);
 queueMicrotask(load); // not at once: Gradio runs this code inside an effect that would track what it reads

@@ -1,6 +1,6 @@
 // What the mask editor consists of on the page: its tools, and the picture with the layers over it.
 
-/** The nodes by their names; `act` = {shape(name), erase, resize(size), undo, redo, replace(bit => bit), read, save, zoom(factor)}. */
+/** The nodes by their names; `act` = {shape(name), erase, resize(size), undo, redo, replace(bit => bit), read, save}. */
 function maskPage(root, act) {
   const shapes = {
     brush: iconButton("brush", "Brush (B)", () => act.shape("brush"), { "aria-pressed": "true" }),
@@ -20,11 +20,6 @@ function maskPage(root, act) {
   const uploadButton = iconButton("upload", "Load a mask (white, or painted at all = fill in)", () => fileInput.click());
   const downloadButton = iconButton("download", "Save the mask as PNG", act.save);
   const peekButton = iconButton("eye", "Hold to see the picture without the mask");
-  const zoomText = el("output", { class: "rg-zoom-level" }, "1×");
-  const zoomOut = iconButton("minus", "Smaller", () => act.zoom(1 / 1.5));
-  const zoomIn = iconButton("plus", "Larger", () => act.zoom(1.5));
-  const zoomWhole = iconButton("whole", "The whole picture (0)", () => act.zoom(0));
-  const zoomTools = el("div", { class: "rg-group" }, zoomOut, zoomText, zoomIn, zoomWhole);
   const share = el("span", { class: "rg-share", role: "status" });
   const hint = el("p", { class: "rg-hint" });
 
@@ -55,7 +50,7 @@ function maskPage(root, act) {
   const world = el("div", { class: "rg-mask-world" }, picture, canvas, outline);
   const first = el("span", { class: "rg-mask-first", "aria-hidden": "true" }, "Paint what should go");
   const stage = el("div", { class: "rg-mask-stage" }, world, edges, first, empty);
-  root.replaceChildren(toolbar, stage, el("div", { class: "rg-mask-foot" }, share, zoomTools, hint));
+  root.replaceChildren(toolbar, stage, el("div", { class: "rg-mask-foot" }, share, hint));
 
   /** The brush of `size` pixels, as its slider, its text and its outline show it. */
   function showSize(size) {
@@ -79,8 +74,6 @@ function maskPage(root, act) {
     Object.assign(world.style, { width: `${100 * scale}%`, height: `${100 * scale}%`, left: `${100 * x}%`, top: `${100 * y}%` });
     root.classList.toggle("rg-pixelated", scale > 1 && (scale * stage.clientWidth) / w >= 4);
     root.dataset.zoom = scale.toFixed(2);
-    zoomText.textContent = `${scale < 10 ? Number(scale.toFixed(1)) : Math.round(scale)}×`;
-    zoomOut.disabled = zoomWhole.disabled = scale === 1;
   }
 
   function showTools(shape, erasing) {

@@ -2,24 +2,17 @@
 // button or with the space bar held. What it takes for itself paints nothing.
 
 /**
- * createMaskView(stage, canvas, state, {show(view), resize(direction), interrupt()}) -> {view(), zoom(factor), hold(on)}
+ * createMaskView(zoom, stage, canvas, state, {resize(direction), interrupt()}) -> {hold(on)}
  *
- * `show` hears of another view {scale, x, y}, `resize` of a wheel that changes the brush, `interrupt` of a second finger.
+ * `zoom` as of `createZoom`; `resize` hears of a wheel that changes the brush, `interrupt` of a second finger.
  * Its listeners must be the first ones of the canvas.
  */
-function createMaskView(stage, canvas, state, { show, resize, interrupt }) {
-  let now = { scale: 1, x: 0, y: 0 };
+function createMaskView(zoom, stage, canvas, state, { resize, interrupt }) {
   let pan = null; // {pointer, last} while a drag moves the picture
   let held = false; // the space bar
   let moved = false; // since it was pressed
   let pinching = false; // until the last finger is up
   const fingers = new Map();
-
-  // Up to eight screen pixels for one of the picture.
-  const zoom = createZoom((view) => {
-    now = view;
-    show(view);
-  }, () => Math.max(ZOOM_MOST, (8 * state.w) / (stage.clientWidth || 1)));
 
   function take(event) {
     event.preventDefault();
@@ -74,8 +67,7 @@ function createMaskView(stage, canvas, state, { show, resize, interrupt }) {
         event.preventDefault();
         return resize(event.deltaY < 0 ? 1 : -1);
       }
-      const inside = now.scale > 1 || (event.deltaY < 0 && (state.w > stage.clientWidth || document.activeElement === canvas));
-      if (!inside) return;
+      if (!(zoom.level() > 1 || startsZoom(event, stage) || (event.deltaY < 0 && state.w > stage.clientWidth))) return;
       event.preventDefault();
       zoom.wheel(stage, event);
     },
@@ -83,8 +75,6 @@ function createMaskView(stage, canvas, state, { show, resize, interrupt }) {
   );
 
   return {
-    view: () => now,
-    zoom: (factor) => (factor ? zoom.by(factor) : zoom.reset()),
     /** The space bar is down, or up again: whether it did no more than that. */
     hold(on) {
       const alone = held && !on && !moved;

@@ -2,13 +2,16 @@
 // Everything is carried in the value, so nothing of a person's picture is written to the server's disk.
 
 const root = element.querySelector(".rg-result");
+const canvas = canvasOf(element);
 let position = 50;
 
 function compare(value) {
   const onMove = (at) => {
     position = at;
   };
-  return beforeAfter({ before: value.before, after: value.after, w: value.w, h: value.h, position, onMove }).node;
+  const { node } = beforeAfter({ before: value.before, after: value.after, w: value.w, h: value.h, position, onMove });
+  canvas.layer(node, true);
+  return node;
 }
 
 function choices(value) {
@@ -26,17 +29,21 @@ function gallery(value) {
 }
 
 /** Puts the picture on the clipboard, as large as it is; browsers take PNG alone there, and only of pages that are safe. */
-async function copyPicture(value, button) {
+async function copyPicture(value) {
   const { href } = value.downloads.find(({ name }) => name.endsWith(".png"));
+  const blob = await (await fetch(href)).blob();
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+}
+
+async function copied(button, text, copy) {
   const label = button.querySelector("span");
   try {
-    const blob = await (await fetch(href)).blob();
-    await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+    await copy();
     label.textContent = "Copied";
   } catch {
     label.textContent = "Not allowed here";
   }
-  setTimeout(() => (label.textContent = "Copy"), 2000);
+  setTimeout(() => (label.textContent = text), 2000);
 }
 
 function actions(value) {
@@ -46,12 +53,16 @@ function actions(value) {
     button.addEventListener("click", () => onclick(button));
     return button;
   };
-  return el("div", { class: "rg-downloads" }, action("redo", "Go on with this picture", () => trigger("select", {})), action("copy", "Copy", (button) => copyPicture(value, button)));
+  const buttons = [action("redo", "Use as input", () => trigger("select", {})), action("copy", "Copy", (button) => copied(button, "Copy", () => copyPicture(value)))];
+  if (value.link) buttons.push(action("link", "Link", (button) => copied(button, "Link", () => navigator.clipboard.writeText(address(value.link)))));
+  buttons.at(-1).title = value.link ? value.link_note : "";
+  return el("div", { class: "rg-downloads" }, ...buttons);
 }
 
 function draw(value) {
   root.hidden = !value;
   root.dataset.ready = value ? value.run : "";
+  canvas.offer("result", value !== null);
   if (!value) return root.replaceChildren();
   const cards = el("div", { class: "rg-figures" }, ...value.figures.map(figureCard));
   const links = el("div", { class: "rg-downloads" }, ...value.downloads.map(downloadLink));
@@ -62,6 +73,7 @@ function draw(value) {
 const update = oncePerFrame(() => {
   const value = objectOrNull(props.value);
   draw(value ? plain(value) : null);
+  if (value) canvas.show("result");
 });
 watch("value", update);
 update();

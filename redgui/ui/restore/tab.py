@@ -153,4 +153,5 @@ def restore_tab(host: Host, tabs: gr.Tabs, place: gr.HTML) -> RestoreTab:
         restore = RestoreTab(Page(layout.form, tabs, place), layout)
         restore.wire()
         cards.wire(strip, restore.editing)
+        cards.show_first(restore.editing)
     return restore
