@@ -150,13 +150,13 @@ def coerce(k: Knob, value: Any, owner: str = "") -> Any:
     if k.kind is int and number != int(number):
         raise KnobError(f"{where} is a whole number; got {got}.")
     if (k.lo is not None and number < k.lo) or (k.hi is not None and number > k.hi):
-        raise KnobError(f"{where} lies in {span(k)}; got {_text(number)}.")
+        raise KnobError(f"{where} lies in {span(k)}; got {spelled(number)}.")
     return int(number) if k.kind is int else number
 
 
 def span(k: Knob) -> str:
     """The bounds of a number, such as `0 to 2`."""
-    return f"{_text(k.lo)} to {_text(k.hi)}"
+    return f"{spelled(k.lo)} to {spelled(k.hi)}"
 
 
 def build(cls: type, values: dict[str, Any]) -> Any:
@@ -197,7 +197,7 @@ def spec(thing: Any, than: Any = None) -> str:
 
 def written(name: str, given: dict[str, Any]) -> str:
     """The text that `parse` splits into the name and these values."""
-    return name + (":" + ",".join(f"{key}={_text(value)}" for key, value in given.items()) if given else "")
+    return name + (":" + ",".join(f"{key}={spelled(value)}" for key, value in given.items()) if given else "")
 
 
 def find(classes: tuple[type, ...], name: str, what: str) -> type:
@@ -220,7 +220,7 @@ def _closest(name: str, known: typing.Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _text(value: Any) -> str:
+def spelled(value: Any) -> str:
     """As short as reads back exactly."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from redgui import images, knobs, noise, operators, priors
+from redgui.priors.catalogue import MODELS
 from redgui.samplers import SAMPLERS
 
 
@@ -20,5 +21,6 @@ def listing() -> dict[str, Any]:
         + [dict(name="given", label="Given", about="the picture is itself the measurement: given:of=NAME,...", knobs=[])],
         "noises": [card(n) for n in noise.NOISES],
         "priors": [vars(p) for p in priors.PRIORS],
+        "models": [vars(p) for p in MODELS],
         "examples": [p.stem for p in images.examples()],
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 from redgui import knobs
 from redgui.operators.base import Operator
+from redgui.priors.catalogue import FEW, FEW_LATENT, card_of
 from redgui.samplers import SAMPLERS, Sampler
 
 # Photographs: from the measurement itself, at the levels of what is wrong with it; and those of which most is missing.
@@ -20,10 +21,10 @@ POSTERIOR = dict(
     lr=0.01, lam=1.0, weighting="posterior", noise_aware=False, spacing="karras", sigma_start=3.0, sigma_end=0.04, init="wiener"
 )
 
-# (prior, sampler, operator) -> knobs. A prior without a line of its own for a sampler has those of "*", which were found with
-# faces-64. The operator is "name:kind" where one kind is another problem than the rest, "name", or "*" for those without a line
-# of their own, and "@noisy" after any of them is for measurements with noise; the first that is found is taken, in the order
-# name:kind@noisy, name:kind, name@noisy, name, *@noisy, *.
+# (prior, sampler, operator) -> knobs. A prior without a line of its own for a sampler has those of its group in the catalogue,
+# else those of "*", which were found with faces-64. The operator is "name:kind" where one kind is another problem than the
+# rest, "name", or "*" for those without a line of their own, and "@noisy" after any of them is for measurements with noise; the
+# first that is found is taken, in the order name:kind@noisy, name:kind, name@noisy, name, *@noisy, *.
 PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("*", "reddiff", "*"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=5.0),
     ("*", "reddiff", "inpaint"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=2.0, sigma_end=0.1),
@@ -80,6 +81,14 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("*", "rsd", "compressed-sensing"): dict(steps=50, lr=0.2, lam=0.25, spacing="karras", sigma_start=5.0),
     ("*", "rsd", "compressed-sensing@noisy"): dict(steps=50, lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
     ("*", "rsd", "phase"): dict(steps=100, lr=0.3, lam=0.25, spacing="karras", sigma_start=5.0),
+    # ---- priors that answer with a picture instead of a mean: few steps, and RED-diff meets the measurement after each
+    (FEW, "reddiff", "*"): dict(
+        steps=8, lr=1.0, lam=1.0, optimizer="sgd", data_steps=10, spacing="karras", sigma_start=5.0, sigma_end=0.05
+    ),
+    (FEW_LATENT, "reddiff", "*"): dict(steps=8, lr=0.1, lam=0.25, data_steps=10, spacing="karras", sigma_start=5.0),
+    (FEW, "diffpir", "*"): dict(steps=8, zeta=1.0),
+    (FEW, "ddnm", "*"): dict(steps=8, eta=1.0),
+    (FEW, "ddnm", "*@noisy"): dict(steps=8, eta=0.85),
     # ---- photographs at their own scale: low noise, from a classic start
     ("photos", "reddiff", "inpaint"): dict(
         steps=40, lr=0.5, lam=0.4, optimizer="sgd", spacing="karras", sigma_start=0.0, sigma_end=0.02, init="classic"
@@ -117,7 +126,9 @@ def preset(sampler: str, operator: str, kind: str | None = None, sigma_y: float 
     keys = [f"{operator}:{kind}", operator, "*"]
     if sigma_y >= NOISY:
         keys = [key + noise for key in keys for noise in ("@noisy", "")]
-    found = (PRESETS.get((of, sampler, key)) for of in (prior.partition(":")[0], "*") for key in keys)
+    card = card_of(prior)
+    groups = dict.fromkeys((prior.partition(":")[0], card.presets if card else "*", "*"))
+    found = (PRESETS.get((of, sampler, key)) for of in groups for key in keys)
     return next((knobs_ for knobs_ in found if knobs_ is not None), {})
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from redgui import knobs
+from redgui import __version__, knobs, plugins
 from redgui.errors import RedguiError
 
 if TYPE_CHECKING:  # this module is light: torch is for those who call it
@@ -96,24 +96,55 @@ def command(record: "Record") -> str:
 def in_shell(image: str, options: dict[str, Any]) -> str:
     """The command that restores a picture with options by the names that `redgui.api.restore` has for them."""
     words = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items()]
-    return " ".join(["python -m redgui restore", shlex.quote(image), *words])
+    return " ".join(["python -m redgui restore", shlex.quote(image), *words, *_plugins()])
 
 
 def replay_command(path: str = "record.json") -> str:
     """The command that runs a record again."""
-    return f"python -m redgui replay {shlex.quote(path)}"
+    return " ".join(["python -m redgui replay", shlex.quote(path), *_plugins()])
+
+
+def _plugins() -> list[str]:
+    return [f"--plugin {shlex.quote(str(file))}" for file in plugins.files()]
 
 
 def snippet(record: "Record") -> str:
     """The same in Python."""
+    added = "".join(f"plugins.add({json.dumps(str(file))})\n" for file in plugins.files())
+    added = f"from redgui import plugins\n\n{added}" if added else ""
     if only_replay(record):
         return (
-            'from redgui.api import replay\n\nresult, same = replay("record.json")\n'
+            f'{added}from redgui.api import replay\n\nresult, same = replay("record.json")\n'
             'print("the very pixels of the record:", same)\nresult.save("out")\n'
         )
     said = [json.dumps(_image(record)), *(f"{name}={_literal(value)}" for name, value in _options(record).items())]
     lines = "".join(f"    {entry},\n" for entry in said)
-    return f'from redgui.api import restore\n\nresult = restore(\n{lines})\nprint(result.figures)\nresult.save("out")\n'
+    return f'{added}from redgui.api import restore\n\nresult = restore(\n{lines})\nprint(result.figures)\nresult.save("out")\n'
+
+
+def notebook(record: "Record") -> str:
+    """A Jupyter notebook (nbformat 4.5) that holds the record, makes the run again, and shows it; it needs no other file."""
+    added = "".join(f"plugins.add({json.dumps(str(file))})\n" for file in plugins.files())
+    s = record.settings
+    cells = [
+        f"# {s.sampler.label} on {s.H.label}\n\nSeed {s.seed}, prior `{s.prior}`, made by redgui {__version__}.",
+        (f"from redgui import plugins\n\n{added}\n" if added else "")
+        + f'from redgui.runs.record import Record\n\nrecord = Record.from_json(r"""{record.to_json()}""")\n'
+        "print(record.settings.sampler)",
+        "from redgui import replay\nfrom redgui.runs.film import Film\n\nfilm = Film()\n"
+        "result, same = replay(record, watch=film.remember)\nprint(result.figures)\n"
+        'print("the very pixels of the record:", same)\nresult.image',
+        "from redgui import images\n\nimages.row([result.picture, result.problem.start(), result.restored])",
+        'from redgui.runs import movie\n\nmovie.save("run.webp", movie.frames(film.frames, result.problem))',
+    ]
+    made = [_cell(k, "code" if k else "markdown", text) for k, text in enumerate(cells)]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return json.dumps({"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}, indent=1)
+
+
+def _cell(number: int, kind: str, text: str) -> dict[str, Any]:
+    cell = {"id": f"cell-{number}", "cell_type": kind, "metadata": {}, "source": text.splitlines(keepends=True)}
+    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
 def only_replay(record: "Record") -> str:

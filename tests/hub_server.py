@@ -1,5 +1,6 @@
 """A server on loopback that answers as the Hub does."""
 
+import base64
 import hashlib
 import json
 import socket
@@ -17,6 +18,8 @@ class Hub:
     def __init__(self) -> None:
         self.repos: dict[str, dict[str, bytes]] = {}
         self.asked: list[tuple[str, str, str | None]] = []  # method, path, Range
+        self.stored: dict[str, bytes] = {}  # what came by the Hub's own storage, by its SHA-256
+        self.committed: dict[str, bytes] = {}  # the files of the last commit
         self.closed = False  # connections that the client keeps open end as well
         self.cut_after: int | None = None  # bytes of a body after which the connection breaks
         self.dies = False  # and with it the server
@@ -33,6 +36,14 @@ class Hub:
 
             def do_GET(self) -> None:
                 served.answer(self, body=True)
+
+            def do_POST(self) -> None:
+                served.told(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+            def do_PUT(self) -> None:
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                served.stored[self.path.rpartition("/")[2]] = content
+                served.send(self, 200, b"", {})
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -75,6 +86,38 @@ class Hub:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             status, content = 206, content[start:]
         return self.send(request, status, content, headers, body)
+
+    def told(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        """An upload: a repository is made, its files announced, the binary ones stored, and all of them committed."""
+        path = unquote(request.path.partition("?")[0])
+        self.asked.append(("POST", path, None))
+        if path == "/api/repos/create":
+            wanted = json.loads(body)
+            if wanted.get("organization") == "others":
+                refused = {"X-Error-Message": "You don't have the rights to create a space under the namespace others"}
+                return self.send(request, 403, b"{}", refused)
+            answer: dict = {"url": f"{self.url}/spaces/{wanted.get('organization', 'me')}/{wanted['name']}"}
+        elif path == "/api/validate-yaml":  # the front matter of the README
+            answer = {"errors": [], "warnings": []}
+        elif "/preupload/" in path:
+            files = [(one["path"], base64.b64decode(one["sample"])) for one in json.loads(body)["files"]]
+            kinds = [(name, "lfs" if b"\0" in sample else "regular") for name, sample in files]
+            answer = {"files": [{"path": name, "uploadMode": kind, "shouldIgnore": False} for name, kind in kinds]}
+        elif path.endswith("/info/lfs/objects/batch"):
+            objects = json.loads(body)["objects"]
+            for one in objects:
+                one["actions"] = {"upload": {"href": f"{self.url}/store/{one['oid']}"}}
+            answer = {"transfer": "basic", "objects": objects}
+        else:
+            lines = [json.loads(line) for line in body.splitlines()]
+            for line in lines:
+                value = line["value"]
+                if line["key"] == "file":
+                    self.committed[value["path"]] = base64.b64decode(value["content"])
+                elif line["key"] == "lfsFile":
+                    self.committed[value["path"]] = self.stored[value["oid"]]
+            answer = {"commitUrl": f"{self.url}/spaces/me/redgui/commit/{COMMIT}", "commitOid": COMMIT}
+        return self.send(request, 200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def send(self, request: BaseHTTPRequestHandler, status: int, content: bytes, headers: dict, body: bool = True) -> None:
         request.send_response(status)

@@ -53,6 +53,19 @@ def test_the_update_is_the_samplers_own(gaussian, problem, sampler, wanted):
         assert not torch.allclose(found.after, found.mu, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("sampler", [RedDiff(steps=6), RedDiff(steps=6, init="denoised", order="random", optimizer="momentum")])
+def test_the_loop_is_the_samplers_own(gaussian, problem, sampler):
+    asked = problem("superres:factor=4")
+    given = gaussian, asked.H, asked.y, asked.sigma_y
+    loop = anatomy.Loop(*given, sampler, generator=Generators.of_run(0, 1))
+    for step in sampler(*given, generator=Generators.of_run(0, 1)):
+        pieces = loop.step()
+        assert pieces.sigma == step.sigma
+        assert torch.allclose(pieces.after, step.x0_hat, rtol=0, atol=1e-5)
+        assert torch.allclose(pieces.after - pieces.mu, pieces.step)
+    assert (loop.i, loop.n) == (6, 6)
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_update_is_the_samplers_own_on_every_kind_of_operator(gaussian, problem, spec):
     asked = problem(spec)

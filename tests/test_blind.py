@@ -7,7 +7,7 @@ import blind as photographs  # benchmarks/blind.py
 import numpy as np
 import pytest
 import torch
-from test_borders import Mirrored
+from test_blurred_files import Mirrored
 from torch import Tensor
 
 from redgui import api, images, knobs, presets

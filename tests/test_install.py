@@ -116,6 +116,13 @@ def test_the_package_is_light_until_it_is_used():
     assert ran(sys.executable, "-c", code, cwd=ROOT).strip() == "[]"
 
 
+def test_a_list_is_made_without_what_only_runs_and_pages_need():
+    heavy = "{'gradio', 'diffusers', 'transformers', 'accelerate', 'scipy', 'skimage', 'matplotlib', 'huggingface_hub', "
+    heavy += "'redgui.api', 'redgui.runs.engine', 'redgui.train.loop'} & set(sys.modules)"
+    code = f"import sys; from redgui.cli import main; main(['list']); print(sorted({heavy}))"
+    assert ran(sys.executable, "-c", code, cwd=ROOT).splitlines()[-1] == "[]"
+
+
 def test_the_names_of_the_package_are_those_of_its_modules():
     import redgui
     from redgui import api, load_prior, priors, replay, restore, sweep

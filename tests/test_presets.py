@@ -8,7 +8,7 @@ import torch
 from redgui import api, bench, images, knobs, operators, presets, snippets
 from redgui.operators import OPERATORS, Operator, build
 from redgui.presets import PRESETS, PUBLISHED, sampler_for
-from redgui.priors import PRIORS
+from redgui.priors import PRIORS, catalogue
 from redgui.runs.budget import with_steps
 from redgui.runs.settings import Settings
 from redgui.samplers import SAMPLERS, PiGDM, RedDiff
@@ -21,7 +21,7 @@ every_problem = pytest.mark.parametrize("sigma_y", [0.0, 0.1])
 def test_every_preset_is_of_a_sampler_and_a_degradation_that_there_are():
     names = {H.name for H in HS}
     for prior, sampler, operator in PRESETS:
-        assert prior in {"*", *(card.name for card in PRIORS)}
+        assert prior in {"*", catalogue.FEW, catalogue.FEW_LATENT, *(card.name for card in PRIORS)}
         knobs.build(knobs.find(SAMPLERS, sampler, "sampler"), PRESETS[prior, sampler, operator])
         assert operator.partition("@")[0].partition(":")[0] in {*names, "*"}, operator
 
@@ -53,6 +53,18 @@ def test_the_shortest_text_reads_back_as_the_sampler(cls, sigma_y):
         forms += [dataclasses.replace(s, **{knob: value}) for s in forms for name, knob, value in PUBLISHED if name == cls.name]
         for sampler in forms:
             assert sampler_for(presets.text(sampler, H, sigma_y), H, sigma_y) == sampler
+
+
+def test_priors_of_few_steps_have_presets_of_few_calls():
+    few = [card.name for card in catalogue.MODELS if card.presets == catalogue.FEW]
+    latents = [card.name for card in catalogue.MODELS if card.presets == catalogue.FEW_LATENT]
+    assert len(few) == 1
+    assert len(latents) == 4
+    H = build("inpaint")
+    for name in few:
+        assert [sampler_for(s, H, 0.0, f"{name}:label=3").steps for s in ("diffpir", "ddnm", "reddiff")] == [8, 8, 8]
+    assert all(sampler_for("reddiff", H, 0.1, f"{name}:prompt=a cup").steps == 8 for name in latents)
+    assert sampler_for("dps", H, 0.0, few[0]) == sampler_for("dps", H, 0.0)
 
 
 def test_a_prior_of_its_own_lines_has_them_and_any_other_those_of_all(monkeypatch):

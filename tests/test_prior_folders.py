@@ -13,7 +13,7 @@ from tiny import noise
 
 from redgui import images, metrics, priors
 from redgui.bundled import EXAMPLES
-from redgui.priors import PriorError
+from redgui.priors import PriorError, hub
 
 
 def saved(folder: Path, layout: str = "nested", *, safe: bool = True, unet: dict | None = None, scheduler: dict | None = None):
@@ -134,3 +134,23 @@ def test_missing_or_damaged_weights_are_one_clear_error(tmp_path):
     (tmp_path / "unet/config.json").unlink()
     with pytest.raises(PriorError, match="missing"):
         priors.load(str(tmp_path), "cpu")
+
+
+def test_what_is_of_another_format_is_refused_with_the_reason(tmp_path):
+    tiny.save(tmp_path / "control")
+    config = json.loads((tmp_path / "control/unet/config.json").read_text())
+    (tmp_path / "control/unet/config.json").write_text(json.dumps(config | {"_class_name": "ControlNetModel"}))
+    tiny.save(tmp_path / "rounded")
+    (tmp_path / "rounded/unet/diffusion_pytorch_model.safetensors").rename(tmp_path / "rounded/unet/model-Q4.gguf")
+    cases = {
+        tmp_path / "control": "A ControlNet steers another network",
+        tmp_path / "rounded": "GGUF holds weights rounded for other programs",
+        tmp_path / "flux1-dev-Q4.gguf": "GGUF holds weights rounded for other programs",
+        "models/v1-5-pruned.safetensors": "A checkpoint in one file",
+    }
+    for name, told in cases.items():
+        with pytest.raises(PriorError, match=told) as error:
+            tiny.load(name)
+        assert "\n" not in str(error.value)
+    with pytest.raises(PriorError, match="A checkpoint in one file"):
+        hub.wanted(["README.md", "sd_xl_base_1.0.safetensors"], "owner/model")

@@ -94,6 +94,9 @@ def test_the_files_to_take_away():
     assert sheet.size == (10 + 3 * 170, 10 + 3 * 210)  # seven pictures of 16 pixels, ten times as large
     tile = sheet.crop((10, 10, 170, 170)).resize((16, 16), Image.Resampling.NEAREST)
     assert torch.equal(images.to_tensor(tile), PICTURE)
+    assert files["comparison.pdf"].startswith(b"%PDF")
+    assert b"</svg>" in files["comparison.svg"]
+    assert files["comparison.tex"].decode().count(r"\\") == 1 + 5  # a head, and a line for each
     found = json.loads(files["comparison.json"])
     assert [entry["name"] for entry in found["contestants"]] == ["RED-diff", "VML-MAP", "DDRM", "DiffPIR", "DPS"]
     for entry, c in zip(found["contestants"], board.race.contestants, strict=True):

@@ -82,6 +82,8 @@ def test_figures_suit_the_problem():
 
 def test_the_files_to_take_away(over):
     files = {f["name"]: base64.b64decode(f["href"].split(",")[1]) for f in SweepBoard(over, 1).value("done")["downloads"]}
+    assert files["sweep.pdf"].startswith(b"%PDF")
+    assert b"</svg>" in files["sweep.svg"]
     found = json.loads(files["sweep.json"])
     for entry, cell in zip(found["cells"], over.cells, strict=True):
         record = Record.from_json(json.dumps({**entry["record"], "image": found["image"]}))

@@ -144,7 +144,7 @@ def test_a_name_with_texts_is_read_whole(folder):
         ({}, ":label=3", "leave label and quantise out"),
         ({}, ":guidance=99", "guidance lies in 0 to 30"),
         (dict(cross_attention_dim=24), "", r"\(tokens, 24\)"),
-        (dict(in_channels=9), "", "takes 9 channels"),  # an inpainting model
+        (dict(in_channels=9), "", "Of an inpainting model 5 are a mask and a picture"),
         (dict(addition_embed_type="text", addition_embed_type_num_heads=4, encoder_hid_dim=12), "", "further inputs"),
         (XL, ":prompt=a red cup", "'a red cup' is not in"),  # its pooled text is not
     ],

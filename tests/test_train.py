@@ -13,7 +13,7 @@ from discs import TINY, interrupted, made, same
 from PIL import Image
 
 from redgui.cli import main
-from redgui.priors import load
+from redgui.priors import calibration, load
 from redgui.priors.network import DiffusersPrior
 from redgui.train import heldout, state
 from redgui.train.data import find
@@ -179,6 +179,8 @@ def test_the_export_is_a_prior_whose_denoiser_is_that_of_the_averaged_weights(tr
     for sigma in (0.1, 1.0, 100.0):
         torch.testing.assert_close(prior.denoise(x, sigma), averaged.denoise(x, sigma), atol=1e-5, rtol=1e-4)
     assert figures["rmse"].keys() == {"0.342", "1.24", "3.44", "12.0", "60.8", "157.0"}
+    assert prior.errors().sigmas.tolist() == list(calibration.LEVELS)
+    assert float(prior.errors().rmse[4]) == pytest.approx(figures["rmse"]["1.24"], rel=0.2)  # of sigma 1
     card = (out / "MODEL_CARD.md").read_text()
     assert "48 pictures" in card
     assert f"{figures['rmse']['12.0']:.4f}" in card

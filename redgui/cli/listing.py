@@ -13,9 +13,9 @@ def add(commands: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from redgui import api
+    from redgui.listing import listing as made  # and not redgui.api, which can run, too
 
-    listing = api.listing()
+    listing = made()
     if chosen.json:
         print(json.dumps(listing))
         return
@@ -27,9 +27,12 @@ def run(chosen: argparse.Namespace) -> None:
                 bounds = f"{k['lo']:g} to {k['hi']:g}" if k["lo"] is not None else k["kind"]
                 span = "|".join(k["choices"]) or bounds
                 print(f"      {k['name']:<12} {k['default']!s:<11} {span}: {k['help']}")
-    print("PRIORS")
-    for p in listing["priors"]:
-        size = f"{p['download_mb']} MB download" if p["download_mb"] else "no download"
-        print(f"  {p['name']:<28} {p['size']:<8} {p['domain']} ({p['terms']}; {size})")
-        print(f"  {'':<37} good for {p['good_for']}")
+    for kind, about in (("priors", ""), ("models", " that are read as well; not run with this version, docs/models.md")):
+        print(f"{kind.upper()}{about}")
+        for p in listing[kind]:
+            size = f"{p['download_mb']} MB download" if p["download_mb"] else "no download"
+            facts = [p["terms"], size, *([f"{p['memory_gb']:g} GB on a GPU"] if p["download_mb"] else [])]
+            facts += ["gated: accept its terms on the Hub"] if p["gated"] else []
+            print(f"  {p['name']:<28} {p['size']:<8} {p['domain']} ({'; '.join(facts)})")
+            print(f"  {'':<37} good for {p['good_for']}")
     print("EXAMPLES\n  " + ", ".join(f"example:{name}" for name in listing["examples"]))

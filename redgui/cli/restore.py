@@ -13,6 +13,7 @@ def add(commands: Any) -> None:
     restore = commands.add_parser("restore", help="degrade a picture and restore it")
     add_problem(restore)
     restore.add_argument("--out", default="out", metavar="DIR")
+    restore.add_argument("--film", metavar="FILE", help="the run as a film, too: .webp, or .mp4 (pip install av)")
     restore.set_defaults(run=run_restore)
 
     replay = commands.add_parser("replay", help="run a record again")
@@ -52,19 +53,32 @@ def add_problem(command: argparse.ArgumentParser) -> None:
 
 def run_restore(chosen: argparse.Namespace) -> None:
     from redgui import api
+    from redgui.runs import movie
     from redgui.runs.divergence import Diverged
+    from redgui.runs.film import Film
 
-    options = {key: value for key, value in vars(chosen).items() if key not in ("command", "run", "image", "out")}
+    options = {key: value for key, value in vars(chosen).items() if key not in ("command", "run", "image", "out", "film")}
     Path(chosen.out).mkdir(parents=True, exist_ok=True)  # fails now, not after the run
+    film = Film()
+    if chosen.film:
+        movie.checked(chosen.film)
     broken = None
     try:
         with spoken(), Bar() as bar:
-            result = api.restore(chosen.image, **options, watch=bar)
+
+            def watch(step: Any) -> None:
+                bar(step)
+                if chosen.film:
+                    film.remember(step)
+
+            result = api.restore(chosen.image, **options, watch=watch)
     except Diverged as error:  # its last sound step is written, and the status is that of an error all the same
         if error.result is None:
             raise
         result, broken = error.result, error
     result.save(chosen.out)
+    if chosen.film:
+        movie.save(chosen.film, movie.frames(film.frames, result.problem))
     whole = (", restored-raw.png" if result.differs else "") + ("" if result.full is None else ", restored-full.png")
     of = "" if broken is None else f" of step {result.figures['steps']}, the last sound one"
     print(f"wrote {chosen.out}/restored.png{whole}, record.json and more{of}; worked on {result.figures['size']}")

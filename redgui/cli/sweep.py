@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Runs the settings one after the other and writes each as `restore` does, and a sheet and the tables over all."""
-    from redgui import api
+    from redgui import api, figures
 
     options = {key: value for key, value in vars(chosen).items() if key not in ("command", "run", "out")}
     out = Path(chosen.out)
@@ -47,8 +47,27 @@ def run(chosen: argparse.Namespace) -> None:
         table.writeheader()
         table.writerows(rows)
     sheet(found, rows, names).save(out / "sweep.png")
-    print(f"wrote {chosen.out}/sweep.png, sweep.csv, sweep.json and a folder per setting")
+    figure = heat_map(found, rows, names)
+    for kind in figures.KINDS:
+        (out / f"sweep.{kind}").write_bytes(figures.encode(figure, kind))
+    print(f"wrote {chosen.out}/sweep.png, .pdf, .svg, sweep.csv, sweep.json and a folder per setting")
     print(json.dumps({"rows": rows}))
+
+
+def heat_map(found: list[tuple[int, int, Any]], rows: list[dict[str, Any]], names: list[str]) -> Any:
+    """PSNR over the grid, the residual where there is no original (`redgui.figures`)."""
+    import numpy as np
+
+    from redgui import figures
+
+    truth = any(row.get("psnr") is not None for row in rows)
+    key, name, form = ("psnr", "PSNR, dB", ".2f") if truth else ("residual", "residual", ".3g")
+    height, width = (1 + max(entry[side] for entry in found) for side in (0, 1))
+    values, sides = np.full((height, width), np.nan), ([""] * height, [""] * width)
+    for (i, j, _), row in zip(found, rows, strict=True):
+        values[i, j] = np.nan if row.get("error") or row.get(key) is None else row[key]
+        sides[0][i], sides[1][j] = str(row[names[0]]), str(row[names[1]])
+    return figures.heat_map(values, (names[0], sides[0]), (names[1], sides[1]), name, form)
 
 
 def sheet(found: list[tuple[int, int, Any]], rows: list[dict[str, Any]], names: list[str]) -> Any:

@@ -2,31 +2,31 @@
 
 import functools
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from redgui import devices, images, knobs, schedule
+from redgui import devices, images, knobs, plugins, schedule
 from redgui.bundled import EXAMPLES
 from redgui.bundled import PRIORS as BUNDLED
-from redgui.knobs import KnobError, knob
-from redgui.priors import hub
+from redgui.knobs import knob
+from redgui.priors import calibration, catalogue, hub
 from redgui.priors.base import Counted, Prior, PriorError, per_image
-from redgui.priors.catalogue import PRIORS, PriorCard
+from redgui.priors.calibration import Errors
+from redgui.priors.catalogue import PriorCard
 from redgui.priors.closed_form import GaussianPrior, MixturePrior, empirical_prior
-from redgui.priors.folder import sides_of
+from redgui.priors.folder import index_of, sides_of, unread
+from redgui.priors.names import conditioned, is_folder
 from redgui.reading import at_home
 
 if TYPE_CHECKING:
+    from redgui.priors.catalogue import PRIORS
     from redgui.priors.latent import LatentPrior
 
 __all__ = ["PRIORS", "Counted", "Empirical", "GaussianPrior", "MixturePrior", "Prior", "PriorCard", "PriorError",
-           "empirical_prior", "load", "per_image"]  # fmt: skip
-
-TEXTS = "prompt", "negative"  # knobs of a network whose commas are their own
+           "conditioned", "empirical_prior", "load", "per_image"]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +38,11 @@ class Empirical:
     size: int = knob(64, 8, 512, help="side to which the pictures are fitted")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conditioned:
-    """The knobs of a network on the command line, after its name: `DIR:label=207`, `DIR:prompt=a red cup:guidance=2`."""
-
-    name = "a network"
-    label: int = knob(-1, -1, 10**6, help="class of a class-conditional network; -1: none")
-    quantise: bool = knob(False, help="of a latent model with a codebook: decode its nearest entries, straight-through")
-    prompt: str = knob("", help="of a text-to-image model: what the picture shows")
-    negative: str = knob("", help="of a text-to-image model: what it does not show")
-    guidance: float = knob(1.0, 0.0, 30.0, help="of a text-to-image model: how far from the negative prompt towards the prompt")
+def __getattr__(name: str) -> Any:
+    """PRIORS, as the catalogue has it: with those of plugins, which are read when it is first asked for."""
+    if name != "PRIORS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return catalogue.PRIORS
 
 
 def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") -> Prior:
@@ -71,7 +66,7 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, device: torch.device, precision: str) -> Prior:
     closed = without_weights(name)
-    if isinstance(closed, GaussianPrior):
+    if isinstance(closed, Prior):
         return closed
     if closed is not None:
         wanted = closed
@@ -91,10 +86,12 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
         folder = BUNDLED / where
     elif is_folder(where):
         folder = at_home(where)
+    elif reason := unread([where]):
+        raise PriorError(f"{where} is no folder in diffusers format.{reason}")
     elif hub.split(where):
         folder = hub.download(where)
     else:
-        listed = ", ".join(card.name for card in PRIORS)
+        listed = ", ".join(card.name for card in catalogue.PRIORS)
         raise PriorError(
             f"there is no prior {knobs.shown(name)}. Give one of {listed}, a folder, "
             "or a Hub id (owner/model, owner/model@revision)."
@@ -126,35 +123,10 @@ def _text_to_image(folder: Path, device: torch.device, precision: str) -> "Laten
     return LatentPrior.from_folder(folder, name=str(folder), device=device, precision=precision)
 
 
-def is_folder(name: str) -> bool:
-    """Whether there is a folder of this name; what is too long for a name, or not for this person to see, is none."""
-    try:
-        return bool(name) and at_home(name).is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def conditioned(name: str) -> tuple[str, Conditioned]:
-    """`NAME:label=207` as NAME and its knobs, each after a colon, or a comma where none of them is a text. Raises PriorError.
-
-    A colon may be part of a path: the longest NAME that is a folder is taken for it, else the shortest.
-    """
-    cuts = [found.start() for found in re.finditer(r":(?=\w+=)", name)]
-    names = [name[:cut] for cut in cuts] + [name]
-    where = next((one for one in reversed(names) if is_folder(one)), names[0])
-    given: dict[str, str] = {}
-    try:
-        for part in re.split(r":(?=\w+=)", name[len(where) + 1 :]) if where != name else ():
-            key, _, value = part.partition("=")
-            given |= {key: value} if key in TEXTS else knobs.parse(f":{part}")[1]
-        return where, knobs.build(Conditioned, given)
-    except KnobError as error:
-        raise PriorError(str(error)) from None
-
-
-def without_weights(name: str) -> GaussianPrior | Empirical | None:
-    """What a name says of a prior without weights; None where it names a network. Raises KnobError."""
+def without_weights(name: str) -> Prior | Empirical | None:
+    """What a name says of a prior in closed form or of a plugin; None where it names a network. Raises KnobError."""
     kinds: dict[str, type] = {"gaussian": GaussianPrior, "empirical": Empirical}
+    kinds |= {cls.card.name: cls for cls in plugins.classes("priors", catalogue.OWN)}  # type: ignore[attr-defined]
     cls = kinds.get(name.partition(":")[0].strip())
     return None if cls is None else knobs.build(cls, knobs.parse(name)[1])
 
@@ -163,7 +135,7 @@ def shape_of(name: str) -> tuple[int, int, int] | None:
     """(c, h, w) of a bundled or closed-form prior's pictures, without loading weights; None for any other."""
     closed = without_weights(name)
     if closed is not None:
-        return (closed.channels if isinstance(closed, GaussianPrior) else 3), closed.size, closed.size
+        return closed.picture_shape if isinstance(closed, Prior) else (3, closed.size, closed.size)
     if name in bundled():
         config = json.loads((BUNDLED / name / "unet" / "config.json").read_text())
         return config["in_channels"], *sides_of(config["sample_size"], name)
@@ -193,6 +165,12 @@ def sigmas_of(name: str) -> torch.Tensor:
         if config["beta_schedule"] == "linear":
             return schedule.linear_beta(config["num_train_timesteps"], config["beta_start"], config["beta_end"])
     return load(name).sigmas
+
+
+def errors_of(name: str) -> Errors | None:
+    """`Prior.errors` of a bundled prior, without loading it; None of any other."""
+    folder = BUNDLED / name
+    return calibration.table(index_of(folder), folder) if name in bundled() else None
 
 
 def bundled() -> list[str]:

@@ -6,13 +6,14 @@ axis, beta schedule and parametrisation exist only here.
 
 import abc
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from redgui.errors import RedguiError
+from redgui.priors import calibration
 
 Sigma = float | Tensor  # one level for the batch, or one per image, shape (b,)
 Back = Callable[[Tensor], Tensor]  # u, (b, c, h, w), to J^T u of the same shape
@@ -34,6 +35,7 @@ class Prior(abc.ABC):
         device: where `denoise` wants its input: all but the network is there.
         precision: of the network: fp32, bf16 or fp16. Inputs and outputs are always float32.
         multiple: 0 where `denoise` takes pictures of `shape` alone; else any sides that are multiples of it.
+        texts: of a text-to-image model what it is told, `prompt`, `negative` and `guidance`; None of any other.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Prior(abc.ABC):
     device: torch.device = torch.device("cpu")
     precision: str = "fp32"
     multiple: int = 0
+    texts: Mapping[str, Any] | None = None
 
     @abc.abstractmethod
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
@@ -92,6 +95,17 @@ class Prior(abc.ABC):
         """The state of a picture (b, c, h, w); the picture itself, unless the prior is of latents."""
         return picture
 
+    def retold(self, said: Mapping[str, Any]) -> "Prior":
+        """The same text-to-image model with some of its `texts` changed, its weights shared. Raises PriorError."""
+        raise PriorError(f"{self.name} is no text-to-image model; it is told no {', '.join(said)}.")
+
+    def errors(self) -> calibration.Errors:
+        """How wrong `denoise` is at each noise level: of its training, else measured at the first call."""
+        known = vars(self)  # of a frozen dataclass, too
+        if "_errors" not in known:
+            known["_errors"] = calibration.measured(self)
+        return known["_errors"]
+
     @final
     def eps(self, x: Tensor, sigma: Sigma) -> Tensor:
         """The expected noise (x - D(x, sigma)) / sigma, shape b c h w."""
@@ -105,6 +119,7 @@ class Wrapped(Prior):
         self.inner = prior
         self.name, self.shape, self.sigmas = prior.name, prior.shape, prior.sigmas
         self.device, self.precision, self.multiple = prior.device, prior.precision, prior.multiple
+        self.texts = prior.texts
 
     @property
     def network_device(self) -> torch.device:
@@ -119,6 +134,9 @@ class Wrapped(Prior):
 
     def encode(self, picture: Tensor) -> Tensor:
         return self.inner.encode(picture)
+
+    def errors(self) -> calibration.Errors:
+        return self.inner.errors()
 
 
 @final

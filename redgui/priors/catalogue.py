@@ -1,8 +1,11 @@
-"""The priors that redgui offers by name. Any other folder or Hub model in diffusers format loads as well."""
+"""The priors that redgui offers by name, PRIORS, and what is known of others, MODELS. Any other folder or Hub model in
+diffusers format loads as well (docs/models.md has what is read)."""
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from redgui import plugins
 from redgui.bundled import PRIORS as BUNDLED
 
 
@@ -14,6 +17,9 @@ class PriorCard:
         download_mb: 0: bundled or needs no weights.
         good_for: what it restores well, and what it does not, in a line for the page.
         widest: hole in pixels that it fills with more than a smooth continuation; None: it knows whole pictures of its kind.
+        memory_gb: of its weights at half precision, about.
+        gated: the Hub gives it to those alone who have accepted its terms there and are logged in (`hf auth login`).
+        presets: the group of presets that it has where it has none of its own.
     """
 
     name: str
@@ -23,6 +29,9 @@ class PriorCard:
     download_mb: int
     good_for: str
     widest: int | None = None
+    memory_gb: float = 0.1
+    gated: bool = False
+    presets: str = "*"
 
     @property
     def megabytes(self) -> int:
@@ -31,13 +40,25 @@ class PriorCard:
         return self.download_mb or math.ceil(sum(path.stat().st_size for path in files) / 1e6)
 
 
+FEW, FEW_LATENT = "few-step", "few-step latent"  # consistency models and other distilled ones: of pictures, and of latents
+
+
 def _ddpm(name: str, size: int, domain: str, download_mb: int = 455) -> PriorCard:
     """A network of DDPM (arXiv 2006.11239) as the Hub has it; "ema" are the averaged weights, which draw better pictures."""
     good_for = f"{domain.partition(',')[0]} of {size}x{size} pixels; anything else is bent towards them."
-    return PriorCard(f"google/ddpm-{name}", f"{size}x{size}", domain, "Apache-2.0", download_mb, good_for)
+    return PriorCard(f"google/ddpm-{name}", f"{size}x{size}", domain, "Apache-2.0", download_mb, good_for, memory_gb=0.3)
 
 
-PRIORS = (
+def _text(name: str, size: int, domain: str, terms: str, download_mb: int, memory_gb: float, **more: Any) -> PriorCard:
+    """A text-to-image model; what it is good for, its prompt says."""
+    good_for = f"what a prompt tells, in pictures of {size}x{size} pixels."
+    return PriorCard(name, f"{size}x{size}", domain, terms, download_mb, good_for, memory_gb=memory_gb, **more)
+
+
+if TYPE_CHECKING:
+    PRIORS: tuple[PriorCard, ...]
+
+OWN = (
     PriorCard(
         "faces-64", "64x64", "aligned faces; bundled", "non-commercial research", 0,
         "faces that fill a square of 64x64 pixels, holes of any width; anything else comes out as a small face.",
@@ -66,11 +87,47 @@ PRIORS = (
     _ddpm("cifar10-32", 32, "small objects", 143),
     PriorCard(
         "CompVis/ldm-celebahq-256", "256x256", "celebrity faces, latent diffusion", "Apache-2.0", 1320,
-        "celebrity faces of 256x256 pixels; anything else is bent towards them.",
+        "celebrity faces of 256x256 pixels; anything else is bent towards them.", memory_gb=0.7,
+    ),
+)  # fmt: skip
+
+# Of kinds that are read; none of these was run with this version. Sizes and terms are those of their pages on the Hub.
+MODELS = (
+    PriorCard(
+        "openai/diffusers-cd_imagenet64_l2", "64x64", "the classes of ImageNet (:label=207), in few steps", "MIT", 1200,
+        "the class that is told, in pictures of 64x64 pixels.", memory_gb=0.6, presets=FEW,
+    ),
+    _text("stable-diffusion-v1-5/stable-diffusion-v1-5", 512, "Stable Diffusion 1.5", "CreativeML OpenRAIL-M", 4300, 2.0),
+    _text("SimianLuo/LCM_Dreamshaper_v7", 768, "a latent consistency model", "MIT", 4300, 2.0, presets=FEW_LATENT),
+    _text("stabilityai/sd-turbo", 512, "distilled, 1 to 4 steps", "Stability AI Community", 5200, 2.0, presets=FEW_LATENT),
+    _text("stabilityai/stable-diffusion-xl-base-1.0", 1024, "Stable Diffusion XL", "OpenRAIL++-M", 13900, 5.5),
+    _text("stabilityai/sdxl-turbo", 512, "distilled, 1 to 4 steps", "Stability AI Community", 13900, 5.5, presets=FEW_LATENT),
+    _text(
+        "stabilityai/stable-diffusion-3-medium-diffusers", 1024, "Stable Diffusion 3, texts from its own pipeline",
+        "Stability AI Community", 4400, 4.5, gated=True,
+    ),
+    _text(
+        "black-forest-labs/FLUX.1-schnell", 1024, "FLUX in 1 to 4 steps, texts from its own pipeline", "Apache-2.0",
+        24000, 24.0, gated=True, presets=FEW_LATENT,
+    ),
+    _text(
+        "black-forest-labs/FLUX.1-dev", 1024, "FLUX, texts from its own pipeline", "FLUX.1 [dev] non-commercial", 24000, 24.0,
+        gated=True,
     ),
 )  # fmt: skip
 
 
+def __getattr__(name: str) -> Any:
+    """PRIORS: OWN and the cards of plugins, which are read when it is first asked for."""
+    if name != "PRIORS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _all()
+
+
+def _all() -> tuple[PriorCard, ...]:
+    return OWN + tuple(cls.card for cls in plugins.classes("priors", OWN))  # type: ignore[attr-defined]
+
+
 def card_of(prior: str) -> PriorCard | None:
-    """The line of a prior's name, `NAME` or `NAME:knob=value`; None for a folder or another Hub id."""
-    return next((card for card in PRIORS if card.name == prior.partition(":")[0]), None)
+    """The line of a prior's name, whatever it is told after it; None of one that is in neither list."""
+    return next((card for card in (*_all(), *MODELS) if card.name == prior.partition(":")[0]), None)

@@ -53,6 +53,16 @@ def chosen_weights(names: Iterable[str]) -> tuple[list[str], bool, str | None] |
     return None
 
 
+def unread(names: Iterable[str]) -> str:
+    """Why a model with these files is not read, where they are of another format; empty where that is not the reason."""
+    names = list(names)
+    if any(name.endswith(".gguf") for name in names):
+        return " GGUF holds weights rounded for other programs; take the model in diffusers format that they were made of."
+    if any(name.endswith((".ckpt", ".safetensors")) and not WEIGHTS.fullmatch(Path(name).name) for name in names):
+        return " A checkpoint in one file does not say which network it is; take the model in diffusers format (a folder)."
+    return ""
+
+
 def load_model(folder: Path, make: Callable[..., torch.nn.Module]) -> torch.nn.Module:
     """A network of a folder with config.json and weights, float32 or as saved.
 
@@ -64,7 +74,8 @@ def load_model(folder: Path, make: Callable[..., torch.nn.Module]) -> torch.nn.M
     """
     read = chosen_weights(p.name for p in folder.iterdir() if p.is_file()) if folder.is_dir() else None
     if read is None:
-        raise PriorError(f"{folder} has no weights; it needs {STEM}.safetensors.")
+        reason = unread(p.name for p in folder.iterdir()) if folder.is_dir() else ""
+        raise PriorError(f"{folder} has no weights; it needs {STEM}.safetensors.{reason}")
     _, safe, variant = read
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     # Without safetensors diffusers reads the .bin with weights_only=True, so that no code in it can run.
@@ -102,6 +113,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise PriorError(f"{path} should hold a JSON object; it holds a {type(content).__name__}.")
     return content
+
+
+def index_of(folder: Path) -> dict[str, Any]:
+    """The content of a folder's model_index.json, empty where there is none. Raises PriorError."""
+    path = folder / "model_index.json"
+    return read_json(path) if path.is_file() else {}
 
 
 def sides_of(size: Any, where: object) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 
 from redgui.priors import prompts, schedulers
 from redgui.priors.base import PriorError
-from redgui.priors.folder import AUTOENCODERS, NETWORKS, STEM, chosen_weights, read_json
+from redgui.priors.folder import AUTOENCODERS, NETWORKS, STEM, chosen_weights, read_json, unread
 from redgui.priors.network import check_class
 
 PATIENCE = 6.0  # seconds for the Hub's first answer; the name look-up that sockets do not limit is part of it
@@ -156,6 +156,7 @@ def wanted(files: Iterable[str], repo: str) -> list[str]:
     if not parts or not scheduler:
         raise PriorError(
             f"{repo} is no prior in diffusers format: it has no {'scheduler_config.json' if parts else 'unet/config.json'}."
+            + ("" if parts else unread(there))
         )
     configs = [f for f in ("model_index.json",) if f in there] + scheduler + [part + "config.json" for part in parts]
     weights = [f for part in parts for f in _weights(part, there, repo)]

@@ -12,13 +12,16 @@ decoding is smooth, or with `quantise` done with the gradient of the identity (s
 
 import copy
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from redgui.priors import names
 from redgui.priors.base import Prior, PriorError, Sigma
+from redgui.priors.calibration import Errors
 from redgui.priors.folder import AUTOENCODERS, load_model, read_json
 from redgui.priors.network import DiffusersPrior
 
@@ -56,6 +59,7 @@ class LatentPrior(Prior):
         self.device, self.precision = inner.device, inner.precision
         config = self.autoencoder.config
         side = 2 ** (len(config.block_out_channels) - 1)
+        self._untold: tuple[LatentPrior, Path] | None = None  # the model without its texts, and where they are looked up
         self._picture_shape = (config.out_channels, self.shape[1] * side, self.shape[2] * side)
 
     @classmethod
@@ -78,7 +82,16 @@ class LatentPrior(Prior):
         other = copy.copy(self)
         other.name = name
         other.inner = self.inner.prompted(name, folder, prompt, negative, guidance, self.picture_shape[1:])
+        other.texts = dict(prompt=prompt, negative=negative, guidance=guidance)
+        other._untold = self, folder
         return other
+
+    def retold(self, said: Mapping[str, Any]) -> Prior:
+        if self.texts is None or self._untold is None:
+            return super().retold(said)
+        model, folder = self._untold
+        texts = {**self.texts, **said}
+        return model.prompted(names.with_texts(self.name, texts), folder, **texts)
 
     @property
     def network_device(self) -> torch.device:
@@ -90,6 +103,10 @@ class LatentPrior(Prior):
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         return self.inner.denoise(self.scale * x, self.scale * sigma) / self.scale
+
+    def errors(self) -> Errors:
+        sigmas, rmse = self.inner.errors()
+        return Errors(sigmas / self.scale, rmse / self.scale)
 
     def decode(self, x: Tensor) -> Tensor:
         z = (x * (self.scale / self.factor) + self.shift).to(self.network_device, self.autoencoder.dtype)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from redgui.devices import home
 from redgui.errors import in_short, out_of_memory
-from redgui.priors import adm_network, pyramid, schedulers, text
+from redgui.priors import adm_network, calibration, pyramid, schedulers, text
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
-from redgui.priors.folder import load_model, network_folder, read_json, scheduler_folder, sides_of
+from redgui.priors.folder import index_of, load_model, network_folder, read_json, scheduler_folder, sides_of
 from redgui.priors.forward import Forward
 from redgui.priors.parametrisation import Discrete, Parametrisation
 from redgui.priors.schedulers import alphas_cumprod as alphas_cumprod
@@ -39,6 +39,7 @@ class DiffusersPrior(Prior):
         shape: (c, h, w) of the pictures that it was trained on.
         label: the class of a class-conditional network.
         multiple: of which the sides of pictures must be, where it takes any size; 0 where it does not.
+        errors: how wrong it is at each noise level, where that is known.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class DiffusersPrior(Prior):
         precision: str = "fp32",
         label: int | None = None,
         multiple: int = 0,
+        errors: calibration.Errors | None = None,
     ):
         if isinstance(prediction, str):
             if alphas_cumprod is None:
@@ -63,6 +65,8 @@ class DiffusersPrior(Prior):
         self._network_device = torch.device(device)
         self.device = home(self._network_device)
         self.label, self.multiple = label, multiple
+        if errors is not None:
+            self._errors = errors
         self.dtype = DTYPES[precision]
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         frozen: Any = net.eval().requires_grad_(False)
@@ -103,6 +107,7 @@ class DiffusersPrior(Prior):
             precision=precision,
             label=label,
             multiple=multiple_of(unet_config, folder),
+            errors=calibration.table(index_of(folder), folder),
         )
 
     def prompted(self, name: str, *told: Any) -> "DiffusersPrior":
@@ -149,7 +154,8 @@ def check_class(unet_config: dict[str, Any], where: object) -> None:
     if kind in text.CLASSES:
         text.check(unet_config, where)
     elif kind not in (None, "UNet2DModel", *OWN):
-        raise PriorError(f"{where} holds a {kind}; redgui reads UNet2DModel and {', '.join(text.CLASSES)}.")
+        steers = "A ControlNet steers another network and is no prior by itself. " if "ControlNet" in str(kind) else ""
+        raise PriorError(f"{where} holds a {kind}. {steers}redgui reads UNet2DModel and {', '.join(text.CLASSES)}.")
 
 
 def check_label(unet_config: dict[str, Any], label: int | None, folder: Path) -> None:
@@ -172,7 +178,8 @@ def check_channels(unet_config: dict[str, Any], channels: tuple[int, ...], folde
     c = unet_config.get("in_channels", 3)
     if type(c) is not int or c not in channels:
         told = " or ".join(map(str, channels))
-        raise PriorError(f"the network in {folder} takes {str(c)[:40]} channels; redgui reads networks of {told} here.")
+        given = " Of an inpainting model 5 are a mask and a picture: take the model it was made of." if c == 9 else ""
+        raise PriorError(f"the network in {folder} takes {str(c)[:40]} channels; redgui reads networks of {told} here.{given}")
     if (out := unet_config.get("out_channels", 3)) not in (c, 2 * c):
         raise PriorError(f"the network in {folder} makes {str(out)[:40]} channels of {c}; a denoiser has {c} or {2 * c}.")
     return c
@@ -208,7 +215,7 @@ def multiple_of(unet_config: dict[str, Any], folder: Path) -> int:
         return pyramid.MULTIPLE
     blocks = [*unet_config.get("down_block_types", ATTENTIVE), *unet_config.get("up_block_types", ATTENTIVE)]
     convolutional = not unet_config.get("add_attention", True) and not any("Attn" in str(kind) for kind in blocks)
-    about = read_json(folder / "model_index.json").get("redgui") if (folder / "model_index.json").is_file() else None
+    about = index_of(folder).get("redgui")
     declared = isinstance(about, dict) and about.get("any_size") is True
     if not (declared or convolutional):
         return 0

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from redgui.knobs import shown
 from redgui.priors.base import PriorError
-from redgui.priors.folder import network_folder, read_json
+from redgui.priors.folder import index_of, network_folder, read_json
 from redgui.priors.prompts import FILE, Embedding, embeddings
 
 CLASSES = UNET, SD3, FLUX = "UNet2DConditionModel", "SD3Transformer2DModel", "FluxTransformer2DModel"
@@ -110,7 +110,7 @@ def prompted(net: nn.Module, folder: Path, prompt: str, negative: str, guidance:
     told = config.get("time_cond_proj_dim") is not None or bool(config.get("guidance_embeds"))
     width = config["cross_attention_dim" if kind == UNET else "joint_attention_dim"]
     with_negative, with_prompt = guidance != 1 and not told, guidance != 0 or told
-    zeros = sdxl and negative == "" and _index(folder).get("force_zeros_for_empty_prompt", True)
+    zeros = sdxl and negative == "" and index_of(folder).get("force_zeros_for_empty_prompt", True)
     wanted = [prompt] if with_prompt or zeros else []
     wanted += [negative] if with_negative and not zeros else []
     found = embeddings(folder, wanted, pooled=sdxl or kind != UNET, encode=kind == UNET)
@@ -150,8 +150,3 @@ def embedded(w: float, width: int) -> Tensor:
 
 def _zeros(like: Embedding) -> Embedding:
     return Embedding(torch.zeros_like(like.states), None if like.pooled is None else torch.zeros_like(like.pooled))
-
-
-def _index(folder: Path) -> dict[str, Any]:
-    path = folder / "model_index.json"
-    return read_json(path) if path.is_file() else {}

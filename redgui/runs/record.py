@@ -24,6 +24,7 @@ from redgui.errors import RedguiError
 from redgui.fitting import Way
 from redgui.knobs import KnobError
 from redgui.priors import Counted, Prior
+from redgui.priors.names import TOLD
 from redgui.runs import cores
 from redgui.runs.problem import Problem
 from redgui.runs.settings import Settings, decoded
@@ -48,7 +49,7 @@ class RecordError(RedguiError):
 
 @dataclass(frozen=True)
 class Change:
-    """Knobs that took effect after step `after` (0-based) had been made."""
+    """Knobs of the sampler, or texts of the prior (`Prior.texts`), that took effect after step `after` (0-based) was made."""
 
     after: int
     knobs: dict[str, Any]
@@ -152,12 +153,13 @@ class Record:
 
     def replay(self, prior: Prior) -> Generator[Measured, None, None]:
         """The run again, Step by Step, with its changes in mid-run at the steps where they were made."""
-        problem, sampler, counted = self.problem(), self.settings.sampler, Counted(Shared(prior, self.sizes))
-        tuner = Tuner(sampler, self.changes)
+        problem, sampler, shared = self.problem(), self.settings.sampler, Shared(prior, self.sizes)
+        tuner, counted = Tuner(sampler, self.changes), Counted(shared)
 
         def control(step: Measured) -> Sampler | None:
             if step.i + 1 >= self.steps:
                 raise Stop
+            shared.retell(tuner.said(step.i))
             return tuner(step.i)
 
         stream = measured(solve(problem, counted, sampler, self.settings.particles), problem, counted)
@@ -169,18 +171,27 @@ class Record:
 
 
 class Tuner:
-    """Applies a record's changes: called with the index of a step just made, gives the sampler for the next or None."""
+    """A record's changes: called with the index of a step just made, gives the sampler for the next or None."""
 
     def __init__(self, sampler: Sampler, changes: tuple[Change, ...]):
         known = {k.name for k in knobs.knobs(type(sampler))}
         self.after: dict[int, Sampler] = {}
+        self.texts: dict[int, dict[str, Any]] = {}
         for change in sorted(changes, key=lambda change: change.after):  # all checked here, before anything runs
-            if unknown := set(change.knobs) - known:
+            said = {name: value for name, value in change.knobs.items() if name in TOLD}
+            if said:
+                self.texts[change.after] = self.texts.get(change.after, {}) | said
+            if unknown := set(change.knobs) - known - set(TOLD):
                 raise RecordError(f"the record changes knobs that {sampler.label} does not have: {', '.join(sorted(unknown))}.")
-            sampler = self.after[change.after] = dataclasses.replace(sampler, **change.knobs)
+            if own := {name: value for name, value in change.knobs.items() if name not in TOLD}:
+                sampler = self.after[change.after] = dataclasses.replace(sampler, **own)
 
     def __call__(self, after: int) -> Sampler | None:
         return self.after.get(after)
+
+    def said(self, after: int) -> dict[str, Any]:
+        """The texts that the prior is told after a step; empty where it is told nothing else."""
+        return self.texts.get(after, {})
 
 
 def encoded(picture: Tensor) -> str:

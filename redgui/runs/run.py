@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from redgui.samplers import Sampler
 
 COMPANY = 10  # times the seconds allowed, on the clock: what a run may take that shares the solver with others
 STATE = ("changes", "rows", "now", "broken", "_film")  # what a copy is brought up to
+Wishes = tuple[bool, Sampler | None, str | None]
 UNPLOTTED = ("at", "seconds", "nfe", "backward")  # of a row
 
 
@@ -72,7 +73,8 @@ class Run:
         self.now = self.sampler  # the knobs in force
         self._began, self._clock, self._film = 0.0, 0.0, Film()
         self._wanted: Sampler | None = None
-        self._wish: Sampler | None = None  # the newest that was passed on to where it is played
+        self._told: Prior | None = None  # to be asked in place of the prior, with other texts
+        self._wish: Wishes = (False, None, None)  # the newest that were passed on to where it is played
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._script = None if self.replayed is None else Tuner(self.sampler, self.replayed.changes)
@@ -134,6 +136,11 @@ class Run:
         with self._lock:
             self._wanted = sampler
 
+    def retell(self, prior: Prior) -> None:
+        """Has the next iteration ask the same text-to-image model with other texts. From any thread."""
+        with self._lock:
+            self._told = prior
+
     def stop(self) -> None:
         """Ends `play` after the iteration in progress. From any thread."""
         self._stop.set()
@@ -148,6 +155,12 @@ class Run:
         with self._lock:
             wanted, self._wanted = self._wanted, None
         return wanted
+
+    def told(self) -> Prior | None:
+        """The prior with other texts that was asked for since this was called last."""
+        with self._lock:
+            told, self._told = self._told, None
+        return told
 
     def close(self) -> None:
         """Frees what the suspended stream holds. Record and film stay; it cannot be gone on with."""
@@ -191,6 +204,7 @@ class Run:
         if step.i < len(self.rows):  # repeated, to go on behind it
             self.last = step
             assert self._script is not None
+            self.shared.retell(self._script.said(step.i))
             return (self._take(step.i) if step.i + 1 == len(self.rows) else None) or self._script(step.i)
         self.last = step
         self._remember(step)
@@ -205,14 +219,16 @@ class Run:
     def _take(self, after: int) -> Sampler | None:
         """The sampler that a person asked for since, noted as a change after step `after`; None if nothing differs."""
         wanted = self.wanted()
+        said: Mapping[str, Any] = getattr(self.told(), "texts", None) or {}
         if self.replayed is not None and self._script is not None:
-            wanted = self._script(after)
+            wanted, said = self._script(after), self._script.said(after)
         old, new = knobs.values(self.now), knobs.values(wanted or self.now)
         live = {k.name for k in knobs.knobs(type(self.now)) if k.live}
         changed = {name: value for name, value in new.items() if value != old[name] and name in live}
         if changed:
             self.now = dataclasses.replace(self.now, **changed)
-            self.changes.append(Change(after, changed))
+        if noted := changed | self.shared.retell(said):
+            self.changes.append(Change(after, noted))
         return self.now if changed else None
 
     def _remember(self, step: Measured) -> None:
@@ -226,7 +242,7 @@ class Run:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what no other process can have. The prior is known by its name there."""
-        left_out = ("_stream", "_lock", "_stop", "counted", "shared", "heard", "source", "fitting", "last", "prior")
+        left_out = ("_stream", "_lock", "_stop", "_told", "counted", "shared", "heard", "source", "fitting", "last", "prior")
         state = {name: value for name, value in vars(self).items() if name not in left_out}
         return state | {"prior": self.prior.name, "playing": False, "_wanted": self.wanted()}
 
@@ -234,7 +250,7 @@ class Run:
         """A copy that repeats the steps made so far, with their changes: a worker has forgotten the run that it played."""
         vars(self).update(state)
         self.prior = priors.load(state["prior"])
-        self.heard = self.fitting = self.source = self.last = None
+        self.heard = self.fitting = self.source = self.last = self._told = None
         self._lock, self._stop = threading.Lock(), threading.Event()
         if self.replayed is None:
             self._script = Tuner(self.sampler, tuple(self.changes))
@@ -267,15 +283,18 @@ class Run:
         self.playing = False
         self.elapsed += time.perf_counter() - self._clock
 
-    def wishes(self) -> tuple[bool, Sampler | None]:
-        """What a person wants of it: to stop, and other knobs; the newest of each."""
-        self._wish = self.wanted() or self._wish
-        return self.stopping, self._wish
+    def wishes(self) -> Wishes:
+        """What a person wants of it: to stop, other knobs, and a prior with other texts; the newest of each."""
+        told = self.told()
+        self._wish = self.stopping, self.wanted() or self._wish[1], told.name if told else self._wish[2]
+        return self._wish
 
-    def grant(self, wishes: tuple[bool, Sampler | None]) -> None:
+    def grant(self, wishes: Wishes) -> None:
         """Does what a person wants, in the copy that is played."""
-        stop, sampler = wishes
+        stop, sampler, prior = wishes
         if sampler is not None:
             self.tune(sampler)
+        if prior is not None:
+            self.retell(priors.load(prior))
         if stop:
             self.stop()

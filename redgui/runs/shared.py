@@ -1,8 +1,8 @@
 """The prior of a job. Whoever plays the jobs answers it, in one call with others; it knows the sizes of its calls."""
 
 from collections import deque
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
 import torch
 from greenlet import getcurrent
@@ -66,6 +66,13 @@ class Shared(Wrapped):
         if not isinstance(pull, Graph):  # it was asked alone
             return x0_hat, pull
         return x0_hat, lambda u: worker.ask(Question(self.inner, u, graph=pull, rows=asked.rows)).answer
+
+    def retell(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Has a text-to-image model told something else from now on, and gives what is new of it. Raises PriorError."""
+        now = self.inner.texts or {}
+        if new := {name: value for name, value in said.items() if name not in now or value != now[name]}:
+            self.inner = self.inner.retold(new)
+        return new
 
     def together(self) -> tuple[tuple[int, ...], ...] | None:
         """`sizes` for a record; None where no call was shared."""

@@ -23,11 +23,13 @@ Differs from the authors' code (NVlabs/RED-diff, algos/reddiff.py) unless `compa
    depend on the batch and Adam's eps is negligible; m counts what was measured (not the holes of a mask);
  - any number of steps, evenly spaced over the training grid; the result is mu after the last step, not before it;
  - `noise_aware` stops fitting y once the residual is at the noise level;
+ - `data_steps`, the noise `carried` and the weighting `calibrated` are FLAIR's (flair.py);
  - weighting `posterior`, g = sigma_y^2 / sigma, weighs both terms as the posterior of the picture smoothed by sigma does:
    |y - H(mu)|^2 / 2 sigma_y^2 - log p_sigma(mu), whose score is -eps_hat / sigma. It wants noise_aware off.
 `compat` reproduces the public update: means over batch and entries, levels 0, skip, 2 skip, ... and mu before the last step.
 
-Cost per step: one forward of the network, no backward; one evaluation of H and its vector-Jacobian product.
+Cost per step: one forward of the network, no backward; one evaluation of H and its vector-Jacobian product, with
+`data_steps` as many as are made.
 """
 
 import math
@@ -42,12 +44,16 @@ from redgui import classics, schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
 from redgui.priors.base import Prior, Sigma, per_image
+from redgui.priors.calibration import Errors
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps, classic_start
+from redgui.samplers import flair
+from redgui.samplers.base import Sampler, SamplerError, Step, Steps, classic_start
 
-Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior"]
+Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior",
+                    "calibrated"]  # fmt: skip
 
-# g(sigma) of the public code; "power" is sigma^exponent, and "posterior" depends on the noise in the measurement.
+# g(sigma) of the public code; "power" is sigma^exponent, "posterior" depends on the measurement's noise, "calibrated" on the
+# prior's errors.
 WEIGHTINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda s: s,
     "sqrt": torch.sqrt,
@@ -92,7 +98,9 @@ class RedDiff(Sampler):
     lr: float = knob(0.1, 1e-4, 2.0, label="learning rate", log=True, help="step size of the optimiser")
     lam: float = knob(0.25, 0.0, 10.0, label="λ", log=True, help="weight of the prior against the measurement")
     weighting: Weighting = knob(
-        "linear", label="SNR weighting", help="how the prior's weight depends on the noise level σ = 1/√SNR; posterior: σ_y²/σ"
+        "linear",
+        label="SNR weighting",
+        help="how the prior's weight depends on the noise level σ = 1/√SNR; posterior: σ_y²/σ; calibrated: by its errors",
     )
     exponent: float = knob(1.0, -1.0, 3.0, help="the weight is σ to this power", only_with=("weighting", ("power",)))
     optimizer: Literal["adam", "nadam", "radam", "adamax", "rmsprop", "adagrad", "momentum", "sgd"] = knob(
@@ -129,10 +137,26 @@ class RedDiff(Sampler):
     noise_aware: bool = knob(
         True, advanced=True, help="weigh the data term down as the residual nears the noise level, so that noise is not fitted"
     )
+    noise: Literal["fresh", "carried"] = knob(
+        "fresh", advanced=True, help="the noise of a step: new, or at low σ mostly what the network took for noise in the last"
+    )
+    data_steps: int = knob(
+        0, 0, 100, label="data steps", advanced=True,
+        help="steps on the measurement alone after each on the prior alone, until it is met; 0: one step on both",
+    )  # fmt: skip
     compat: bool = knob(False, advanced=True, live=False, help="reproduce the update of the authors' public code exactly")
 
-    def weight(self, sigma: Tensor, noise: Sigma = 0.0) -> Tensor:
-        """lam * g(sigma), elementwise; `noise` is sigma_y sqrt(n / m), and `posterior` takes it as at least LEAST_FLOOR."""
+    def weight(self, sigma: Tensor, noise: Sigma = 0.0, errors: Callable[[], Errors] | None = None) -> Tensor:
+        """lam * g(sigma), elementwise.
+
+        Args:
+            noise: sigma_y sqrt(n / m); `posterior` takes it as at least LEAST_FLOOR.
+            errors: of the prior, for `calibrated`.
+        """
+        if self.weighting == "calibrated":
+            if errors is None:
+                raise SamplerError("the weighting calibrated goes by the errors of a prior; give them.")
+            return self.lam * flair.calibrated(sigma, errors())
         if self.weighting == "posterior":
             return self.lam * torch.as_tensor(noise).to(sigma).clamp(min=LEAST_FLOOR) ** 2 / sigma
         g = sigma**self.exponent if self.weighting == "power" else WEIGHTINGS[self.weighting](sigma)
@@ -149,22 +173,32 @@ class RedDiff(Sampler):
         m, n = self.counts(H, mu, y)
         floor = H.noise_floor(y, sigma_y)
         noise = floor.cpu() * (n / m) ** 0.5
-        optimizer = OPTIMIZERS[self.optimizer]([mu], self.lr)
+        optimizer, fit = self.optimizers(mu)
+        eps_hat = None
         for i, sigma in path:
             # x = mu + sigma eps, and what the network takes for the noise in it
             x0 = mu + self.sigma0 * generator.randn_like(mu) if self.sigma0 > 0 else mu
             eps = generator.randn_like(mu)
+            if self.noise == "carried" and eps_hat is not None:
+                eps = flair.carried(eps_hat, eps, sigma)
             before = x0.clone() if self.compat else None  # what the public code returns after its last step
-            error = prior.eps(x0 + per_image(sigma, mu) * eps, sigma) - eps
+            eps_hat = prior.eps(x0 + per_image(sigma, mu) * eps, sigma)
+            error = eps_hat - eps
 
             # gradient of |y - H(mu)|^2 / 2m + w (eps_hat - eps)^T mu / n, with stop-gradient on the network
-            w = self.weight(torch.as_tensor(sigma, dtype=torch.float32), noise)
+            w = self.weight(torch.as_tensor(sigma, dtype=torch.float32), noise, prior.errors)
             w = w.to(mu) if w.ndim else w  # one number of the CPU goes along with an operation: no copy
-            r, g_data = H.gradient(x0, y)
-            residual = r.flatten(1).norm(dim=1) / m**0.5
-            mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + (per_image(w, mu) if w.ndim else w) * error / n
-            mu.grad *= 1 / len(mu) if self.compat else n
-            optimizer.step()
+            pull = (per_image(w, mu) if w.ndim else w) * error / n
+            if self.data_steps and not self.compat:
+                mu.grad = n * pull
+                optimizer.step()
+                residual = flair.fitted(mu, H, y, floor, fit, self.data_steps)
+            else:
+                r, g_data = H.gradient(x0, y)
+                residual = r.flatten(1).norm(dim=1) / m**0.5
+                mu.grad = self.data_weight(residual, floor, mu) * (g_data / m) + pull
+                mu.grad *= 1 / len(mu) if self.compat else n
+                optimizer.step()
 
             if i + 1 == path.n and self.final == "denoised":
                 x0_hat = prior.denoise(mu, float(prior.sigmas[0]))
@@ -179,10 +213,15 @@ class RedDiff(Sampler):
             shown = float(sigma[0]) if isinstance(sigma, Tensor) else sigma
             tuned = path.follow((yield Step(i, path.n, shown, x0_hat, scalars)) or self)
             if tuned.optimizer != self.optimizer:
-                optimizer = OPTIMIZERS[tuned.optimizer]([mu], tuned.lr)
-            for group in optimizer.param_groups:
+                optimizer, fit = tuned.optimizers(mu)
+            for group in optimizer.param_groups + fit.param_groups:
                 group["lr"] = tuned.lr
             self = tuned
+
+    def optimizers(self, mu: Tensor) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        """Of mu: that of the loss, and that of the data term alone, for `data_steps`."""
+        made = OPTIMIZERS[self.optimizer]
+        return made([mu], self.lr), made([mu], self.lr)
 
     def first(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, generator: Generators) -> Tensor:
         """mu before the first step."""

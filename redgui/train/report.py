@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from redgui import images, schedule
-from redgui.priors import schedulers
+from redgui.priors import calibration, schedulers
 from redgui.priors.base import Prior
 from redgui.priors.network import OWN, DiffusersPrior
 from redgui.train import data
@@ -23,6 +23,7 @@ from redgui.train.recipe import Recipe, TrainError
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
+LOOKED_AT = 200  # held-out pictures for the table of the errors
 SAMPLES, STEPS, LIMIT = 36, 50, 240.0  # pictures of the sheet, levels each, seconds after which it stays shorter
 STARTER = (0.0872, 0.1657, 0.2510, 0.3744, 0.5053, 0.5241)  # the first bundled faces-64, by `measure.heldout`, seed 0
 
@@ -92,6 +93,9 @@ def report(
 ) -> dict[str, Any]:
     """Held-out errors of the exported prior, the sheets and curves, and the card with them; returns {"rmse": ...}."""
     rmse = dict(zip(map(str, SIGMAS), (round(r, 5) for r in heldout(prior, held.some())), strict=True))
+    if len(held):
+        errors = heldout(prior, held.some(LOOKED_AT), calibration.LEVELS)
+        calibration.write(folder, {f"{s:g}": float(f"{r:.4g}") for s, r in zip(calibration.LEVELS, errors, strict=True)})
     drawn = samples(prior, seed=recipe.seed)
     images.row(list(drawn.split(1)), per_row=6).save(folder / "samples.png")
     near = neighbours(drawn, pictures)

@@ -12,7 +12,7 @@ import torch  # isort: skip
 from gradio.themes import Base, Default  # isort: skip
 from starlette.middleware import Middleware  # isort: skip
 
-from redgui import bundled, devices
+from redgui import bundled, devices, plugins
 from redgui.runs import cores, engine
 from redgui.runs.batches import Question, denoised
 from redgui.ui.calls.endpoints import add_endpoints
@@ -22,8 +22,9 @@ from redgui.ui.host.gate import Gate, for_here_alone, guard
 from redgui.ui.host.host import Host
 from redgui.ui.learn.tab import learn_tab
 from redgui.ui.particles.tab import particles_tab
-from redgui.ui.parts.components import HEAD, STYLES, place_teller, run_keeper
+from redgui.ui.parts.components import HEAD, STYLES, place_teller, run_keeper, shortcut_keys
 from redgui.ui.parts.wiring import SILENT
+from redgui.ui.restore import telling
 from redgui.ui.restore.tab import restore_tab
 from redgui.ui.sweep.tab import sweep_tab
 
@@ -44,13 +45,19 @@ def build(
         prior: the diffusion model that is chosen at the start.
         public: for a host that strangers use: only listed priors, and the limits of `redgui.ui.host.limits.PUBLIC`.
         exact: no run shares a call of the network with another, so that its bits are those of a plain loop.
+
+    Raises:
+        PluginError: files of plugins on a public host. Packages that its owner installed are part of it.
     """
+    if public and plugins.files():
+        raise plugins.PluginError("a public host takes no --plugin; install it there as a package, or leave --public out.")
     devices.checked(device)
     engine.together = 1 if exact else None
     cores.share_out(left=0 if public else 1)  # strangers bring the machines that their browsers run on
     host = Host(prior, *zero_gpu.device_here(device, precision), public)
     with gr.Blocks(title="redgui", fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADER, padding=False)
+        shortcut_keys()
         keeper = run_keeper("keeper", elem_classes="rg-off")
         place = place_teller("place", elem_classes="rg-off")
         with gr.Tabs() as tabs:
@@ -58,8 +65,8 @@ def build(
             compare_tab(restore.page)
             sweep_tab(restore.page)
             particles_tab(restore.page)
-            learn_tab(restore.page)
-            history_tab(restore, keeper)
+            learn = learn_tab(restore.page)
+            history_tab(restore, keeper, learn)
         form, layout = restore.form, restore.layout
 
         def greet(request: gr.Request) -> dict[str, Any]:
@@ -67,7 +74,8 @@ def build(
 
         outputs = [*layout.refitted, layout.weights]
         loaded = demo.load(restore.editing.load_page, form.inputs, outputs, **SILENT)
-        loaded.then(greet, None, keeper, **SILENT)  # only then may a link or a run from before change the page
+        told = loaded.then(partial(telling.follow, layout), {form.prior}, layout.told.outputs, **SILENT)
+        told.then(greet, None, keeper, **SILENT)  # only then may a link or a run from before change the page
 
         def leave(request: gr.Request) -> None:
             host.sessions.close(request.session_hash)
@@ -129,6 +137,10 @@ def theme() -> Base:
         # a shade darker than the default, which is too pale to be read on white
         body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500", block_title_text_color="*neutral_700",
         block_label_text_color="*neutral_600",
+        # and one that white text can be read on
+        button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700",
+        link_text_color_dark="*secondary_300", link_text_color_visited_dark="*secondary_300",
+        link_text_color_active_dark="*secondary_300", link_text_color_hover_dark="*secondary_200",
     )  # fmt: skip
 
 

@@ -5,15 +5,15 @@ from dataclasses import replace
 from playwright.sync_api import expect
 
 from browser.restoring import Restore
-from redgui import advice, presets
-from redgui.priors import PRIORS
+from redgui import presets
+from redgui.priors import PRIORS, catalogue
 
 PRIOR = "gaussian"
 
 
 def test_another_prior_says_what_it_is_good_for_and_brings_its_presets(app, open_page, monkeypatch):
     few = tuple(replace(card, widest=8) if card.name == "photos" else card for card in PRIORS)
-    monkeypatch.setattr(advice, "PRIORS", few)
+    monkeypatch.setattr(catalogue, "PRIORS", few)
     tab = Restore(app, open_page)
     told, usual, own = tab.part("advice"), presets.preset("reddiff", "inpaint", "box"), presets.preset(
         "reddiff", "inpaint", "box", 0.0, "photos"

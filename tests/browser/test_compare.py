@@ -8,6 +8,7 @@ import json
 import re
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
@@ -168,6 +169,54 @@ def test_two_pictures_under_a_line(open_tab):
     expect(names).to_have_text(["DiffPIR", "DDRM"])
     tab.view("ddrm").click()
     expect(wipe).to_be_hidden()
+
+
+def test_columns_sort_and_empty_ones_are_left_out(open_tab):
+    tab = open_tab()
+    tab.take("reddiff", "dps", "ddrm")
+    tab.run()
+    names = tab.root.locator("thead th").all_inner_texts()
+    assert "PSNR, dB" in names
+    assert "residual/σ_y" not in names  # there is no noise, so that no row has one
+    rows = tab.root.locator("tbody tr")
+
+    def order() -> list[str]:
+        return [row.get_attribute("data-key") for row in rows.all()]
+
+    at_first, forwards = order(), tab.root.locator("thead").get_by_role("button", name="forwards")
+    values = {c.key: c.run.last.nfe for c in tab.comparison.played.contestants}
+    forwards.focus()
+    tab.page.keyboard.press("Enter")
+    assert order() == sorted(values, key=lambda key: -values[key])
+    expect(tab.root.locator("th[aria-sort=descending]")).to_have_text("forwards")
+    expect(forwards).to_be_focused()
+    tab.page.keyboard.press("Enter")
+    assert order() == sorted(values, key=lambda key: values[key])
+    tab.page.keyboard.press("Enter")
+    assert order() == at_first
+
+
+def test_error_maps_are_one_key_away(open_tab):
+    tab = open_tab()
+    tab.take("ddrm")
+    tab.run()
+    error = tab.tile("ddrm").locator("canvas")
+    expect(error).to_be_hidden()
+    tab.view("ddrm").focus()
+    tab.page.keyboard.press("e")
+    expect(error).to_be_visible()
+    shown = np.array(error.evaluate("node => [...node.getContext('2d').getImageData(0, 0, 32, 32).data]")).reshape(32, 32, 4)
+
+    def levels(key: str) -> np.ndarray:
+        source = tab.tile(key).locator("img").get_attribute("src")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB")).astype(float)
+
+    heat = np.abs(levels("ddrm") - levels("original")).mean(2) / 64
+    wanted = 255 * np.clip(3 * heat[..., None] - np.arange(3), 0, 1)
+    assert heat.max() > 0.1
+    assert np.abs(shown[..., :3] - wanted).max() <= 1
+    tab.root.get_by_role("button", name="Error maps").click()
+    expect(error).to_be_hidden()
 
 
 def test_one_zoom_for_all(open_tab):

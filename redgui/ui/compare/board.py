@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, knobs, metrics
+from redgui import figures, images, knobs, metrics
 from redgui.metrics import lpips, perceptual
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
@@ -163,12 +163,36 @@ class Scoreboard:
     # ---- to take away
 
     def downloads(self) -> list[dict[str, str]]:
-        """Contact sheet, JSON and CSV as `data:` URLs."""
+        """Contact sheet, figure and table for a paper, JSON and CSV as `data:` URLs."""
+        drawn = self.figure()
+        files = {kind: figures.encode(drawn, kind) for kind in figures.KINDS}
         return [
             download("comparison.png", "Contact sheet (PNG)", self.sheet()),
             download("comparison.json", "Records (JSON)", self.to_json()),
             download("comparison.csv", "Table (CSV)", self.to_csv()),
+            *(download(f"comparison.{kind}", f"Figure ({kind.upper()})", data) for kind, data in files.items()),
+            download("comparison.tex", "Table (LaTeX)", self.to_latex()),
         ]
+
+    def figure(self) -> Any:
+        """The figure for a paper, of `redgui.figures`: original, measurement and results, with PSNR and LPIPS below."""
+        p = self.problem
+        panels = [] if p.x_true is None else [figures.Panel("original", p.x_true)]
+        panels.append(figures.Panel("measurement", p.H.picture(p.y), p.noise_text))
+        for c in self.race.contestants:
+            row = known(self.rows[c.key], COLUMNS)
+            said = [f"{row[key]:{form}}" for key, form in (("psnr", ".2f"), ("lpips", ".3f")) if row[key] is not None]
+            note = " / ".join(said) if c.status != "error" else c.status
+            panels.append(figures.Panel(c.label, self.picture(c) if c.run.last else None, note))
+        return figures.comparison(panels)
+
+    def to_latex(self) -> str:
+        """The page's table, with the best of each column in bold."""
+        table = self.table()
+        rows = [[row["name"], *(cell["text"] for cell in row["cells"])] for row in table["rows"]]
+        bold = {(i, j + 1) for i, row in enumerate(table["rows"]) for j, cell in enumerate(row["cells"]) if cell["best"]}
+        about = f"{self.problem.H.label}, {self.problem.noise_text}, seed {self.problem.seed}."
+        return figures.latex(["sampler", *(column.name for column in COLUMNS)], rows, bold, about)
 
     def to_json(self) -> str:
         """All figures, and of each contestant the record that reproduces it."""

@@ -11,6 +11,7 @@ let order = []; // the contestants in their order, {key, label, spec}
 let pictures = new Map(); // of every tile, its source, for the two that lie one over the other
 let picked = [];
 let tiles = new Map();
+let errors = false; // whether error maps lie over the pictures
 const NARROWEST = 136; // CSS pixels of a tile
 
 /* ---- the frame ---- */
@@ -24,11 +25,12 @@ const zoom = createZoom(({ scale, x, y }) => {
   root.dataset.zoom = scale.toFixed(2);
   level.textContent = `${Number(scale.toFixed(1))}×`;
 });
+const errorButton = iconButton("errors", "Error maps |x − x₀| (E): black none, white 64 of 255 levels or more", () => setErrors(!errors), { "aria-pressed": "false" });
 const zoomBar = el("div", { class: "rg-group", role: "group", "aria-label": "Zoom of all pictures" },
   iconButton("minus", "Zoom out", () => zoom.by(1 / 1.5)), level, iconButton("plus", "Zoom in", () => zoom.by(1.5)),
-  iconButton("whole", "Whole pictures", () => zoom.reset()));
+  iconButton("whole", "Whole pictures", () => zoom.reset()), errorButton);
 const grid = el("ul", { class: "rg-tiles", "aria-label": "Pictures side by side" });
-const hint = el("p", { class: "rg-race-hint" }, "Click two pictures to lay one over the other. Ctrl + wheel, pinch or + and − zoom all; drag or arrows move.");
+const hint = el("p", { class: "rg-race-hint" }, "Click two pictures to lay one over the other. Ctrl + wheel, pinch or + and − zoom all; drag or arrows move. E shows error maps.");
 const empty = el("div", { class: "rg-race-empty" }, icon("spark"), el("span", {}, "Tick samplers and press Compare: their pictures form here side by side"));
 const wipeBox = el("div", { class: "rg-race-wipe" });
 const tableBox = el("div", { class: "rg-table rg-race-table", tabindex: "0", role: "region", "aria-label": "Figures of all, scrolls sideways" });
@@ -66,17 +68,20 @@ function showPicked() {
 
 function makeTile(key, label, spec, k) {
   const image = el("img", { class: "rg-tile-image", alt: "", draggable: "false", hidden: true });
+  const map = k === null ? null : el("canvas", { class: "rg-tile-image rg-tile-map", role: "img", "aria-label": `${label}: where it differs from the original`, hidden: true });
   const side = el("span", { class: "rg-tile-side" });
   const view = el("div", { class: "rg-tile-view", role: "button", tabindex: "0", "aria-pressed": "false", "aria-label": `${label}: pick for the comparison of two` },
-    el("div", { class: "rg-tile-layer" }, image), side);
+    el("div", { class: "rg-tile-layer" }, image, map ?? ""), side);
+  image.addEventListener("load", () => showError(key));
   view.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() === "e" && !event.ctrlKey && !event.metaKey) return setErrors(!errors);
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
     pick(key);
   });
   zoom.attach(view);
   view.addEventListener("click", () => pick(key));
-  const tile = { view, image, side, label };
+  const tile = { view, image, map, side, label };
   const name = el("span", { class: "rg-tile-name" }, label);
   if (k === null) {
     tile.node = el("li", { class: "rg-tile rg-reference", "data-key": key }, view, el("div", { class: "rg-tile-head" }, name));
@@ -140,6 +145,22 @@ function showTile(key, now) {
   tile.open.disabled = root.dataset.status === "waiting" || !now.n;
 }
 
+/* ---- error maps ---- */
+
+function setErrors(on) {
+  errors = on;
+  errorButton.setAttribute("aria-pressed", String(on));
+  root.dataset.errors = on ? "on" : "off";
+  for (const key of tiles.keys()) showError(key);
+}
+
+/** The map over a picture, where both that and the original are there. */
+function showError(key) {
+  const [tile, truth] = [tiles.get(key), tiles.get("original")];
+  if (!tile?.map) return;
+  tile.map.hidden = !(errors && truth && drawError(tile.map, tile.image, truth.image));
+}
+
 /* ---- one over the other ---- */
 
 let wipe = null;
@@ -159,22 +180,13 @@ let shape = { w: 1, h: 1 };
 /* ---- table and curves ---- */
 
 const TABLE_EVERY = 400; // milliseconds: nobody reads faster
+const drawTable = createTable(tableBox, (key) => marker(order.findIndex((entry) => entry.key === key)));
 let tableText = null;
 let tabledAt = 0;
-function showTable(text) {
-  if (text === tableText) return;
-  tableText = text;
-  const table = parse(text);
-  tableBox.hidden = !table;
-  if (!table) return;
-  const head = el("tr", {}, el("th", { scope: "col" }, "sampler"), ...table.columns.map(({ name, note }) => el("th", { scope: "col", title: note }, name)));
-  const cell = ({ text: shown, note, best }) =>
-    el("td", { class: best ? "rg-best" : null, title: note || null }, shown, best ? el("span", { class: "rg-spoken" }, " (best)") : null, note && shown === "n/a" ? el("span", { class: "rg-spoken" }, note) : null);
-  const row = ({ key, name, failed, cells }) =>
-    el("tr", { "data-key": key, class: failed ? "rg-failed" : null, title: failed ? "its last step before the error" : null }, el("th", { scope: "row" }, marker(order.findIndex((entry) => entry.key === key)), name), ...cells.map(cell));
-  const scrolled = tableBox.scrollLeft;
-  tableBox.replaceChildren(el("table", {}, el("caption", { class: "rg-spoken" }, "Figures of every sampler; the best of a column is marked"), el("thead", {}, head), el("tbody", {}, ...table.rows.map(row))));
-  tableBox.scrollLeft = scrolled;
+function showTable(text, over) {
+  if (`${text}${over}` === tableText) return;
+  tableText = `${text}${over}`;
+  drawTable(parse(text), over);
 }
 
 let curveTexts = null;
@@ -206,10 +218,11 @@ function draw(value, { status, changed, another }) {
     setPicture(key, value.frames?.[key]);
     showTile(key, parse(value.tiles?.[key]));
   }
+  errorButton.hidden = !value.truth;
   showPicked();
   if (changed || status !== "running" || performance.now() - tabledAt > TABLE_EVERY) {
     tabledAt = performance.now();
-    showTable(value.table || "");
+    showTable(value.table || "", ["done", "stopped", "error"].includes(status));
   }
   showCurves(value);
 }

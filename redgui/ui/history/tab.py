@@ -23,6 +23,7 @@ from redgui.runs.settings import Settings, picture_number
 from redgui.snippets import LinkError
 from redgui.ui.history.entries import entry
 from redgui.ui.host.sessions import Session
+from redgui.ui.learn.tab import LearnTab
 from redgui.ui.parts import components
 from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent, sent_text
 from redgui.ui.restore import outcome, ways
@@ -53,7 +54,8 @@ class Kept:
 class HistoryTab:
     """The handlers of the tab. `keeper` stands outside of the tabs: it works while they are closed."""
 
-    def __init__(self, restore: RestoreTab, keeper: gr.HTML, view: gr.HTML):
+    def __init__(self, restore: RestoreTab, keeper: gr.HTML, view: gr.HTML, learn: LearnTab):
+        self.learn = learn
         self.restore, self.keeper, self.view = restore, keeper, view
         self.page, self.form, self.host = restore.page, restore.form, restore.page.host
 
@@ -97,6 +99,10 @@ class HistoryTab:
             raise gr.Error(f"This run cannot be opened: {error}", print_exception=False) from None
         session.state(Kept).opened = record
         return updates | {self.page.tabs: gr.update(selected="restore")}
+
+    def explain(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
+        """As `open_record`, and the page to the Learn tab."""
+        return self.open_record(values, request, event) | {self.page.tabs: gr.update(selected="learn")}
 
     def open_link(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """The settings in the link by which the page was called; the browser adds a record that has its picture."""
@@ -204,8 +210,13 @@ class HistoryTab:
 
     def _check_offered(self, prior: str) -> None:
         """A link may come from anybody: it makes the server read no folder and fetch nothing that is not listed."""
-        known = {self.host.prior_name, *(card.name for card in priors.PRIORS if card.name != "empirical"), *priors.bundled()}
-        if prior not in known and (prior.startswith(("gaussian", "empirical")) or priors.conditioned(prior)[0] not in known):
+        listed = (card.name for card in priors.PRIORS if card.name != "empirical")
+        known = {self.host.prior_name, *listed, *priors.bundled()}
+
+        def model(name: str) -> str | None:  # whatever it is told; one in closed form has its size in its name
+            return None if name.startswith(("gaussian", "empirical")) else priors.conditioned(name)[0]
+
+        if prior not in known and (model(prior) is None or model(prior) not in map(model, known)):
             raise LinkError(
                 f"its prior {prior[:60]!r} is not listed here. Choose it by hand, or open the record.json of the run."
             )
@@ -220,6 +231,8 @@ class HistoryTab:
         opened = [self.page.tabs, self.form.picture, layout.measurement, layout.taken, layout.weights, *inputs]
         view.upload(self.inspect, None, view, **WITH_TOASTS)
         view.select(self.open_record, inputs, opened, **WITH_TOASTS)
+        explained = view.expand(self.explain, inputs, opened, **WITH_TOASTS)
+        explained.success(self.learn.open_tab, self.learn.inputs, self.learn.opened, **SILENT)
         taken = view.submit(self.open_record, inputs, opened, **WITH_TOASTS)
         ready = taken.success(restore.get_ready, inputs, restore.layout.outcome, **SILENT)
         back = self.keeper.submit(self.come_back, inputs, [*opened, *restore.layout.outcome, self.keeper], **SILENT)
@@ -229,10 +242,10 @@ class HistoryTab:
         self.keeper.select(self.open_link, inputs, opened, **WITH_TOASTS)
 
 
-def history_tab(restore: RestoreTab, keeper: gr.HTML) -> None:
+def history_tab(restore: RestoreTab, keeper: gr.HTML, learn: LearnTab) -> None:
     """Builds the tab inside the tabs that are open."""
     with gr.Tab("History", id="history"):
-        HistoryTab(restore, keeper, components.history_view("history", container=False, padding=False)).wire()
+        HistoryTab(restore, keeper, components.history_view("history", container=False, padding=False), learn).wire()
 
 
 def _text(event: gr.EventData, name: str) -> str:

@@ -198,6 +198,7 @@ function draw(run) {
   const buttons = el("div", { class: "rg-run-actions" },
     el("button", { type: "button", class: "rg-text-button rg-primary", onclick: () => trigger("submit", { record: body.record }) }, icon("play"), el("span", {}, "Replay")),
     el("button", { type: "button", class: "rg-text-button", onclick: () => trigger("select", { record: body.record }) }, icon("sliders"), el("span", {}, "Open in Restore")),
+    body.record && JSON.parse(body.record).sampler?.name === "reddiff" ? el("button", { type: "button", class: "rg-text-button", onclick: () => trigger("expand", { record: body.record }) }, icon("eye"), el("span", {}, "Explain in Learn")) : null,
     run.when ? el("button", { type: "button", class: "rg-text-button", onclick: () => remove([run.id]) }, icon("clear"), el("span", {}, "Delete")) : null);
   const facts = el("dl", { class: "rg-facts-list" }, ...body.facts.flatMap(({ name, text }) => [el("dt", {}, name), el("dd", {}, text)]));
   const figures = el("div", { class: "rg-figures" }, ...body.figures.map(figureCard));

@@ -6,8 +6,8 @@ In the paper's notation, with alpha_t^2 + sigma_t^2 = 1 and here sigma = sigma_t
     gradient = d/dmu |y - f(mu)|^2 / 2  +  lambda_t (eps_theta(x_t; t) - eps)
     mu <- OptimizerStep(gradient)
 
-`dissect` makes that one iteration with a fresh optimiser and keeps every piece. It takes its numbers in the order in which the
-sampler does, so that `after` is what the sampler's first iteration at that level gives, compat or not.
+`dissect` makes that one iteration, alone with a fresh optimiser, and keeps every piece; `Loop` makes one after another. They
+take their numbers in the order in which the sampler does, so that `after` is what the sampler has there, compat or not.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,16 @@ class Anatomy:
 
 @torch.no_grad()
 def dissect(
-    prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: RedDiff, mu: Tensor, sigma: float, *, generator: Generators
+    prior: Prior,
+    H: Operator,
+    y: Tensor,
+    sigma_y: float,
+    sampler: RedDiff,
+    mu: Tensor,
+    sigma: float,
+    *,
+    generator: Generators,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Anatomy:
     """One iteration of `sampler` at mu (b, c, h, w) and the level sigma; one call of the network.
 
@@ -67,7 +76,9 @@ def dissect(
         H, y, sigma_y: the measurement, as a sampler is given it.
         sigma: a level > 0, best one of the prior's (`nearest_level`).
         generator: one per image.
+        optimizer: of mu, with what it remembers of the iterations before, and mu itself is moved; None: a fresh one of a copy.
     """
+    moved, mu = mu if optimizer is not None else mu.clone(), mu.clone()
     x0 = mu + sampler.sigma0 * generator.randn_like(mu) if sampler.sigma0 > 0 else mu
     eps = generator.randn_like(mu)
     x = x0 + sigma * eps
@@ -80,19 +91,41 @@ def dissect(
     misfit = r.flatten(1).norm(dim=1) / m**0.5
     floor = H.noise_floor(y, sigma_y)
     held = torch.as_tensor(sampler.data_weight(misfit, floor, mu)).to(mu)
-    weight = float(sampler.weight(torch.as_tensor(sigma, dtype=torch.float32), float(floor.mean()) * (n / m) ** 0.5))
+    noise = float(floor.mean()) * (n / m) ** 0.5
+    weight = float(sampler.weight(torch.as_tensor(sigma, dtype=torch.float32), noise, prior.errors))
     data = held * g / m * scale
     pull = weight * error / n * scale
 
-    after = mu.clone()
-    after.grad = data + pull
-    optimizer = OPTIMIZERS[sampler.optimizer]([after], sampler.lr)
-    optimizer.step()
-    gradient, after = after.grad, after.detach()
+    moved.grad = gradient = data + pull
+    (optimizer or OPTIMIZERS[sampler.optimizer]([moved], sampler.lr)).step()
+    after = moved.detach().clone()
     return Anatomy(
         float(sigma), mu, eps, x, x0_hat, error, r, data, pull, gradient, after - mu, after, weight,
         held.flatten().expand(len(mu)),
     )  # fmt: skip
+
+
+class Loop:
+    """RED-diff's own loop, an iteration at a time, each taken apart (`step`), on one picture.
+
+    Attributes:
+        i, n: how many iterations were made, of how many.
+    """
+
+    def __init__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, sampler: RedDiff, *, generator: Generators):
+        self.given, self.generator, self.sampler = (prior, H, y, sigma_y), generator, sampler
+        begun = sampler.begun(H, y, sigma_y)
+        self.levels = [float(sigma) for sigma in begun.levels(prior.sigmas, sampler.steps, generator)]
+        self.mu = sampler.first(prior, H, y, sigma_y, generator).detach()
+        self.optimizer = OPTIMIZERS[sampler.optimizer]([self.mu], sampler.lr)
+        self.i, self.n = 0, len(self.levels)
+
+    def step(self) -> Anatomy:
+        """The next iteration; one call of the network. Raises IndexError after the last."""
+        sigma = self.levels[self.i]
+        pieces = dissect(*self.given, self.sampler, self.mu, sigma, generator=self.generator, optimizer=self.optimizer)
+        self.i += 1
+        return pieces
 
 
 def nearest_level(sigmas: Tensor, sigma: float) -> float:

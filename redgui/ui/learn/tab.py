@@ -1,13 +1,13 @@
 """The Learn tab: what RED-diff does, on the person's own picture of the Restore tab."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 from torch import Tensor
 
-from redgui import images, knobs, metrics
+from redgui import knobs, priors
 from redgui.errors import RedguiError
 from redgui.knobs import knob
 from redgui.priors import Prior
@@ -17,15 +17,16 @@ from redgui.runs.stream import with_room
 from redgui.runs.watch import compute
 from redgui.samplers import RedDiff
 from redgui.ui.host.sessions import Session
-from redgui.ui.learn import anatomy, texts
-from redgui.ui.learn.anatomy import Anatomy
+from redgui.ui.learn import anatomy, texts, walking
+from redgui.ui.learn.anatomy import Loop
+from redgui.ui.learn.views import anatomy_view, drawn, drowning, schedule_view
+from redgui.ui.learn.walking import Walking, WalkLayout
 from redgui.ui.parts import components, controls, views
 from redgui.ui.parts.controls import SETTING, Controls
 from redgui.ui.parts.form import Page
-from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values, sent
+from redgui.ui.parts.wiring import LATEST, SILENT, WITH_TOASTS, Updates, Values, sent
 from redgui.ui.restore.state import Restoring
 
-SHOWN = (0.05, 0.2, 0.5, 1.0, 2.5, 6.0, 25.0, 150.0)  # levels at which the picture is shown drowning
 STARTS = (
     ("Pseudo-inverse of the measurement", "start"),
     ("Last iterate of the run on Restore", "last"),
@@ -43,7 +44,15 @@ class Look:
     sigma: float = knob(
         1.0, 0.01, 160.0, log=True, label="Noise level σ", help="of this iteration: the nearest that the prior was trained on"
     )
+    lam: float = knob(0.25, 0.0, 10.0, label="λ", log=True, help="weight of the prior against the measurement")
     seed: int = knob(0, 0, 2**31 - 1, help=SETTING["seed"].help)
+
+
+@dataclass
+class Learning:
+    """What the server keeps of the tab for each page: the loop that is stepped through, None before its first iteration."""
+
+    loop: Loop | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,33 +63,44 @@ class LearnLayout:
     weights: gr.HTML
     look: Controls
     start: gr.Radio
+    step: gr.Button
+    open: gr.Button
     view: gr.HTML
+    walk: WalkLayout
 
 
 def lay_out() -> LearnLayout:
     """Lays the tab out inside the block that is open."""
     with gr.Column(elem_classes="rg-learn"):
-        gr.Markdown(texts.IDEA, latex_delimiters=LATEX, elem_id="learn-idea")
-        with gr.Row(elem_classes="rg-learn-plots"):
-            with gr.Column(min_width=280):
-                schedule = components.schedule_view("schedule")
-            with gr.Column(min_width=280):
-                weights = components.weights_plot("learn-weights")
-                gr.Markdown(texts.WEIGHTS, latex_delimiters=LATEX)
         gr.Markdown(texts.ITERATION, latex_delimiters=LATEX)
         with gr.Row(elem_classes="rg-learn-controls"):
-            level, seed = knobs.knobs(Look)
-            with gr.Column(min_width=260):
+            level, weight, seed = knobs.knobs(Look)
+            with gr.Column(min_width=240):
                 sigma = controls.one(level, "learn-sigma", level.default)
+                step = gr.Button("Next iteration", variant="primary", elem_id="learn-step")
+            with gr.Column(min_width=240):
+                lam = controls.one(weight, "learn-lam", weight.default)
+                back = gr.Button("Open in Restore", elem_id="learn-open")
             with gr.Column(min_width=220):
                 start = gr.Radio(list(STARTS), value="start", label="μ is", elem_id="learn-start")
             with gr.Column(min_width=200):
                 box = controls.seed_box(seed, "learn-seed", seed.default)
-        view = components.anatomy_view("anatomy")
+        view = anatomy_view("anatomy")
+        gr.Markdown(texts.PLANE, latex_delimiters=LATEX)
+        walk = walking.lay_out()
+        gr.Markdown(texts.IDEA, latex_delimiters=LATEX, elem_id="learn-idea")
+        with gr.Row(elem_classes="rg-learn-plots"):
+            with gr.Column(min_width=280):
+                schedule = schedule_view("schedule")
+            with gr.Column(min_width=280):
+                weights = components.weights_plot("learn-weights")
+                gr.Markdown(texts.WEIGHTS, latex_delimiters=LATEX)
         gr.Markdown(texts.REFERENCES, elem_id="learn-references")
         with gr.Accordion("BibTeX", open=False):
             gr.Code(texts.BIBTEX, language=None, label="RED-diff", interactive=False, elem_id="learn-bibtex")
-    return LearnLayout(schedule, weights, Controls(Look, {"sigma": sigma, "seed": box}), start, view)
+    return LearnLayout(
+        schedule, weights, Controls(Look, {"sigma": sigma, "lam": lam, "seed": box}), start, step, back, view, walk
+    )
 
 
 class LearnTab:
@@ -88,10 +108,12 @@ class LearnTab:
 
     def __init__(self, page: Page, layout: LearnLayout):
         self.page, self.form, self.layout = page, page.form, layout
+        self.walking = Walking(page, layout.walk)
 
     def open_tab(self, values: Values, request: gr.Request) -> Updates:
         """The tab is opened: schedule, weights and anatomy with the settings of the Restore tab as they are now."""
-        session = self._session(request)
+        session, lam = self._session(request), self.layout.look.parts["lam"]
+        values = {**values, lam: values[self.form.samplers[RedDiff.name].parts["lam"]]}
         try:
             sampler, prior = self._sampler(values), self.form.load_prior(values)
             picture, problem, _ = self.form.build_problem(session, values)
@@ -99,10 +121,10 @@ class LearnTab:
             schedule = drowning(prior, sampler.begun(problem.H, problem.y, problem.sigma_y), picture, now)
         except RedguiError:
             schedule = None  # the anatomy says what is wrong
-        return {self.layout.schedule: schedule, **self._redrawn(session, values)}
+        return {self.layout.schedule: schedule, lam: values[lam], **self._redrawn(session, values)}
 
     def redraw(self, values: Values, request: gr.Request) -> Updates:
-        """Another level, seed or start."""
+        """Another level, weight, seed or start."""
         return self._redrawn(self._session(request), values)
 
     def choose_level(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
@@ -114,17 +136,48 @@ class LearnTab:
         sigma = min(max(float(f"{sigma:.3g}"), least), most)
         return {part: sigma, **self._redrawn(self._session(request), {**values, part: sigma})}
 
+    def next_iteration(self, values: Values, request: gr.Request) -> Updates:
+        """The loop from its start, an iteration further at every click; at its end from the start again."""
+        session, sigma = self._session(request), self.layout.look.parts["sigma"]
+        state = session.state(Learning)
+        try:
+            sampler, prior, look = self._sampler(values), self.form.load_prior(values), self.layout.look.build(values)
+            problem, _, sampler = self._begin(session, {**values, self.layout.start: "start"}, prior, sampler)
+            if state.loop is None or state.loop.i == state.loop.n:
+                given = with_room(prior, problem.H, problem.y), problem.likelihood, problem.y, problem.level, sampler
+                state.loop = compute(lambda: Loop(*given, generator=Generators.of_run(look.seed, 1)))
+            loop = state.loop
+            pieces = compute(loop.step)
+        except RedguiError as error:
+            return {self.layout.view: {"message": str(error)}}
+        shown = drawn(pieces, problem, sampler)
+        mu = shown["pictures"]["mu"]
+        mu["note"] = ", ".join(filter(None, (f"iteration {loop.i} of {loop.n}", mu["note"])))
+        return {
+            self.layout.weights: views.weights(sampler, prior.sigmas, problem.level, pieces.sigma),
+            self.layout.view: {**shown, "seed": look.seed}, sigma: float(f"{pieces.sigma:.3g}"),
+        }  # fmt: skip
+
+    def open_in_restore(self, values: Values) -> Updates:
+        """RED-diff with the λ of here into the Restore tab."""
+        try:
+            return self.page.to_restore(self._sampler(values))
+        except RedguiError as error:
+            gr.Warning(str(error))
+            return self.page.to_restore(None)
+
     # ---- pieces
 
     def _session(self, request: gr.Request) -> Session:
         return self.page.host.sessions.of(request.session_hash)
 
     def _sampler(self, values: Values) -> RedDiff:
-        """RED-diff with its knobs of the Restore tab, whichever sampler is chosen there."""
-        return self.form.samplers[RedDiff.name].build(values)
+        """RED-diff with its knobs of the Restore tab, whichever sampler is chosen there, and the λ of here."""
+        return replace(self.form.samplers[RedDiff.name].build(values), lam=self.layout.look.build(values).lam)
 
     def _redrawn(self, session: Session, values: Values) -> Updates:
-        """The weights and the anatomy."""
+        """The weights and the anatomy; a loop that was stepped through is left."""
+        session.state(Learning).loop = None
         try:
             sampler, prior, look = self._sampler(values), self.form.load_prior(values), self.layout.look.build(values)
             sigma = anatomy.nearest_level(prior.sigmas, look.sigma)
@@ -135,7 +188,7 @@ class LearnTab:
         except RedguiError as error:
             return {self.layout.view: {"message": str(error)}}
         return {
-            self.layout.weights: views.weights(sampler, prior.sigmas, problem.level, sigma),
+            self.layout.weights: views.weights(sampler, prior.sigmas, problem.level, sigma, priors.errors_of(prior.name)),
             self.layout.view: {**drawn(pieces, problem, sampler), "seed": look.seed},
         }
 
@@ -151,7 +204,7 @@ class LearnTab:
                 raise RedguiError(
                     "There is no run yet to take the last iterate from; press Run on the Restore tab, or choose another start."
                 )
-            own = run.now if isinstance(run.now, RedDiff) else sampler
+            own = replace(run.now, lam=sampler.lam) if isinstance(run.now, RedDiff) else sampler
             return run.problem.to(prior.device), run.last.state[:1].to(prior.device), own
         problem = self.form.build_problem(session, values).problem.to(prior.device)
         if values[self.layout.start] == "truth":
@@ -165,69 +218,33 @@ class LearnTab:
     def wire(self, tab: gr.Tab) -> None:
         """Registers all events of the tab."""
         layout = self.layout
-        inputs = {*self.form.inputs, *layout.look, layout.start}
-        tab.select(self.open_tab, inputs, [layout.schedule, layout.weights, layout.view], **SILENT)
-        for event in (layout.look.parts["sigma"].input, layout.look.parts["seed"].change, layout.start.input):
-            event(self.redraw, inputs, [layout.weights, layout.view], **LATEST)
-        outputs = [layout.look.parts["sigma"], layout.weights, layout.view]
+        inputs = self.inputs
+        sigma, lam, seed = (layout.look.parts[name] for name in ("sigma", "lam", "seed"))
+        tab.select(self.open_tab, inputs, self.opened, **SILENT)
+        tab.select(self.walking.redraw, layout.walk.inputs, layout.walk.view, **SILENT)
+        self.walking.wire()
+        triggers = [sigma.input, lam.input, seed.change, layout.start.input]
+        gr.on(triggers, self.redraw, inputs, [layout.weights, layout.view], **LATEST)
+        outputs = [sigma, layout.weights, layout.view]
         layout.schedule.select(self.choose_level, inputs, outputs, **SILENT)
+        layout.step.click(self.next_iteration, inputs, outputs, **SILENT)
+        layout.open.click(self.open_in_restore, inputs, self.page.to_restore_outputs, **WITH_TOASTS)
+
+    @property
+    def inputs(self) -> set[Any]:
+        """What a handler of the tab is given."""
+        return {*self.form.inputs, *self.layout.look, self.layout.start}
+
+    @property
+    def opened(self) -> list[Any]:
+        """The outputs of `open_tab`."""
+        layout = self.layout
+        return [layout.schedule, layout.look.parts["lam"], layout.weights, layout.view]
 
 
-def drawn(a: Anatomy, problem: Problem, sampler: RedDiff) -> dict[str, Any]:
-    """The anatomy's value: every piece as a picture with its figures."""
-    alpha = 1 / math.sqrt(1 + a.sigma**2)
-    longest = max(anatomy.rms(a.data), anatomy.rms(a.prior), anatomy.rms(a.gradient), 1e-12)
-    held = float(a.data_weight.mean())
-    moved = float(a.step.abs().max())
-
-    def picture(x: Tensor, note: str = "") -> dict[str, Any]:
-        quality = None if problem.x_true is None else float(metrics.psnr(problem.aligned(x), problem.x_true))
-        return {
-            "src": images.data_url(x, "jpeg", quality=92),
-            "note": note or ("" if quality is None else f"PSNR {quality:.2f} dB"),
-        }
-
-    def around_grey(v: Tensor, note: str = "", *, bar: bool = False) -> dict[str, Any]:
-        shown, scale = anatomy.signed(v)
-        size = anatomy.rms(v)
-        text = f"rms {_short(size)}, white is +{_short(scale)}" if scale > 0 else "zero"
-        text += f"; {note}" if note else ""
-        return {"src": images.data_url(shown, "jpeg", quality=92), "note": text, "share": size / longest if bar else None}
-
-    weighed = f"held back to {held:.0%}, the residual being near σ_y" if held < 0.995 else "full weight"
-    return {
-        "sigma": a.sigma,
-        "rows": texts.ROWS,
-        "pictures": {
-            "mu": picture(a.mu),
-            "eps": {"src": images.data_url((a.eps / 3).clamp(-1, 1), "jpeg", quality=92), "note": "white is +3"},
-            "x": picture(alpha * a.x, f"αₜ = {_short(alpha)}, σₜ = {_short(alpha * a.sigma)}, σ = {_short(a.sigma)}"),
-            "x0_hat": picture(a.x0_hat),
-            "error": around_grey(a.error),
-            "data": around_grey(a.data, weighed, bar=True),
-            "prior": around_grey(a.prior, f"weight w = {_short(a.weight)} ({sampler.weighting})", bar=True),
-            "gradient": around_grey(a.gradient, bar=True),
-            "step": around_grey(a.step, f"{sampler.optimizer}, learning rate {sampler.lr:g}, largest {_short(moved)}"),
-            "after": picture(a.after),
-        },
-    }
-
-
-def drowning(prior: Prior, sampler: RedDiff, picture: Tensor, now: float) -> dict[str, Any]:
-    """The schedule's value: sigma of every iteration, and the picture (1, c, h, w) under the same noise at some levels."""
-    plan = anatomy.levels(prior, sampler)
-    eps = Generators.of_run(0, 1).randn_like(picture.cpu())
-    levels = sorted({anatomy.nearest_level(prior.sigmas, sigma) for sigma in SHOWN}, reverse=True)
-    noisy = {sigma: anatomy.drowned(picture.cpu(), sigma, eps) for sigma in levels}
-    pictures = [{"sigma": sigma, "src": images.data_url(x, "jpeg", quality=85)} for sigma, x in noisy.items()]
-    return {"sigma": [float(f"{s:.4g}") for s in plan], "pictures": pictures, "now": now}
-
-
-def learn_tab(page: Page) -> None:
+def learn_tab(page: Page) -> LearnTab:
     """Builds the tab inside the tabs that are open."""
     with gr.Tab("Learn", id="learn") as tab:
-        LearnTab(page, lay_out()).wire(tab)
-
-
-def _short(x: float) -> str:
-    return f"{x:.3g}"
+        learn = LearnTab(page, lay_out())
+        learn.wire(tab)
+    return learn

@@ -3,12 +3,12 @@
 IDEA = r"""
 ## What RED-diff does
 
-A measurement $y = f(x_0) + \sigma_v v$ does not say what the picture $x_0$ was: many pictures explain it. A diffusion model
+A measurement $y = H(x_0) + \sigma_y n$ does not say what the picture $x_0$ was: many pictures explain it. A diffusion model
 knows which of them are likely. RED-diff looks for a Gaussian $q = \mathcal{N}(\mu, \tilde\sigma^2 I)$ that is as near as it
 can be to the posterior $p(x_0 \mid y)$; with $\tilde\sigma \to 0$ that leaves a picture $\mu$ to be optimised, like the weights
 of a network, by
 
-$$\min_\mu\; \|y - f(\mu)\|^2 + \mathbb{E}_{t,\epsilon}\Big[
+$$\min_\mu\; \tfrac12\|H(\mu) - y\|^2 + \mathbb{E}_{t,\epsilon}\Big[
 \lambda_t \big(\mathrm{sg}[\epsilon_\theta(x_t; t) - \epsilon]\big)^{\!\top} \mu\Big],
 \quad x_t = \alpha_t \mu + \sigma_t \epsilon,\ \ \epsilon \sim \mathcal{N}(0, I).$$
 
@@ -28,7 +28,17 @@ iteration apart at its level.
 ITERATION = """
 ## One iteration, taken apart
 
-On your picture and your degradation of the Restore tab, with RED-diff's knobs as they are there.
+On your picture and your degradation of the Restore tab, with RED-diff's knobs as they are there. Drag σ and λ to see what each
+piece becomes; **Next iteration** walks through the run's own loop from its start.
+"""
+
+PLANE = r"""
+## Two pixels: what samplers do, seen from above
+
+A picture of two pixels is a point of a plane. The prior is a mixture of Gaussians, known exactly; the measurement, one number,
+leaves a line. The app's own samplers walk here with the knobs beside them. **RED-diff** and **VML-MAP** seek modes: their
+particles collapse onto few, and mostly onto the largest. **RSD** is RED-diff with particles that repel each other: raise
+$\gamma$. **DPS** and **DDRM** draw samples: their shares come near those of the posterior.
 """
 
 REFERENCES = """
@@ -93,7 +103,7 @@ ROWS = [
                 "data",
                 "",
                 "Data term",
-                "∇ ½‖y − f(μ)‖²",
+                "∇ ½‖H(μ) − y‖²",
                 "Descending it pulls μ to the measurement; zero where nothing was measured, and wherever μ explains y already.",
                 "data",
             ),

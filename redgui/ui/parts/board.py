@@ -13,7 +13,9 @@ from redgui import images, knobs
 from redgui.priors import Prior
 from redgui.runs.problem import Problem
 
-KINDS = {"png": "image/png", "json": "application/json", "csv": "text/csv"}  # of files, by the ends of their names
+# Of files, by the ends of their names.
+KINDS = {"png": "image/png", "json": "application/json", "csv": "text/csv", "pdf": "application/pdf", "svg": "image/svg+xml",
+         "tex": "application/x-tex", "webp": "image/webp", "mp4": "video/mp4", "ipynb": "application/x-ipynb+json"}  # fmt: skip
 
 Row = Mapping[str, Any]  # figures by their keys, as far as they are known
 

@@ -25,10 +25,11 @@ from redgui.operators import OperatorError
 from redgui.priors.base import LARGEST
 
 UI = Path(__file__).resolve().parents[1]
-SHEETS = ("style", "layout", "compare", "sweep", "particles", "learn", "history")
+SHEETS = ("style", "keys", "layout", "compare", "sweep", "particles", "learn", "history")
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
     *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
+    "compare/errors", "compare/table",
     *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view")),
     *(f"restore/{name}" for name in ("canvas", "bring")),
 )  # fmt: skip
@@ -36,9 +37,10 @@ PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",
     "cards": "restore/cards", "canvasbar": "restore/bar", "mode": "restore/mode",
     "taken": "restore/taken", "weights": "parts/weights", "slider": "parts/slider",
-    "picture": "parts/picture", "place": "parts/place",
+    "picture": "parts/picture", "place": "parts/place", "keys": "parts/keys",
     "contestants": "compare/contestants", "race": "compare/view", "sweep": "sweep/view", "particles": "particles/view",
-    "schedule": "learn/schedule", "anatomy": "learn/view", "keeper": "history/keeper", "history": "history/view",
+    "schedule": "learn/schedule", "anatomy": "learn/view", "walk": "learn/walk",
+    "keeper": "history/keeper", "history": "history/view",
 }  # fmt: skip
 EXACT = 1_000_000  # pixels of a picture that a page gets as a PNG: one that is larger is a JPEG, where it is only looked at
 
@@ -252,23 +254,6 @@ def task_cards(elem_id: str, **options: Any) -> gr.HTML:
     return component("cards", elem_id, options)
 
 
-def schedule_view(elem_id: str, **options: Any) -> gr.HTML:
-    """The noise levels of a run, and a picture at some of them. Event `select` with {"sigma"}.
-
-    Value: {"sigma": [one per iteration], "pictures": [{"sigma", "src"}], "now": sigma} or None.
-    """
-    return component("schedule", elem_id, options)
-
-
-def anatomy_view(elem_id: str, **options: Any) -> gr.HTML:
-    """One iteration in pictures. A value with a message shows that alone.
-
-    Value: {"rows": [{"title", "pieces": [{"key", "sign", "name", "formula", "text", "of": "" or a colour of its bar}]}],
-    "pictures": {key: {"src", "note", "share": 0 to 1 or None}}, "sigma", "seed"}, or {"message"}, or None.
-    """
-    return component("anatomy", elem_id, options)
-
-
 def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
     """Keeps ended runs in the browser (IndexedDB), and opens the link by which the page was called. It shows nothing.
 
@@ -276,6 +261,11 @@ def run_keeper(elem_id: str = "keeper", **options: Any) -> gr.HTML:
     Event `select` with {"query", "record"}: a link, and the stored record (JSON) of its picture or None.
     """
     return component("keeper", elem_id, options)
+
+
+def shortcut_keys(elem_id: str = "keys", **options: Any) -> gr.HTML:
+    """The keys of the whole page, with a button that lists them. It has no value."""
+    return component("keys", elem_id, {"container": False, "padding": False, **options})
 
 
 def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
@@ -290,6 +280,7 @@ def history_view(elem_id: str = "history", **options: Any) -> gr.HTML:
     """The runs that the browser keeps: a gallery, and one of them at large.
 
     Value: {"entry": JSON of an entry that is no run of this browser, or "", "error": str}.
-    Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run).
+    Events with {"record": JSON}: `upload` (look at it), `select` (its settings), `submit` (its settings, and run),
+    `expand` (its settings, and the Learn tab).
     """
     return component("history", elem_id, options)

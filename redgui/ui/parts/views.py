@@ -1,6 +1,7 @@
 """From Steps to what a person sees: the values of the browser components."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from redgui.metrics import perceptual
 from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.operators.blind import BlindBlur
+from redgui.priors.calibration import Errors
+from redgui.runs import movie
 from redgui.runs.blind import found_kernel, kernel_picture
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record
@@ -97,6 +100,12 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
     for found in _pictures(run.last):
         downloads.append({"name": f"{found['name']}.png", "text": f"The {found['name']} (PNG)", "href": found["src"]})
     downloads.append(download("record.json", "record.json", record.to_json()))
+    downloads.append(download("run.ipynb", "Notebook", snippets.notebook(record)))
+    if run.film():
+        pictures = movie.frames(run.film(), problem)
+        downloads.append(download("run.webp", "Film (WebP)", movie.webp(pictures)))
+        if movie.has_mp4():
+            downloads.append(download("run.mp4", "Film (MP4)", movie.mp4(pictures)))
     address, note = link_of(record)
     row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
     cards = figures(row, problem, differs)
@@ -125,13 +134,12 @@ def link_of(record: Record) -> tuple[str, str]:
     return text, " ".join(notes)
 
 
-def sources(problem: Problem, restored: Tensor) -> list[dict[str, str]]:
+def sources(problem: Problem, restored: Tensor, url: Callable[[Tensor], str] | None = None) -> list[dict[str, str]]:
     """What a restoration is compared with: the measurement, the picture to start from, and the original where it is known."""
-    pictures = [{"name": "measurement", "src": to_see(_to_shape(problem.H.picture(problem.y), restored))}]
-    pictures.append({"name": start_name(problem), "src": to_see(problem.start())})
+    found = {"measurement": _to_shape(problem.H.picture(problem.y), restored), start_name(problem): problem.start()}
     if problem.x_true is not None:
-        pictures.append({"name": "original", "src": to_see(problem.x_true)})
-    return pictures
+        found["original"] = problem.x_true
+    return [{"name": name, "src": (url or to_see)(picture)} for name, picture in found.items()]
 
 
 def to_see(picture: Tensor | Image.Image) -> str:
@@ -219,11 +227,18 @@ def start_name(problem: Problem) -> str:
     return "pseudo-inverse" if inverted else "starting picture"
 
 
-def weights(chosen: RedDiff, sigmas: Tensor, noise: float, now: float | None = None) -> dict[str, Any]:
-    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels, with sigma_y of the measurement."""
+def weights(
+    chosen: RedDiff, sigmas: Tensor, noise: float, now: float | None = None, errors: Errors | None = None
+) -> dict[str, Any]:
+    """The weights plot: lam * g(sigma) of every weighting over the prior's noise levels, with sigma_y of the measurement.
+
+    That of `calibrated` is drawn where the prior's errors are known.
+    """
     s = torch.logspace(math.log10(float(sigmas[0])), math.log10(float(sigmas[-1])), 60, dtype=torch.float64)
-    names = dict.fromkeys([*WEIGHTINGS, "posterior", chosen.weighting])
-    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s, noise))} for n in names]
+    known = (lambda: errors) if errors else None
+    names = dict.fromkeys([*WEIGHTINGS, "posterior", "calibrated", chosen.weighting])
+    names.pop("calibrated" if known is None else "", None)
+    drawn = [{"name": n, "values": _rounded(_with(chosen, n).weight(s, noise, known))} for n in names]
     return {"sigma": _rounded(s), "curves": drawn, "chosen": chosen.weighting, "now": now}
 
 

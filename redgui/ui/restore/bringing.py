@@ -3,6 +3,7 @@
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from redgui import bundled, finishing, images
 from redgui.errors import RedguiError
@@ -105,8 +106,8 @@ class Bringing:
         updates |= self.editing.noise.measured(session, values)
         return updates | self.editing.cleared(session)
 
-    def wire(self) -> None:
-        """Registers the events."""
+    def wire(self) -> Dependency:
+        """Registers the events; gives that of another prior."""
         form, layout = self.form, self.layout
         inputs: Any = form.inputs
         taken = [form.prior, *layout.refitted, layout.weights, *layout.tuned, *layout.outcome, self.editing.noise.sigma_y]
@@ -117,4 +118,4 @@ class Bringing:
         layout.result.select(self.adopt_result, inputs, fresh, **SILENT)
         layout.taken.select(self.take, inputs, taken, **WITH_TOASTS)
         loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
-        form.prior.change(self.choose_prior, inputs, taken, **loading)
+        return form.prior.change(self.choose_prior, inputs, taken, **loading)

@@ -89,7 +89,7 @@ def _finished(layout: RestoreLayout, task: Task, number: int) -> Updates:
     stored = tasks.finished(task)
     restored = images.to_tensor(images.read(stored.restored))
     live = views.blank(number, "idle", FINISHED, restored)
-    before, png = views.sources(problem, restored), images.data_url(restored)
+    before, png = views.sources(problem, restored, lambda x: images.data_url(x, "webp")), images.data_url(restored)
     cards = [card for card in views.figures(stored.figures, problem) if card["name"] != "seconds"]  # those of another machine
     result = {
         "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": before[0], "befores": before,

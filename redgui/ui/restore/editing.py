@@ -240,7 +240,9 @@ class Editing:
         chosen = self.form.build_sampler(values)
         if not isinstance(chosen, RedDiff):
             return {self.layout.weights: None}
-        return {self.layout.weights: views.weights(chosen, priors.sigmas_of(self.form.prior_name(values)), self._level(values))}
+        name = self.form.prior_name(values)
+        sigmas, errors = priors.sigmas_of(name), priors.errors_of(name)
+        return {self.layout.weights: views.weights(chosen, sigmas, self._level(values), errors=errors)}
 
     def _level(self, values: Values) -> float:
         """sigma_y of the noise, whatever its kind. Raises RedguiError where it is a number that is being typed."""

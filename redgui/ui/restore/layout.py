@@ -19,7 +19,8 @@ from redgui.ui.parts import components, controls
 from redgui.ui.parts.controls import SETTING, Control, Controls, Named, Setting
 from redgui.ui.parts.form import Form
 from redgui.ui.parts.running_tab import RunningLayout
-from redgui.ui.restore import from_file, own_kernel
+from redgui.ui.restore import from_file, own_kernel, telling
+from redgui.ui.restore.telling import Telling
 
 BEGINNING = ("inpaint", "box", 0.0)  # operator, its kind and sigma_y of a new page
 
@@ -40,6 +41,7 @@ class RestoreLayout(RunningLayout):
     weights: gr.HTML
     sampler_groups: Mapping[str, gr.Group]
     advice: gr.HTML
+    told: Telling
     result: gr.HTML
     film: gr.HTML
 
@@ -105,6 +107,7 @@ def lay_out(host: Host) -> RestoreLayout:
                             False, label="Exact", elem_id="exact", visible=not host.public or "hidden",
                             info="share no network call with other runs: the bits of a run alone, without a record saying how",
                         )  # fmt: skip
+                    told = telling.draw()
                     weights = components.weights_plot("weights")
         with gr.Row(equal_height=False, elem_classes="rg-canvas"):
             with gr.Column(min_width=0, elem_classes="rg-stage"):
@@ -123,7 +126,7 @@ def lay_out(host: Host) -> RestoreLayout:
     return RestoreLayout(
         run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups,
         noise_groups=noise_groups, noise_part=noise_part, measurement=measurement, resume=resume, more=more, weights=weights,
-        sampler_groups=sampler_groups, advice=advised, result=result, film=film,
+        sampler_groups=sampler_groups, advice=advised, told=told, result=result, film=film,
     )  # fmt: skip
 
 
@@ -133,8 +136,9 @@ def advice_text(prior: str, known: Advice) -> str:
     if card is None:
         return ""
     warning = f' <b class="rg-warning">{html.escape(known.warning)}</b>' if known.warning else ""
-    weight = f"{card.megabytes} MB" if card.megabytes else "no weights"
+    weight = f"{card.megabytes} MB, {html.escape(card.terms)}" if card.megabytes else "no weights"
     facts = f"<b>{html.escape(card.name)}</b>: pixels {html.escape(card.size)}, {weight}"
+    facts += " (gated: accept its terms on the Hub)" if card.gated else ""
     return f'<p class="rg-note">{facts}. Good for {html.escape(known.good_for)}{warning}</p>'
 
 

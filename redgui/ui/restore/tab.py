@@ -17,7 +17,7 @@ from redgui.ui.parts import views
 from redgui.ui.parts.form import Page
 from redgui.ui.parts.running_tab import UNBEGUN, WAITING, RunningTab
 from redgui.ui.parts.wiring import SILENT, Updates, Values
-from redgui.ui.restore import cards, outcome
+from redgui.ui.restore import cards, outcome, telling
 from redgui.ui.restore.bringing import Bringing
 from redgui.ui.restore.editing import Editing
 from redgui.ui.restore.layout import RestoreLayout, lay_out
@@ -139,7 +139,7 @@ class RestoreTab(RunningTab[Restoring, RestoreLayout]):
     def wire(self) -> None:
         """Registers all events of the tab."""
         self.editing.wire()
-        Bringing(self.editing).wire()
+        telling.wire(self.layout, Bringing(self.editing).wire())
         inputs = self.form.inputs | {self.layout.more}
         ready = self.layout.resume.click(self.get_ready_again, None, self.layout.outcome, **SILENT)
         self.over = [self.wire_run(inputs), self.follow(ready, self.go_on, inputs)]

@@ -5,15 +5,16 @@ import math
 import time
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import images, knobs, metrics
+from redgui import figures, images, knobs, metrics
 from redgui.runs.problem import Problem
 from redgui.runs.sweep import Axis, Cell, Grid, Sweep, text
 from redgui.sheets import Sheet, width_of
 from redgui.ui.parts import board
-from redgui.ui.parts.board import Figure, best, csv_text, download, known
+from redgui.ui.parts.board import Figure, best, csv_text, download, finite, known
 
 SLOW = 1.0  # seconds between two looks at SSIM, which is dear
 SHEET_SIDE = 128  # of the pictures on the sheet, at least
@@ -99,12 +100,26 @@ class SweepBoard:
     # ---- to take away
 
     def downloads(self) -> list[dict[str, str]]:
-        """The grid as a picture, its records as JSON and its figures as CSV, as `data:` URLs."""
+        """The grid as a picture and a heat map, its records as JSON and its figures as CSV, as `data:` URLs."""
+        figure = self.heat_map()
         return [
             download("sweep.png", "Grid (PNG)", self.sheet()),
             download("sweep.json", "Records (JSON)", self.to_json()),
             download("sweep.csv", "Table (CSV)", self.to_csv()),
+            *(download(f"sweep.{kind}", f"Heat map ({kind.upper()})", figures.encode(figure, kind)) for kind in figures.KINDS),
         ]
+
+    def heat_map(self) -> Any:
+        """The first of the figures over the grid, for a paper (`redgui.figures`)."""
+        figure, axes = self.figures[0], self.sweep.grid.axes
+        sides = [(label(axis), [text(value) for value in axis.values]) for axis in axes]
+        columns = sides[1] if len(sides) > 1 else ("", [""])
+        values = np.full((len(sides[0][1]), len(columns[1])), np.nan)
+        for cell in self.sweep.cells:
+            found = finite(self.rows[cell.key].get(figure.key))
+            if found is not None and cell.status != "error":
+                values[cell.row, cell.column] = found
+        return figures.heat_map(values, sides[0], columns, figure.name, figure.form)
 
     def to_json(self) -> str:
         """All figures, and of each cell the record that reproduces it; the picture is held once, in `image`."""

@@ -1,0 +1,45 @@
+// The table of a comparison: its columns sort, and those in which nothing can stand are left out.
+
+/** createTable(box, marker) -> show(table, over); `marker(key)` is the sign of a row, `over` whether no more figures come. */
+function createTable(box, marker) {
+  let sorted = { name: "", down: true };
+  let last = null;
+  const number = (cell) => Number.parseFloat(cell.text.replace("−", "-"));
+
+  function sort(name) {
+    if (sorted.name !== name) sorted = { name, down: true };
+    else sorted = sorted.down ? { name, down: false } : { name: "", down: true };
+    show(...last);
+    [...box.querySelectorAll("thead button")].find((button) => button.dataset.name === name)?.focus();
+  }
+
+  /** The rows in the order that is wished; what has no figure comes last, either way. */
+  function ordered(rows, k) {
+    if (k < 0) return rows;
+    const value = ({ cells }) => number(cells[k]);
+    return [...rows].sort((a, b) => (Number.isFinite(value(b)) - Number.isFinite(value(a))) || (sorted.down ? value(b) - value(a) : value(a) - value(b)) || 0);
+  }
+
+  function show(table, over) {
+    last = [table, over];
+    box.hidden = !table;
+    if (!table) return;
+    const empty = (k) => table.rows.length > 0 && table.rows.every(({ cells }) => !Number.isFinite(number(cells[k])) && (over || cells[k].text === "n/a"));
+    const kept = table.columns.map((column, k) => ({ ...column, k })).filter(({ k }) => !empty(k));
+    const at = kept.find(({ name }) => name === sorted.name)?.k ?? -1;
+    const direction = sorted.down ? "descending" : "ascending";
+    const head = ({ name, note, k }) => el("th", { scope: "col", title: note, "aria-sort": k === at ? direction : null },
+      el("button", { type: "button", class: "rg-sort", "data-name": name, "data-sorted": k === at ? direction : null, onclick: () => sort(name) }, name));
+    const cell = ({ text: shown, note, best }) =>
+      el("td", { class: best ? "rg-best" : null, title: note || null }, shown, best ? el("span", { class: "rg-spoken" }, " (best)") : null, note && shown === "n/a" ? el("span", { class: "rg-spoken" }, note) : null);
+    const row = ({ key, name, failed, cells }) =>
+      el("tr", { "data-key": key, class: failed ? "rg-failed" : null, title: failed ? "its last step before the error" : null }, el("th", { scope: "row" }, marker(key), name), ...kept.map(({ k }) => cell(cells[k])));
+    const scrolled = box.scrollLeft;
+    const focused = box.contains(document.activeElement) ? document.activeElement.dataset.name : null; // a new table has new buttons
+    box.replaceChildren(el("table", {}, el("caption", { class: "rg-spoken" }, "Figures of every sampler; the best of a column is marked"),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "sampler"), ...kept.map(head))), el("tbody", {}, ...ordered(table.rows, at).map(row))));
+    box.scrollLeft = scrolled;
+    if (focused) [...box.querySelectorAll("thead button")].find((button) => button.dataset.name === focused)?.focus();
+  }
+  return show;
+}
