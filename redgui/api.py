@@ -8,7 +8,7 @@ What a caller can mend is a RedguiError, in the words of the command line.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from redgui import files, finishing, fitting, images, knobs, metrics, priors, saving
+from redgui import files, finishing, fitting, knobs, metrics, priors
 from redgui.asked import Asked as Asked
 from redgui.asked import fitted_to as fitted_to
 from redgui.asked import opened as opened
@@ -28,7 +28,9 @@ from redgui.operators import Operator
 from redgui.operators.base import OperatorError
 from redgui.priors import Counted, Prior, PriorError
 from redgui.reading import Source
-from redgui.runs.blind import found_kernel, kernel_picture
+from redgui.result import Result as Result
+from redgui.result import std_picture as std_picture
+from redgui.runs.blind import found_kernel
 from redgui.runs.cores import limited
 from redgui.runs.divergence import Diverged
 from redgui.runs.problem import Problem
@@ -38,75 +40,13 @@ from redgui.runs.settings import parse_operator as parse_operator
 from redgui.runs.shared import Shared
 from redgui.runs.stream import Measured, measured, solve
 from redgui.runs.sweep import Grid, Spot, axis
+from redgui.runs.tune import Candidate, Tuning
 from redgui.samplers import Sampler
 
 FILM = 8  # pictures in a filmstrip
 LONGEST_SPEC = 200  # characters of an operator among the figures; a painted mask has thousands
 
 Watcher = Callable[[Measured], None]
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run.
-
-    Attributes:
-        raw: (1, c, h, w): the sampler's estimate, the mean over particles when there are several (or the best:
-            `Measured.estimate`).
-        restored: the same as it is given back (`redgui.finishing`): with the kept pixels of an inpainting without noise exactly
-            as they were measured, and grey where the picture is.
-        particles: (n, c, h, w).
-        figures: psnr, ssim, psnr_measurement, residual, nfe, backward, seconds, steps and what was run. They are of `raw`;
-            psnr_restored is that of `restored`.
-        film: a few iterates from first to last.
-        record: reproduces the run.
-        full: the restoration at the picture's own size, with the picture itself outside a crop and outside an inpainted hole;
-            None where the picture is of the prior's size, and of a replay, which has only what the prior saw.
-        image: `restored` as a picture, with transparency and profile as the picture has them.
-        notes: what a person should know about how picture and mask were read.
-        kernel: (size, size), that a blind run has found; its `figures` say how many pixels across it is.
-    """
-
-    problem: Problem
-    picture: Tensor
-    restored: Tensor
-    particles: Tensor
-    figures: dict[str, Any]
-    film: list[Tensor]
-    record: Record
-    raw: Tensor
-    image: Image.Image
-    full: Image.Image | None = None
-    notes: tuple[str, ...] = ()
-    kernel: np.ndarray | None = None
-
-    @property
-    def differs(self) -> bool:
-        """Whether `restored` is another picture than the sampler's estimate."""
-        return not np.array_equal(images.to_uint8(self.raw), images.to_uint8(self.restored))
-
-    def save(self, folder: str | Path) -> Path:
-        """Writes input, measurement, restored, filmstrip.png and record.json (restored-raw, -full, particles, std, kernel.png;
-        and restored-full.jpg where the picture came as a JPEG: with its quality and its EXIF)."""
-        out = Path(folder)
-        out.mkdir(parents=True, exist_ok=True)
-        images.to_pil(self.picture).save(out / "input.png")
-        images.to_pil(self.problem.H.picture(self.problem.y)).save(out / "measurement.png")
-        (out / "restored.png").write_bytes(images.encode(self.image))
-        if self.differs:
-            (out / "restored-raw.png").write_bytes(images.encode(self.raw))
-        images.row(self.film).save(out / "filmstrip.png")
-        (out / "record.json").write_text(self.record.to_json())
-        if self.kernel is not None:
-            (out / "kernel.png").write_bytes(images.encode(kernel_picture(self.kernel)))
-        if self.full is not None:
-            (out / "restored-full.png").write_bytes(images.encode(self.full))
-        if (jpeg := saving.as_it_came(self.image if self.full is None else self.full)) is not None:
-            (out / "restored-full.jpg").write_bytes(jpeg)
-        if len(self.particles) > 1:
-            images.row(list(self.particles.split(1)), per_row=8).save(out / "particles.png")
-            images.to_pil(std_picture(self.particles)).save(out / "std.png")
-        return out
 
 
 def restore(
@@ -237,6 +177,44 @@ def sweep(
             yield spot, error.result, str(error)
 
 
+def tune(
+    image: Source,
+    *,
+    mask: Source | None = None,
+    mask_keep: bool = False,
+    kernel: Source | None = None,
+    prior: str | Path | Prior = "faces-64",
+    device: str = "auto",
+    precision: str = "auto",
+    watch: Callable[[Candidate], None] | None = None,
+    **said: Any,
+) -> tuple[Result, list[tuple[Sampler, float]]]:
+    """Finds the sampler's main knobs for a picture without its ground truth (`redgui.runs.tune`) and restores it with them.
+
+    Returns the result of `restore` with the best setting, and all settings that were tried with their last scores (the root
+    mean square error on values that were hidden, in [-1, 1] units), the best first. Costs four runs' worth of network calls.
+
+    Args:
+        watch: called with whoever has made a step or is over.
+        said: the other arguments of `restore`.
+
+    Raises:
+        TuneError: nothing can be hidden of such a measurement. RedguiError: as `restore`.
+    """
+    loaded = prior_of(prior, device, precision)
+    said["fit"] = fitting.way(said.get("fit", "auto"), loaded.multiple, said.get("size"))
+    said["operator"] = files.told(said.get("operator", "inpaint"), kernel)
+    settings, source, drawn, notes = settled(image, mask, loaded, said, mask_keep)
+    with limited(settings.threads):
+        settings, _, picture = fitted_to(loaded, settings, source)
+        tuning = Tuning(picture, settings.problem(picture), loaded, settings.sampler)
+        for candidate in tuning.play():
+            if watch:
+                watch(candidate)
+    result = perform(replace(settings, sampler=tuning.winner), source, drawn, loaded, None)
+    return replace(result, notes=notes), tuning.scores
+
+
 def replay(record: str | Path | Record, *, device: str | None = None, watch: Watcher | None = None) -> tuple[Result, bool]:
     """Runs a record again, on its own device (and as many threads) and precision unless told otherwise.
 
@@ -288,9 +266,3 @@ def finish(picture: Tensor, problem: Problem, record: Record, last: Measured, fi
     )
     figures |= {"psnr_of": "restored-raw.png" if result.differs else "restored.png", "psnr_restored": given_back}
     return result
-
-
-def std_picture(particles: Tensor) -> Tensor:
-    """Pixel-wise standard deviation over particles, mean over channels, (1, 1, h, w) in [-1, 1]: black 0, white 0.5 or more."""
-    std = particles.std(0, keepdim=True).mean(1, keepdim=True)
-    return (std / 0.5).clamp(0, 1) * 2 - 1

@@ -1,4 +1,4 @@
-"""The command line: `redgui` opens the app; `redgui list | restore | replay | sweep | bench | train | convert-adm | space`.
+"""The command line: `redgui` opens the app; `redgui list | restore | replay | sweep | tune | bench | train | ...`.
 
 `python -m redgui` does the same. Each module here has the commands of one kind; what they need is imported when they run.
 Progress goes to stderr; the last line of stdout is one JSON object. A person's error is one line on stderr, status 2.
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from redgui import __version__, plugins
-from redgui.cli import app, bench, listing, priors, restore, space, sweep
+from redgui.cli import app, bench, listing, priors, restore, space, sweep, tune
 from redgui.errors import RedguiError
 
-PLUGGED = "app", "list", "restore", "replay", "sweep", "bench"  # commands that know operators, samplers and priors
+PLUGGED = "app", "list", "restore", "replay", "sweep", "tune", "bench"  # commands that know operators, samplers and priors
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,7 +30,7 @@ def parser(prog: str = "redgui") -> argparse.ArgumentParser:
     top = Parser(prog=prog, description="See and compare how diffusion models solve inverse problems.")
     top.add_argument("--version", action="version", version=f"redgui {__version__}")
     commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
-    for module in (app, listing, restore, sweep, bench, priors, space):
+    for module in (app, listing, restore, sweep, tune, bench, priors, space):
         module.add(commands)
     for name in PLUGGED:
         about = "a file with operators, samplers or priors of your own; it runs as code"

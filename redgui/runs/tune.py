@@ -1,0 +1,223 @@
+"""Knobs for one measurement, found without a ground truth.
+
+    tuning = Tuning(picture, problem, prior, sampler)
+    for member in tuning.play(): ...
+    tuning.winner
+
+Eight settings run for an eighth of the steps, the better four for a quarter, the better two for half of them: three runs' worth
+of network calls, and the winner's own makes four (successive halving: Jamieson, Talwalkar, AISTATS 2016, arXiv 1502.07943). The
+settings of a round go through the network together. They are judged by what they were not given:
+
+    held-out values   some measured values are hidden, and H x_hat is compared with them; where y tells of places or of
+                      coefficients. They stand for what is missing everywhere else.
+    a split           y1 = y + t sigma_y z is restored and H x_hat compared with y2 = y - sigma_y z / t. With z standard normal
+                      their noises are independent, so that E |H x_hat(y1) - y2|^2 is the error of H x_hat and a constant (Pang,
+                      Zheng, Quan, Ji, "Recorrupted-to-Recorrupted", CVPR 2021; Moran et al., arXiv 1910.11908, noise more).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from redgui import knobs
+from redgui.errors import RedguiError
+from redgui.noise import Gaussian
+from redgui.operators.base import LinearOperator, Operator
+from redgui.operators.compressed_sensing import CompressedSensing
+from redgui.operators.fourier import Fourier
+from redgui.operators.inpaint import Inpaint, of_mask
+from redgui.operators.superres import SuperRes
+from redgui.operators.wrapped import WrappedOperator
+from redgui.priors import Prior
+from redgui.randomness import Generators
+from redgui.runs.group import Group, Member
+from redgui.runs.problem import Problem
+from redgui.runs.run import Run
+from redgui.samplers import Sampler
+
+HELD, JUDGE = 0.1, 2  # the share of values that is hidden; the stream of random numbers that hides them
+SPLIT = 0.5  # t: y1 is noisier by 12 %, y2 by more than twice
+SETTINGS = 8
+FACTORS = (1.0, 1 / 3, 3.0, 9.0)  # of the first knob; two of the second, so that the setting as it stands is among them
+SECOND = (1.0, 1 / 3)
+
+
+class TuneError(RedguiError):
+    """A problem that cannot be judged without its truth; the message says what can."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeldOut(WrappedOperator, LinearOperator):
+    """A linear H of which some values are not measured.
+
+    Attributes:
+        keep: like y of one picture, 1 where it is measured, 0 elsewhere.
+    """
+
+    H: LinearOperator
+    keep: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.keep.to(x) * self.H(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.H.adjoint(self.keep.to(y) * y)
+
+    def on_support(self, u: Tensor) -> Tensor:
+        return self.keep.to(u) * self.H.on_support(u)
+
+    def entries(self, y: Tensor) -> int:
+        return int(self.on_support(torch.ones_like(y[:1])).sum())
+
+    def placed(self, h: int, w: int, box: tuple[int, int, int, int] | None = None) -> "HeldOut":
+        return replace(self, H=self.H.placed(h, w, box))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A problem that is a little harder, and the values by which its solutions are judged.
+
+    Attributes:
+        problem: what is solved, without its truth.
+        H: the operator as it was.
+        y: what H x_hat is compared with; `where`, like y, is 1 on the values that count.
+    """
+
+    problem: Problem
+    H: Operator
+    y: Tensor
+    where: Tensor
+
+    @classmethod
+    def of(cls, problem: Problem, sampler: Sampler) -> "Judge":
+        """The one that fits, from the problem's seed. Raises TuneError where neither does."""
+        H, generator = problem.H, Generators.of_run(problem.seed, 1, JUDGE)
+        shown = H.on_support(torch.ones_like(problem.y))
+        if isinstance(H, Inpaint):
+            h, w = problem.y.shape[-2:]
+            hidden = hide(H.keep(h, w)[None, None].float(), generator)
+            solved, where = of_mask(H.hole(h, w) | hidden[0, 0].bool().numpy()), hidden.expand_as(problem.y).to(problem.y)
+            return cls(_given(problem, solved, problem.y - where * problem.y), H, problem.y, where)
+        if isinstance(H, (SuperRes, Fourier, CompressedSensing)):
+            where = hide(shown, generator).to(problem.y)
+            held = HeldOut(H=H, keep=1 - where)
+            if sampler.fits(held):
+                return cls(_given(problem, held, (1 - where) * problem.y), H, problem.y, where)
+        sigma_y = problem.sigma_y
+        if not isinstance(problem.noise, Gaussian) or not H.compared or sigma_y == 0:
+            raise TuneError(
+                f"{sampler.label} on {H.label} cannot be tuned without the truth: there is no noise that could be split, or "
+                "none that is Gaussian, and no measured value that could be hidden. Tell a Gaussian sigma_y above 0, or choose "
+                "inpaint, or another sampler for superres, fourier and compressed-sensing; `redgui sweep` judges by the truth."
+            )
+        z = H.on_support(generator.randn_like(problem.y))
+        noisier = replace(problem, y=problem.y + SPLIT * sigma_y * z, sigma_y=sigma_y * math.hypot(1, SPLIT), x_true=None)
+        return cls(noisier, H, problem.y - sigma_y / SPLIT * z, shown)
+
+    def score(self, x0_hat: Tensor) -> float:
+        """The root mean square of H x_hat - y on the values that count; infinite where it is not finite."""
+        r = self.H(x0_hat.mean(0, keepdim=True)) - self.y.to(x0_hat)
+        found = float(((r.square() * self.where.to(r)).sum() / self.where.sum()).sqrt())
+        return found if math.isfinite(found) else math.inf
+
+
+def _given(problem: Problem, H: Operator, y: Tensor) -> Problem:
+    return replace(problem, H=H, y=y, x_true=None)
+
+
+def hide(shown: Tensor, generator: Generators) -> Tensor:
+    """Which values (1, ...) are hidden: a share HELD of those that are shown, at least one, 1 there and 0 elsewhere."""
+    drawn = torch.rand(shown[0].shape, generator=generator.generators[0])[None] + (shown.cpu() == 0) * 2
+    count = max(1, round(HELD * int((shown != 0).sum())))
+    return (drawn <= drawn.flatten().kthvalue(count).values).float()
+
+
+def settings(sampler: Sampler) -> list[Sampler]:
+    """Up to SETTINGS settings of the sampler's first two numbers, its own first."""
+    ks = [k for k in knobs.knobs(type(sampler)) if k.shown and not k.advanced and k.kind is float and k.only_with is None]
+    if not ks:
+        raise TuneError(f"{sampler.label} has no number to tune.")
+    found: dict[tuple[float, ...], Sampler] = {}
+    for factors in [(a, b) for b in SECOND for a in FACTORS]:
+        values = {}
+        for k, factor in zip(ks[:2], factors, strict=False):
+            lo, hi = (-math.inf if k.lo is None else k.lo), (math.inf if k.hi is None else k.hi)
+            values[k.name] = min(max(getattr(sampler, k.name) * factor, lo), hi)
+        found.setdefault(tuple(values.values()), replace(sampler, **values))
+    return list(found.values())
+
+
+@dataclass(eq=False, kw_only=True)
+class Candidate(Member):
+    """A setting in a round. `score`: None until it has run."""
+
+    sampler: Sampler
+    score: float | None = None
+
+
+class Round(Group[Candidate]):
+    """Some settings, for so many steps."""
+
+    what: ClassVar[str] = "tuning"
+    together: ClassVar[int] = 64
+
+
+class Tuning:
+    """The rounds on one problem, whose truth nobody sees.
+
+    Attributes:
+        rounds: that have begun; calls: network calls per picture so far, over all settings.
+        winner: the sampler with the best knobs, of those that have been judged last.
+
+    Raises:
+        TuneError, SamplerError: before anything runs.
+    """
+
+    def __init__(self, picture: Tensor, problem: Problem, prior: Prior, sampler: Sampler):
+        self.picture, self.prior = picture, prior
+        self.judge = Judge.of(problem, sampler)
+        self.settings = settings(sampler)
+        self.steps = int(getattr(sampler, "steps", 0))
+        if self.steps < SETTINGS:
+            raise TuneError(f"tuning needs {SETTINGS} steps at least; got {self.steps}.")
+        self.rounds: list[Round] = []
+        self.ranked = list(self.settings)
+
+    @property
+    def winner(self) -> Sampler:
+        return self.ranked[0]
+
+    @property
+    def scores(self) -> list[tuple[Sampler, float]]:
+        """The settings with the score of the longest run that each has had, the best first."""
+        last = {m.sampler: m.score for group in self.rounds for m in group.members if m.score is not None}
+        return [(sampler, last[sampler]) for sampler in self.ranked if sampler in last]
+
+    @property
+    def calls(self) -> int:
+        return sum(m.last.nfe for group in self.rounds for m in group.members if m.last is not None)
+
+    def play(self) -> Iterator[Candidate]:
+        """Plays all rounds in the calling thread, and yields whoever has made a step or is over; its score comes at its end."""
+        left, share = len(self.settings), SETTINGS
+        while left > 1:
+            group = Round([self._member(sampler, self.steps // share) for sampler in self.ranked[:left]])
+            self.rounds.append(group)
+            for member in group.play():
+                if member.over and member.score is None:
+                    fine = member.status == "done" and member.last is not None
+                    member.score = self.judge.score(member.last.x0_hat) if fine and member.last else math.inf
+                yield member
+            # Sorting keeps the order of equals, so that the setting as it was wins a draw.
+            best = sorted(group.members, key=lambda m: math.inf if m.score is None else m.score)
+            self.ranked = [m.sampler for m in best] + self.ranked[left:]
+            left, share = left // 2, share // 2
+
+    def _member(self, sampler: Sampler, steps: int) -> Candidate:
+        values: dict[str, Any] = {"steps": steps}
+        run = Run(self.picture, self.judge.problem, self.prior, replace(sampler, **values), filmed=False)
+        return Candidate(str(self.settings.index(sampler)), knobs.spec(sampler, self.settings[0]), run, sampler=sampler)
