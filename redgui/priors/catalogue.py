@@ -91,7 +91,7 @@ OWN = (
     ),
 )  # fmt: skip
 
-# Of kinds that are read; none was run with this version. Sizes are rounded, and a model's own page has the last word on its terms.
+# Of kinds that are read; none was run with this version. Sizes are rounded; a model's own page has the last word on its terms.
 MODELS = (
     PriorCard(
         "openai/diffusers-cd_imagenet64_l2", "64x64", "the classes of ImageNet (:label=207), in few steps", "MIT", 1200,
