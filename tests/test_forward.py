@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from redgui import api
+from redgui import api, images
 from redgui.errors import out_of_memory
 from redgui.operators import build
 from redgui.priors import PriorError
@@ -93,12 +93,12 @@ def test_another_error_is_no_lack_of_memory():
 
 def test_a_run_of_many_particles_is_the_same_where_memory_is_short():
     picture = noise(1, 3, 16, 16).clamp(-1, 1)
-    runs = [api.restore(api.images.to_pil(picture), prior=prior(most), sampler=RedDiff.name + ":steps=4", particles=6)
+    runs = [api.restore(images.to_pil(picture), prior=prior(most), sampler=RedDiff.name + ":steps=4", particles=6)
             for most in (6, 2)]  # fmt: skip
     assert torch.equal(runs[0].particles, runs[1].particles)
     assert runs[0].figures["nfe"] == runs[1].figures["nfe"] == 4
     with pytest.raises(PriorError, match="Use fewer particles"):
-        api.restore(api.images.to_pil(picture), prior=prior(2), sampler="dps:steps=4", particles=6)
+        api.restore(images.to_pil(picture), prior=prior(2), sampler="dps:steps=4", particles=6)
 
 
 def test_memory_that_runs_out_elsewhere_in_a_step_is_a_clear_error():

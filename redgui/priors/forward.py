@@ -49,7 +49,7 @@ class Forward:
                 if not out_of_memory(error):
                     raise
             # Out here the failed call's tensors are gone.
-            dropped = graphs.drop_all()
+            dropped = devices.has_graphs(x.device) and graphs.drop_all()
             devices.empty_cache(x.device)
             if dropped:
                 continue

@@ -46,6 +46,7 @@ def violations(page: Page) -> list[str]:
     """The serious and critical findings of axe-core, each in a line with the elements."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text())
+    page.wait_for_function("document.getAnimations().every((one) => one.playState !== 'running')")  # colours on their way
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     grave = [finding for finding in found if finding["impact"] in GRAVE]
     return [f"{f['id']}: {f['help']}: {[node['target'] for node in f['nodes']]}" for f in grave]

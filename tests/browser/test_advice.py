@@ -20,7 +20,6 @@ def test_another_prior_says_what_it_is_good_for_and_brings_its_presets(app, open
     )  # fmt: skip
     expect(told).to_contain_text("checking mathematics")
     expect(tab.part("reddiff-steps").locator("input[type=number]")).to_have_value(str(usual.get("steps", 100)))
-    tab.page.get_by_role("button", name="Prior").click()
     tab.choose("prior", "photos")
     expect(told).to_contain_text("not objects")
     expect(told).to_contain_text("The hole is 23 pixels wide.")

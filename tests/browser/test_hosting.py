@@ -120,7 +120,7 @@ def test_behind_a_proxy_with_a_path_the_page_loads_and_a_run_streams(serve, prox
     # examples, styles and the app's own pictures come through the path, and nothing goes past it
     expect(page.locator("#examples img").first).to_have_js_property("complete", True)
     assert page.locator("#examples img").first.evaluate("img => img.naturalWidth") > 0
-    assert page.locator(".rg-columns > .rg-left").evaluate("one => getComputedStyle(one).gap") == "10px"  # of assets/layout.css
+    assert page.locator(".rg-columns > .rg-left").evaluate("one => getComputedStyle(one).gap") == "8px"  # of assets/layout.css
     assert not missing, missing
     assert not stray, stray
     assert all(

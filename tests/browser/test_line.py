@@ -24,7 +24,7 @@ def app(serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 
 
 def opened(page: Page) -> Page:
-    page.locator("#measurement img[src^='data:']").wait_for()
+    page.locator("#measurement img[src^='data:']").wait_for(state="attached")
     return page
 
 

@@ -32,6 +32,7 @@ def mine(tmp_path) -> Path:
 
 def test_the_link_of_an_own_picture(mine, browser, app):
     context = browser.new_context(reduced_motion="reduce")
+    context.add_init_script("localStorage.setItem('redgui-mode', 'expert')")
     tab = Tabs(app, at(context.new_page()))
     tab.page.locator("#picture input[type=file]").first.set_input_files(mine)
     expect(tab.page.locator("#mask .rg-mask")).to_have_attribute("data-version", "2")

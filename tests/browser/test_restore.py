@@ -36,7 +36,7 @@ def test_run_with_nothing_touched(open_tab):
     expect(tab.result).to_contain_text(f"{tasks.finished(tasks.TASKS[0]).figures['psnr']:.2f} dB")
     expect(tab.film.locator(".rg-film-caption")).to_contain_text("step 100 ·")
     assert tab.restoring.played is None
-    places = ("#mask .rg-mask-stage", "#live .rg-bar", "#weights", "#knobs-reddiff", "#measurement .rg-caption", "#run")
+    places = ("#mask .rg-mask-stage", "#live .rg-bar", "#weights", "#knobs-reddiff", "#run")
 
     def boxes() -> list[dict]:
         return [tab.page.locator(place).first.bounding_box() for place in places]
@@ -222,7 +222,7 @@ def test_weightings_are_drawn(open_tab):
         tab.choose("reddiff-weighting", weighting)
         expect(plot).to_have_attribute("data-chosen", weighting)
         expect(exponent).to_be_visible(visible=weighting == "power")
-        assert plot.get_attribute("data-curves") == str(len(WEIGHTINGS) + 1 + (weighting == "power"))
+        assert plot.get_attribute("data-curves") == str(len(WEIGHTINGS) + 2 + (weighting == "power"))
 
 
 def test_particles_and_the_dice(open_tab, tmp_path):

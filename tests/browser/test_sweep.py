@@ -168,7 +168,7 @@ def test_weightings_and_another_sampler(open_tab, tmp_path):
     expect(tab.values("rows")).to_have_value(re.compile("^linear, sqrt"))
     tab.values("columns").fill("0.1")
     tab.run()
-    expect(tab.root.locator(".rg-sweep-cell")).to_have_count(7)
+    expect(tab.root.locator(".rg-sweep-cell")).to_have_count(8)
     tab.choose("sweep-sampler", "DPS")
     expect(tab.values("rows")).to_have_value(re.compile(r"0\.5"))
     tab.page.locator("#sweep-columns-knob input").click()
