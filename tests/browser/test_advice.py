@@ -6,14 +6,14 @@ from playwright.sync_api import expect
 
 from browser.restoring import Restore
 from redgui import presets
-from redgui.priors import PRIORS, catalogue
+from redgui.priors import catalogue
 
 PRIOR = "gaussian"
 
 
 def test_another_prior_says_what_it_is_good_for_and_brings_its_presets(app, open_page, monkeypatch):
-    few = tuple(replace(card, widest=8) if card.name == "photos" else card for card in PRIORS)
-    monkeypatch.setattr(catalogue, "PRIORS", few)
+    few = tuple(replace(card, widest=8) if card.name == "photos" else card for card in catalogue.OWN)
+    monkeypatch.setattr(catalogue, "OWN", few)
     tab = Restore(app, open_page)
     told, usual, own = tab.part("advice"), presets.preset("reddiff", "inpaint", "box"), presets.preset(
         "reddiff", "inpaint", "box", 0.0, "photos"

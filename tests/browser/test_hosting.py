@@ -149,9 +149,13 @@ def test_on_zero_gpu_a_run_is_tuned_stopped_and_gone_on_with_and_its_record_repl
     reach(page, 3)
     (session,) = demo.host.sessions._sessions.values()
     box = page.locator("#reddiff-lr input.rg-number")
-    box.fill("0.02")
-    box.press("Tab")
-    within(lambda: session.state(Restoring).played.changes, "the change has come to the worker, and its news back")
+
+    def changed() -> bool:
+        box.fill("0.02")  # once more, where news of the page came in between
+        box.press("Tab")
+        return bool(session.state(Restoring).played.changes)
+
+    within(changed, "the change has come to the worker, and its news back")
     page.locator("#stop").click()
     expect(live).to_have_attribute("data-status", "stopped")
     made = session.state(Restoring).played.last.i
