@@ -178,7 +178,7 @@ def mask_bits(value: Any, h: int, w: int) -> np.ndarray:
 def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
     """Before and after, figures, particles and downloads, all carried in the value: nothing is written to disk.
 
-    Value: {"run": int, "w", "h", "before": {"name", "src"}, "befores": [...], "after": {"name", "src"},
+    Value: {"run": int, "w", "h", "befores": [{"name", "src"}], "after": {"name", "src"},
     "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}], "next": bool}
     or None. Event `select`, where there is a `next`: the picture is to be gone on with.
     """

@@ -108,7 +108,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         note = "its own size" if (h, w) == (h0, w0) else f"of {w0}×{h0}"
         cards.append({"name": "worked on at", "text": f"{w}×{h}", "note": note})
     return {
-        "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": befores[0], "befores": befores,
+        "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "befores": befores,
         "after": {"name": "restored", "src": to_see(image)}, "figures": cards, "gallery": gallery, "downloads": downloads,
         "next": True, "link": address, "link_note": note,
     }  # fmt: skip

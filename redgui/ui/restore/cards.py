@@ -89,12 +89,12 @@ def _finished(layout: RestoreLayout, task: Task, number: int) -> Updates:
     stored = tasks.finished(task)
     restored = images.to_tensor(images.read(stored.restored))
     live = views.blank(number, "idle", FINISHED, restored)
-    before, png = views.sources(problem, restored, lambda x: images.data_url(x, "webp")), images.data_url(restored)
+    befores = views.sources(problem, restored, lambda x: images.data_url(x, "webp"))
     cards = [card for card in views.figures(stored.figures, problem) if card["name"] != "seconds"]  # those of another machine
     result = {
-        "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "before": before[0], "befores": before,
-        "after": {"name": "restored", "src": png}, "figures": cards, "gallery": [],
-        "downloads": [{"name": f"{task.name}.png", "text": "Picture (PNG)", "href": png}],
+        "run": number, "w": restored.shape[-1], "h": restored.shape[-2], "befores": befores,
+        "after": {"name": "restored", "src": images.data_url(restored)}, "figures": cards, "gallery": [],
+        "downloads": [{"name": f"{task.name}.png", "text": "Picture (PNG)"}],
     }  # fmt: skip
     return {layout.view: live, layout.result: result, layout.film: _film(task)}
 
@@ -105,7 +105,7 @@ def _film(task: Task) -> dict[str, Any]:
     stored = tasks.finished(task)
     sheet = images.read(stored.film)
     w, h = sheet.width // len(stored.frames), sheet.height
-    tiles = [images.data_url(sheet.crop((k * w, 0, (k + 1) * w, h)), "webp", quality=82) for k in range(len(stored.frames))]
+    tiles = [images.data_url(sheet.crop((k * w, 0, (k + 1) * w, h)), "webp", quality=70) for k in range(len(stored.frames))]
     frames = [dict(i=i, sigma=sigma, psnr=psnr, src=src) for (i, sigma, psnr), src in zip(stored.frames, tiles, strict=True)]
     return {"frames": frames, "w": w, "h": h}
 
@@ -123,7 +123,7 @@ def _card(task: Task) -> dict[str, Any]:
     stored = tasks.finished(task)
     note = f"{stored.figures['psnr_measurement']:.1f} → {stored.figures['psnr']:.1f} dB with {task.build_sampler().label}."
     pictures = {"before": stored.measurement, "after": stored.restored}
-    small = {key: images.data_url(_thumbnail(path), "webp", quality=80) for key, path in pictures.items()}
+    small = {key: images.data_url(_thumbnail(path), "webp", quality=70) for key, path in pictures.items()}
     return {"name": task.name, "label": task.label, "about": task.about, "note": note, **small}
 
 

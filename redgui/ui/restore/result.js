@@ -5,20 +5,20 @@ const root = element.querySelector(".rg-result");
 const canvas = canvasOf(element);
 let position = 50;
 
-function compare(value) {
+function compare(value, before) {
   const onMove = (at) => {
     position = at;
   };
-  const { node } = beforeAfter({ before: value.before, after: value.after, w: value.w, h: value.h, position, onMove });
+  const { node } = beforeAfter({ before, after: value.after, w: value.w, h: value.h, position, onMove });
   canvas.layer(node, true);
   return node;
 }
 
-function choices(value) {
-  if (!value.befores || value.befores.length < 2) return null;
+function choices(value, before) {
+  if (value.befores.length < 2) return null;
   const select = el("select", { class: "rg-select", "aria-label": "What to compare with" });
-  value.befores.forEach((entry, k) => select.append(el("option", { value: k, selected: entry.name === value.before.name }, entry.name)));
-  select.addEventListener("change", () => draw({ ...value, before: value.befores[Number(select.value)] }));
+  value.befores.forEach((entry, k) => select.append(el("option", { value: k, selected: entry === before }, entry.name)));
+  select.addEventListener("change", () => draw(value, Number(select.value)));
   return el("label", { class: "rg-choice" }, "Compare with ", select);
 }
 
@@ -31,7 +31,7 @@ function gallery(value) {
 /** Puts the picture on the clipboard, as large as it is; browsers take PNG alone there, and only of pages that are safe. */
 async function copyPicture(value) {
   const { href } = value.downloads.find(({ name }) => name.endsWith(".png"));
-  const blob = await (await fetch(href)).blob();
+  const blob = await (await fetch(href ?? value.after.src)).blob();
   await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
 }
 
@@ -59,14 +59,16 @@ function actions(value) {
   return el("div", { class: "rg-downloads" }, ...buttons);
 }
 
-function draw(value) {
+/** `behind` is the number of the picture to the left of the line; a download without an address is the restored picture. */
+function draw(value, behind = 0) {
   root.hidden = !value;
   root.dataset.ready = value ? value.run : "";
   canvas.offer("result", value !== null);
   if (!value) return root.replaceChildren();
   const cards = el("div", { class: "rg-figures" }, ...value.figures.map(figureCard));
-  const links = el("div", { class: "rg-downloads" }, ...value.downloads.map(downloadLink));
-  const parts = [compare(value), choices(value), cards, gallery(value), links, actions(value)];
+  const links = el("div", { class: "rg-downloads" }, ...value.downloads.map((link) => downloadLink({ href: value.after.src, ...link })));
+  const before = value.befores[behind];
+  const parts = [compare(value, before), choices(value, before), cards, gallery(value), links, actions(value)];
   return root.replaceChildren(...parts.filter(Boolean));
 }
 
