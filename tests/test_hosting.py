@@ -5,6 +5,8 @@ from pathlib import Path
 
 import gradio as gr
 import yaml
+from gradio import networking
+from wire import serving
 
 from redgui.runs import zero_gpu as host
 
@@ -64,3 +66,12 @@ def test_on_zero_gpu_the_serving_process_stays_off_cuda_and_the_page_says_what_d
     with gr.Blocks() as page:
         host.note()
     assert [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)] == [host.NOTE]
+
+
+# ---- a machine whose cores all compute
+
+
+def test_it_is_served_where_gradio_cannot_see_its_page_in_time(kept, monkeypatch):
+    monkeypatch.setattr(networking, "url_ok", lambda url: False)
+    with serving() as served:
+        assert served.http.get("/").status_code == 200

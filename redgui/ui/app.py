@@ -94,10 +94,7 @@ def build(
 
 
 def launch(demo: Any, **options: Any) -> Any:
-    """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it.
-
-    Not before the page answers: Gradio asks for it once, for three seconds, and gives up on a machine whose cores all compute.
-    """
+    """Serves the app on the loopback address (or GRADIO_SERVER_NAME) and warms the prior up behind it."""
     limits, public = demo.host.limits, demo.host.public
     local = not public and for_here_alone(options)
     if not (public or local):
@@ -119,6 +116,7 @@ def launch(demo: Any, **options: Any) -> Any:
         max_threads=limits.queue + 40,  # an event that waits in line needs none, but counts as one
         show_error=not public,
         quiet=True,
+        _frontend=False,  # or Gradio asks for its page, for three seconds, and gives up on a machine whose cores all compute
     )
     held = options.get("prevent_thread_lock", False) or hasattr(sys, "ps1")  # as Gradio has it
     served = demo.launch(**{**defaults, **options, "prevent_thread_lock": True})

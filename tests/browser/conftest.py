@@ -23,7 +23,7 @@ from redgui.ui.parts.components import HEAD, STYLES
 
 PATIENCE_MS = 120_000  # a machine that is busy with other things, or five times slower, must not fail a test
 CUT_OFF = re.compile("signal is aborted without reason|Connection errored out")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")  # the shell is the lightest
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
