@@ -1,6 +1,6 @@
 """What `redgui list` says, remembered from the last time: making it takes torch and two seconds, reading it a tenth of one.
 
-It lies in the user's cache (`$XDG_CACHE_HOME/redgui`, `~/.cache/redgui`) and holds while no file that it is made of has changed.
+It lies in the user's cache (`$XDG_CACHE_HOME/redgui`, `~/.cache/redgui`) while no file that it is made of changes.
 """
 
 import contextlib

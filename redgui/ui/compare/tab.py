@@ -91,7 +91,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         """The tab is opened: the measurement as it is now, and who fits it."""
         session, comparison = self.session_of(request)
         preview, problem = measured(self.page, session, values)
-        return {self.layout.preview: preview, **self._listed(comparison, values, problem)}
+        return {self.layout.preview: preview, **self._listed(comparison, values, problem), **self.opened(comparison)}
 
     def add_setting(self, values: Values, request: gr.Request) -> Updates:
         """The sampler of the Restore tab with its knobs, as one more contestant."""
@@ -172,7 +172,8 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def open_in_restore(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A contestant's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
         race, key = self.session_of(request)[1].played, sent_text(event, "key")
-        return self.page.to_restore(next((c.run.now for c in race.contestants if c.key == key), None) if race else None)
+        mine = next((c.run.now for c in race.contestants if c.key == key), None) if race else self.picked(request, event)
+        return self.page.to_restore(mine)
 
     # ---- pieces
 
@@ -213,7 +214,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         """Registers all events of the tab."""
         layout = self.layout
         inputs = {*self.form.inputs, layout.chosen, layout.equal, *layout.budget}
-        tab.select(self.open_tab, inputs, [layout.preview, layout.chosen], **SILENT)
+        tab.select(self.open_tab, inputs, [layout.preview, layout.chosen, layout.view], **SILENT)
         layout.add.click(self.add_setting, inputs, layout.chosen, **WITH_TOASTS)
         layout.chosen.delete(self.remove_setting, inputs, layout.chosen, **SILENT)
         self.wire_run(inputs)
