@@ -37,5 +37,6 @@ def test_the_figures_are_those_of_the_pictures():
     assert {one["key"] for one in order} == set(found.specs) == set(tiles)
     for key, tile in tiles.items():
         picture = images.to_tensor(Image.open(urlopen(found.value["frames"][key])))
-        psnr = float(metrics.psnr(picture, truth))
-        assert psnr == pytest.approx(json.loads(tile)["psnr"], abs=0.3)  # kept pixels are the measurement's
+        gain = float(metrics.psnr(picture, truth)) - json.loads(tile)["psnr"]
+        assert gain > -0.01, "a picture that is given back has the pixels that were measured, and is only nearer"
+        assert gain < 0.3 or key == "dps", "which does not keep them by itself"

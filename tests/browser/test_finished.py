@@ -32,14 +32,25 @@ def test_tabs_without_a_run_show_one_that_is_finished(app, open_page):
     sweep.get_by_role("button", name="Take to Restore").click()
     expect(tab.part("reddiff-lam").locator("input[type=number]")).to_have_value("1")
 
+    # A run of one's own, pinned, is a row beside whatever Compare shows.
+    tab.type("reddiff-steps", 2)
+    tab.start("run", tab.page.locator("#live .rg-live"), 0)
+    tab.open("History")
+    tab.page.locator("#history .rg-run-open").click()
+    tab.page.get_by_role("button", name="Pin to Compare").click()
+
     tab.open("Compare")
     scrubbed(race, race.locator("[data-key=dps] img"))
-    expect(race.locator("tbody tr")).to_have_count(5)
+    expect(race.locator("tbody tr")).to_have_count(5 + 1)
+    psnr = tab.restoring.played.last.psnr
+    expect(race.locator("tbody tr").last).to_contain_text(f"{psnr:.2f}")
     expect(race.locator(".rg-chip")).to_have_text("Ready")
     tab.page.locator("#contestants").get_by_role("button", name="none").click()
     tab.page.locator("#contestants [data-key=classic] input").check()
+    tab.page.locator("#compare-seeds input").fill("2")
     tab.start("compare-run", race, 0)
     expect(race.get_by_role("slider", name="Moment of the run")).to_be_hidden()
-    expect(race.locator("tbody tr")).to_have_count(1)
+    expect(race.locator("tbody tr")).to_have_count(1 + 1)
+    expect(race.locator("tbody tr").first).to_contain_text("±")
     tab.open("Sweep")  # whose own is still there
     expect(sweep.locator("[data-key='2-2'] img")).to_have_attribute("src", re.compile("webp"))
