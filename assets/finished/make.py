@@ -21,7 +21,7 @@ from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
 from redgui.runs.sweep import Grid, Sweep, axis
-from redgui.samplers import RSD, RedDiff
+from redgui.samplers import DDRM, RedDiff
 from redgui.tasks import TASKS
 from redgui.ui.compare import board as racing
 from redgui.ui.compare.tab import AT_FIRST
@@ -31,7 +31,7 @@ from redgui.ui.sweep import board as sweeping
 MOMENTS = 8  # and the end
 LR, LAM, PARTICLES = "0.03, 0.1, 0.3", "0.1, 0.25, 1", 8
 STILL = ("status", "message", "curves", "downloads")  # of a value: as at the end at every moment
-SAID = "A finished run, to scrub. Press {} to make one of the measurement at the left."
+SAID = "A finished run{}, to scrub. Press {} to make one of the measurement at the left."
 
 
 def light(value: Any, exact: bool = True) -> Any:
@@ -45,13 +45,15 @@ def light(value: Any, exact: bool = True) -> Any:
     return value
 
 
-def write(view: str, board: Any, run: Iterable[Any], progress: Callable[[], float], button: str, specs: dict[str, str]) -> None:
+def write(
+    view: str, board: Any, run: Iterable[Any], progress: Callable[[], float], button: str, specs: dict[str, str], of: str = ""
+) -> None:
     """Plays a run and writes what its board had at its moments and at its end."""
     moments: list[dict[str, Any]] = []
     for _ in run:
         if len(moments) < MOMENTS and progress() >= ((len(moments) + 0.5) / MOMENTS) ** 1.5:  # most happens early
             moments.append(board.value("running") | {"said": f"{math.floor(100 * progress())} %"})
-    value = light(board.value("done") | {"status": "idle", "message": SAID.format(button), "downloads": []})
+    value = light(board.value("done") | {"status": "idle", "message": SAID.format(of, button), "downloads": []})
     early = [light(moment, exact=False) for moment in moments]
     kept = [{key: part for key, part in m.items() if key not in STILL and value.get(key) != part} for m in early]
     body = {"prior": TASKS[0].prior, "specs": specs, "value": value | {"moments": json.dumps(kept)}}
@@ -80,9 +82,9 @@ def sweep(picture: Any, problem: Problem, prior: priors.Prior) -> None:
 
 
 def ensemble(picture: Any, problem: Problem, prior: priors.Prior) -> None:
-    """Particles that repel each other."""
-    run = Run(picture, problem, prior, presets.sampler_for(RSD.name, problem.H, problem.level, prior.name), PARTICLES)
-    write("ensemble", ParticleBoard(run, 0), run.play(), lambda: run.progress, "Run particles", {})
+    """Particles that are meant as draws from the posterior."""
+    run = Run(picture, problem, prior, presets.sampler_for(DDRM.name, problem.H, problem.level, prior.name), PARTICLES)
+    write("ensemble", ParticleBoard(run, 0), run.play(), lambda: run.progress, "Run particles", {}, f" of {DDRM.label}")
 
 
 def main(words: list[str]) -> None:

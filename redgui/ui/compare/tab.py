@@ -161,8 +161,8 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
             many = max(particles, presets.particles(sampler, problem.H))
             for k, (picture, measured_anew, fitted) in enumerate(posed):
                 run = Run(picture, measured_anew, prior, sampler, many, fitting=fitted)
-                named = {"of": key} if k else {}
-                contestants.append(Contestant(f"{key}#{k}" if k else key, label, run, budget=budget, plan=plan, **named))
+                name, of = (f"{key}#{k}", key) if k else (key, "")
+                contestants.append(Contestant(name, label, run, of=of, budget=budget, plan=plan))
         return Race(contestants, self.page.host.limits.race((c.run.sampler, c.run.particles) for c in contestants))
 
     def goes_on(self, state: Comparison, played: Race) -> bool:
