@@ -31,7 +31,7 @@ from redgui.ui.sweep import board as sweeping
 MOMENTS = 8  # and the end
 LR, LAM, PARTICLES = "0.03, 0.1, 0.3", "0.1, 0.25, 1", 8
 STILL = ("status", "message", "curves", "downloads")  # of a value: as at the end at every moment
-SAID = "A finished run{}, to scrub. Press {} to make one of the measurement at the left."
+SAID = "A finished run{}, to scrub. Press {} to make your own."
 
 
 def light(value: Any, exact: bool = True) -> Any:
