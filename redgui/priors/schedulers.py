@@ -95,7 +95,8 @@ def known(config: dict[str, Any]) -> str:
 def alphas_cumprod(config: dict[str, Any]) -> Tensor:
     """alpha_bar over t of a schedule of betas, by diffusers' own schedulers, shape (T,). Raises PriorError."""
     if all(config.get(key, ...) == value for key, value in USUAL.items()):  # as they have it, and quicker than their import
-        steps, start, end = (config.get(key) for key in ("num_train_timesteps", "beta_start", "beta_end"))
+        numbers: Any = [config.get(key) for key in ("num_train_timesteps", "beta_start", "beta_end")]
+        steps, start, end = numbers
         whole = isinstance(steps, int) and isinstance(start, float) and isinstance(end, float)
         if whole and steps > 1 and 0 < start <= end < 1:
             return (1 - torch.linspace(start, end, steps)).cumprod(0)
