@@ -6,4 +6,5 @@ from pathlib import Path
 _PACKAGE = Path(str(files("redgui")))
 ASSETS = next((folder for folder in (_PACKAGE / "assets", _PACKAGE.parent / "assets") if folder.is_dir()), _PACKAGE / "assets")
 PRIORS, EXAMPLES, TASKS, FACES = ASSETS / "priors", ASSETS / "examples", ASSETS / "tasks", ASSETS / "faces"
+FINISHED = ASSETS / "finished"
 PHOTOGRAPHS = EXAMPLES / "photographs"

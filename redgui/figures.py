@@ -25,7 +25,7 @@ KINDS: tuple[Literal["pdf", "svg"], ...] = ("pdf", "svg")
 COLUMNS = 6  # panels side by side, at most
 ZOOM = 4  # times that the enlarged part is narrower than the picture
 ESCAPED = {"\\": r"\textbackslash{}", **{c: "\\" + c for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-           "σ": r"$\sigma$", "Π": r"$\Pi$", "λ": r"$\lambda$", "×": r"$\times$", "−": "$-$"}  # fmt: skip
+           "σ": r"$\sigma$", "Π": r"$\Pi$", "λ": r"$\lambda$", "×": r"$\times$", "±": r"$\pm$", "−": "$-$"}  # fmt: skip
 
 
 @dataclass(frozen=True)

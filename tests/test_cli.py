@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from redgui.samplers import SAMPLERS
 CONTRACT = {"psnr", "ssim", "psnr_measurement", "residual", "nfe", "backward", "seconds", "steps", "prior", "operator",
             "sampler", "seed", "device", "precision"}  # fmt: skip
 FILES = {"input.png", "measurement.png", "restored.png", "restored-full.png", "filmstrip.png", "record.json"}
+ROOT = Path(__file__).parents[1]
 
 
 def pixels(path: str | Path) -> np.ndarray:
@@ -51,6 +53,19 @@ def test_list_for_people_names_the_same(capsys):
         assert f"  {thing.name} " in text
         assert thing.label in text
     assert "example:face-" in text
+
+
+def test_a_list_is_remembered_without_torch_until_a_file_changes(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    _, made, _ = run("list", "--json")
+    code = "import sys; from redgui.cli import main; main(['list', '--json']); assert not {'torch', 'numpy'} & set(sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert json.loads(told) == made
+    kept = tmp_path / "redgui" / "listing.json"
+    known = json.loads(kept.read_text())
+    known["state"][0][1] += 1  # as where the first file had another size
+    kept.write_text(json.dumps(known | {"listing": {}}))
+    assert run("list", "--json")[1] == made
 
 
 def test_a_reader_that_leaves_is_no_error(monkeypatch, capsys):

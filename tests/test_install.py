@@ -116,7 +116,8 @@ def test_the_package_is_light_until_it_is_used():
     assert ran(sys.executable, "-c", code, cwd=ROOT).strip() == "[]"
 
 
-def test_a_list_is_made_without_what_only_runs_and_pages_need():
+def test_a_list_is_made_without_what_only_runs_and_pages_need(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where none is remembered
     heavy = "{'gradio', 'diffusers', 'transformers', 'accelerate', 'scipy', 'skimage', 'matplotlib', 'huggingface_hub', "
     heavy += "'redgui.api', 'redgui.runs.engine', 'redgui.train.loop'} & set(sys.modules)"
     code = f"import sys; from redgui.cli import main; main(['list']); print(sorted({heavy}))"

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -110,6 +111,41 @@ def test_the_files_to_take_away():
     assert lines[0]["lpips"] == ""
 
 
+def test_several_seeds_are_one_row_with_its_standard_error_and_a_line_each_in_the_files():
+    def run(spec: str, seed: int) -> Run:
+        return Run(PICTURE, Problem.simulate(PICTURE, Inpaint(), 0.1, seed=seed), PRIOR, sampler(spec))
+
+    def of(spec: str) -> list[Contestant]:
+        name = spec.partition(":")[0]
+        return [Contestant(f"{name}#{k}" if k else name, name, run(spec, k), of=name if k else "") for k in range(3)]
+
+    together = Race([*of("ddrm:steps=7"), *of("diffpir:steps=6")])
+    list(together.play())
+    made = Scoreboard(together, 1)
+    value = made.value("done")
+    assert [entry["key"] for entry in json.loads(value["order"])] == list(value["tiles"]) == ["ddrm", "diffpir"]
+    assert json.loads(value["tiles"]["ddrm"])["message"] == "3 of 3 seeds"
+    each = [c.run.last.psnr for c in together.seeds("ddrm")]
+    assert len(set(each)) == 3
+    shown = f"{np.mean(each):.2f} ± {np.std(each, ddof=1) / 3**0.5:.2f}"
+    first = json.loads(value["table"])["rows"][0]
+    assert first["cells"][0]["text"] == shown
+    assert shown.replace("±", r"$\pm$") in made.to_latex()
+    lines = list(csv.DictReader(io.StringIO(made.to_csv())))
+    assert [(line["seed"], float(line["psnr"])) for line in lines[:3]] == [(str(k), psnr) for k, psnr in enumerate(each)]
+    means = {key: np.mean([c.run.last.psnr for c in together.seeds(key)]) for key in ("ddrm", "diffpir")}
+    winner = max(means, key=means.get)
+    assert board.verdict(together).startswith(f"{winner} won with {means[winner]:.2f} dB")
+
+
+def test_stopping_one_stops_all_of_its_seeds():
+    together = Race([contestant("ddrm:steps=70"), Contestant("ddrm#1", "", contestant("ddrm:steps=70").run, of="ddrm"),
+                     contestant("diffpir:steps=6")])  # fmt: skip
+    for _ in together.play():
+        together.stop("ddrm")
+    assert [c.status for c in together.members] == ["stopped", "stopped", "done"]
+
+
 def test_a_page_that_closes_ends_its_race():
     sessions = Sessions()
     session = sessions.of("page")
@@ -134,7 +170,7 @@ def test_a_list_from_the_browser_may_be_anything(value):
 
 @pytest.mark.parametrize("value", [None, "many", True, float("nan"), float("inf"), -1, 9, 5001, 10**400])
 def test_a_budget_from_the_browser_is_checked(value):
-    controls = Controls(tab.Budget, {"budget": "budget"})
+    controls = Controls(tab.Terms, {"budget": "budget"})
     assert controls.build({"budget": 100}).budget == controls.build({"budget": "100"}).budget == 100
     with pytest.raises(RedguiError, match=r"budget (lies in 10 to 5000|is a (whole |finite )?number); got"):
         controls.build({"budget": value})

@@ -13,9 +13,9 @@ def add(commands: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from redgui.listing import listing as made  # and not redgui.api, which can run, too
+    from redgui.cli import known
 
-    listing = made()
+    listing = known.listing()
     if chosen.json:
         print(json.dumps(listing))
         return

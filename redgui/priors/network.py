@@ -16,7 +16,7 @@ from torch import Tensor
 
 from redgui.devices import home
 from redgui.errors import in_short, out_of_memory
-from redgui.priors import adm_network, calibration, pyramid, schedulers, text
+from redgui.priors import adm_network, calibration, pyramid, schedulers, text, unet
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
 from redgui.priors.folder import index_of, load_model, network_folder, read_json, scheduler_folder, sides_of
 from redgui.priors.forward import Forward
@@ -98,7 +98,7 @@ class DiffusersPrior(Prior):
         parametrisation = schedulers.read(scheduler_config, first_time(unet_config))
         check_time(unet_config, parametrisation, folder)
         return cls(
-            load_unet(unet_dir, unet_config),
+            unet.read(unet_dir, unet_config) or load_unet(unet_dir, unet_config),
             None,
             parametrisation,
             (c, h, w),

@@ -17,11 +17,13 @@ class Contestant(Member):
     """One sampler of a race, with what it has used.
 
     Attributes:
+        of: the key of the contestant that it repeats with another seed; empty for one that repeats none.
         plan: the budget that it should have used after each step; empty without a budget.
         costs: of each step, forwards + 2 x backwards.
         curve: (seconds, forwards + 2 x backwards, PSNR) after each step.
     """
 
+    of: str = field(default="", kw_only=True)
     budget: int | None = None
     plan: tuple[int, ...] = ()
     costs: list[int] = field(default_factory=list)
@@ -72,5 +74,15 @@ class Race(Group[Contestant]):
 
     @property
     def contestants(self) -> Sequence[Contestant]:
-        """All that take part."""
-        return self.members
+        """All that take part, each with its first seed."""
+        return [member for member in self.members if not member.of]
+
+    def seeds(self, key: str) -> Sequence[Contestant]:
+        """A contestant with all of its seeds."""
+        return [member for member in self.members if key in (member.key, member.of)]
+
+    def stop(self, key: str | None = None) -> None:
+        """Ends one with all of its seeds, or all. From any thread."""
+        for member in self.members:
+            if key in (None, member.key, member.of):
+                member.stop()

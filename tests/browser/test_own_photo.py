@@ -234,3 +234,31 @@ def test_an_own_photo_on_a_phone(open_tab, tmp_path):
     expect(editor.root).to_contain_text("two fingers")
     for label in ("Brush", "Rectangle", "Lasso", "Eraser"):
         expect(editor.button(label)).to_be_visible()
+
+
+def test_a_reload_brings_picture_and_mask_back_to_a_server_that_knows_neither_until_they_are_forgotten(open_tab, tmp_path):
+    file = tmp_path / "mine.png"
+    scene(96, 72).save(file)
+    tab = open_tab()
+    tab.uploaded(file)
+    editor = tab.edited(*tab.restoring.fitted.size)
+    hole = editor.stroke([(24, 30), (60, 40)], 8)
+
+    def reload() -> None:
+        known = set(tab.app.sessions)
+        tab.page.reload()
+        tab.key = within(lambda: set(tab.app.sessions) - known, "a session of the page").pop()
+
+    reload()
+    assert tab.session.source is None or not tab.session.own  # what was never run the server has forgotten
+    expect(tab.part("taken")).to_contain_text("96×72")
+    expect(tab.editor.root).to_have_attribute("data-count", str(int(hole.sum())))
+    within(lambda: same(tab.session.source, images.read(file)), "the picture of before")
+    tab.part("taken").get_by_role("button", name="forget it").click()
+    expect(tab.part("taken")).to_be_hidden()
+    assert not tab.session.own
+    assert not tab.session.files
+    reload()
+    expect(tab.editor.root).to_have_attribute("data-w", "64")
+    tab.page.wait_for_timeout(500)
+    assert not tab.session.own

@@ -28,8 +28,8 @@ COLUMNS = (
     Figure("lpips", "LPIPS", ".3f", "low", "perceptual distance to the original (AlexNet); less is better"),
     Figure("residual", "residual", ".4f", "noise", "|H(x) − y| / √m: nearest to σ_y is best, without noise the least"),
     Figure("ratio", "residual/σ_y", ".2f", "one", "1 is best: far below it noise was fitted, far above it y ignored"),
-    Figure("nfe", "forwards", "d", "low", "forward passes of the network"),
-    Figure("backward", "backwards", "d", "low", "backward passes through the network"),
+    Figure("nfe", "forwards", ".0f", "low", "forward passes of the network"),
+    Figure("backward", "backwards", ".0f", "low", "backward passes through the network"),
     Figure("seconds", "seconds", ".2f", "low", "of its own steps, with its share of the calls that were made together"),
 )
 HEAD = [{"name": column.name, "note": column.note} for column in COLUMNS]
@@ -59,10 +59,14 @@ def verdict(race: Race) -> str:
 
     Empty where there is no truth, or nobody to beat.
     """
-    ended = [c for c in race.contestants if c.status == "done" and c.run.last is not None and c.run.last.psnr is not None]
-    if len(ended) < 2:
+    known = []
+    for c in race.contestants:
+        steps = [one.run.last for one in race.seeds(c.key) if one.status == "done"]
+        mean, _ = board.spread([{"psnr": step.psnr} for step in steps if step], "psnr")
+        known += [] if mean is None else [(mean, c)]
+    if len(known) < 2:
         return ""
-    ranked = sorted(((c.run.last.psnr or 0.0, c) for c in ended if c.run.last), key=lambda entry: -entry[0])
+    ranked = sorted(known, key=lambda entry: -entry[0])
     (most, first), rest = ranked[0], ranked[1:]
     classic = not first.run.sampler.learned
     # A classic that wins is told against the best network, a network against the best classic, and among alike the second.
@@ -78,7 +82,7 @@ class Scoreboard:
     def __init__(self, race: Race, number: int):
         self.race, self.number = race, number
         self.problem = race.problem
-        self.rows: dict[str, dict[str, Any]] = {c.key: {} for c in race.contestants}
+        self.rows: dict[str, dict[str, Any]] = {c.key: {} for c in race.members}
         self.frames: dict[str, str] = {}
         self.curves: dict[str, str] = {}
         self._missing = {column.key: missing(column.key, self.problem) for column in COLUMNS}
@@ -91,7 +95,7 @@ class Scoreboard:
         due = time.monotonic() - self._slow_at > SLOW  # for all at once, so that the page draws its curves once
         if due:
             self._slow_at = time.monotonic()
-        for c in self.race.contestants:
+        for c in self.race.members:
             self._update(c, due)
         changed = {
             "status": status, "message": message, "tiles": {c.key: self._tile(c) for c in self.race.contestants},
@@ -110,7 +114,9 @@ class Scoreboard:
         row = self.rows[c.key]
         row |= {"psnr": step.psnr, "residual": step.residual, "nfe": step.nfe, "backward": step.backward}
         row |= {"seconds": step.seconds}
-        self.frames[c.key] = images.data_url(self.picture(c)) if over else images.data_url(self.picture(c), "jpeg", quality=90)
+        if not c.of:
+            shown = self.picture(c)
+            self.frames[c.key] = images.data_url(shown) if over else images.data_url(shown, "jpeg", quality=90)
         picture = self.problem.aligned(step.estimate)
         if due or over or c.key not in self.curves:
             seconds, used, psnr = zip(*list(c.curve), strict=True) if c.curve else ((), (), ())
@@ -132,33 +138,41 @@ class Scoreboard:
         return self.problem.aligned(c.run.given_back(c.run.last.estimate) if c.over else c.run.last.estimate)
 
     def _tile(self, c: Contestant) -> str:
-        step, row = c.run.last, self.rows[c.key]
+        step, row, seeds = c.run.last, self.rows[c.key], self.race.seeds(c.key)
+        several = f"{sum(one.over for one in seeds)} of {len(seeds)} seeds" if len(seeds) > 1 else ""
         tile = {
-            "status": c.status, "message": c.message, "i": step.i + 1 if step else 0, "n": step.n if step else 0,
+            "status": c.status, "message": c.message or several, "i": step.i + 1 if step else 0, "n": step.n if step else 0,
             "psnr": row.get("psnr"), "used": c.used, "budget": c.budget,
         }  # fmt: skip
         return json.dumps(tile)
 
     def table(self) -> dict[str, Any]:
-        """Columns with their notes, and a row of cells per contestant."""
-        over = all(c.over for c in self.race.contestants)
-        good = {c.key: self.rows[c.key] for c in self.race.contestants if c.status != "error"}
+        """Columns with their notes, and a row of cells per contestant: of several seeds the mean and its standard error."""
+        over = all(c.over for c in self.race.members)
+        spreads = {c.key: self.spreads(c) for c in self.race.contestants}
+        means = {key: {name: mean for name, (mean, _) in spread.items()} for key, spread in spreads.items()}
+        good = {c.key: means[c.key] for c in self.race.contestants if c.status != "error"}
         winners = best(good, self.problem.level, {c.key for c in self.race.contestants if c.status == "done"}, over)
         rows = []
         for c in self.race.contestants:
             cells = []
             for column in COLUMNS:
-                value, note = self.rows[c.key].get(column.key), ""
+                (value, error), note = spreads[c.key][column.key], ""
                 if value is None:
                     note = self._missing[column.key] if self.rows[c.key] else ""
                     measurable = self.problem.x_true is not None
                     waits = column.key == "lpips" and measurable and not c.over
                     text = "–" if not note or waits else "n/a"
                 else:
-                    text = column.text(value)
+                    text = column.text(value) + ("" if error is None else f" ± {column.text(error)}")
                 cells.append({"text": text, "note": note, "best": c.key in winners.get(column.key, ())})
             rows.append({"key": c.key, "name": c.label, "failed": c.status == "error", "cells": cells})
         return {"columns": HEAD, "rows": rows}
+
+    def spreads(self, c: Contestant) -> dict[str, tuple[float | None, float | None]]:
+        """Mean and standard error of every column over the seeds of a contestant that did not fail."""
+        rows = [self.rows[one.key] for one in self.race.seeds(c.key) if one.status != "error"] or [self.rows[c.key]]
+        return {column.key: board.spread(rows, column.key) for column in COLUMNS}
 
     # ---- to take away
 
@@ -191,25 +205,28 @@ class Scoreboard:
         table = self.table()
         rows = [[row["name"], *(cell["text"] for cell in row["cells"])] for row in table["rows"]]
         bold = {(i, j + 1) for i, row in enumerate(table["rows"]) for j, cell in enumerate(row["cells"]) if cell["best"]}
-        about = f"{self.problem.H.label}, {self.problem.noise_text}, seed {self.problem.seed}."
+        many, seed = len(self.race.members) // len(self.race.contestants), self.problem.seed
+        seeds = f"seed {seed}" if many == 1 else f"seeds {seed} to {seed + many - 1}, mean ± standard error"
+        about = f"{self.problem.H.label}, {self.problem.noise_text}, {seeds}."
         return figures.latex(["sampler", *(column.name for column in COLUMNS)], rows, bold, about)
 
     def to_json(self) -> str:
         """All figures, and of each contestant the record that reproduces it."""
         entries, shared = [], board.about(self.problem, self.race.contestants[0].run.prior)
-        for c in self.race.contestants:
+        for c in self.race.members:
             record = json.loads(c.run.record().to_json()) if c.run.last is not None and c.status != "error" else None
             entry = {"name": c.label, "sampler": knobs.spec(c.run.sampler), "status": c.status, "message": c.message}
+            entry |= {"seed": c.run.problem.seed}
             entries.append(entry | {"budget": c.budget, "figures": known(self.rows[c.key], COLUMNS), "record": record})
         return json.dumps({"format": "redgui-comparison", "version": 1, **shared, "contestants": entries}, indent=1)
 
     def to_csv(self) -> str:
-        """A line per contestant."""
-        lines: list[list[Any]] = [["name", "sampler", "status", "steps", "budget", *(column.key for column in COLUMNS)]]
-        for c in self.race.contestants:
+        """A line per contestant and seed."""
+        lines: list[list[Any]] = [["name", "seed", "sampler", "status", "steps", "budget", *(column.key for column in COLUMNS)]]
+        for c in self.race.members:
             steps = c.run.last.i + 1 if c.run.last else 0
             figures = known(self.rows[c.key], COLUMNS).values()
-            lines.append([c.label, knobs.spec(c.run.sampler), c.status, steps, c.budget, *figures])
+            lines.append([c.label, c.run.problem.seed, knobs.spec(c.run.sampler), c.status, steps, c.budget, *figures])
         return csv_text(lines)
 
     def sheet(self) -> Image.Image:

@@ -32,12 +32,13 @@ Entry = tuple[str, str, Sampler]  # key, label and sampler of who could take par
 
 
 @dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What each contestant may use of the network."""
+class Terms:
+    """What each contestant may use of the network, and how often it runs."""
 
     name = "comparison"
 
     budget: int = knob(100, 10, 5000, label="Budget", help="forwards + 2 × backwards")
+    seeds: int = knob(1, 1, 8, label="Seeds", help="runs of each, from this seed on; the table has mean ± standard error")
 
 
 @dataclass
@@ -54,7 +55,17 @@ class CompareLayout(SideLayout):
     chosen: gr.HTML
     add: gr.Button
     equal: gr.Checkbox
-    budget: Controls
+    terms: Controls
+
+
+SEEDS = next(k for k in knobs.knobs(Terms) if k.name == "seeds")
+
+
+def number(k: knobs.Knob) -> gr.Number:
+    """The control of a knob of `Terms`."""
+    return gr.Number(
+        k.default, precision=0, label=k.label, elem_id=f"compare-{k.name}", info=k.help, minimum=k.lo, maximum=k.hi
+    )
 
 
 def lay_out() -> CompareLayout:
@@ -68,13 +79,10 @@ def lay_out() -> CompareLayout:
                 equal = gr.Checkbox(
                     False, label="Equal budget", elem_id="compare-equal", info="as many steps as this network budget pays for"
                 )
-                (k,) = knobs.knobs(Budget)
-                budget = gr.Number(
-                    k.default, precision=0, label=k.label, elem_id="compare-budget", info=k.help, minimum=k.lo, maximum=k.hi
-                )
+                terms = {k.name: number(k) for k in knobs.knobs(Terms)}
         with outcome_column():
             view = components.race_view("race")
-    return CompareLayout(run, stop, view, preview, chosen, add, equal, Controls(Budget, {k.name: budget}))
+    return CompareLayout(run, stop, view, preview, chosen, add, equal, Controls(Terms, terms))
 
 
 class CompareTab(RunningTab[Comparison, CompareLayout]):
@@ -91,7 +99,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         """The tab is opened: the measurement as it is now, and who fits it."""
         session, comparison = self.session_of(request)
         preview, problem = measured(self.page, session, values)
-        return {self.layout.preview: preview, **self._listed(comparison, values, problem)}
+        return {self.layout.preview: preview, **self._listed(comparison, values, problem), **self.opened(comparison)}
 
     def add_setting(self, values: Values, request: gr.Request) -> Updates:
         """The sampler of the Restore tab with its knobs, as one more contestant."""
@@ -140,7 +148,10 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         return blank(state.number, "waiting", COUNTING, problem, *self.planned(state, values, problem))
 
     def make(self, session: Session, state: Comparison, values: Values) -> Race:
-        picture, problem, fitted = self.form.build_problem(session, values)
+        seed, first = self.form.setting.parts["seed"], self.form.build_setting(values).seed
+        count = knobs.coerce(SEEDS, values[self.layout.terms.parts[SEEDS.name]], Terms.name)
+        posed = [self.form.build_problem(session, {**values, seed: number}) for number in range(first, first + count)]
+        problem = posed[0].problem
         prior, particles = self.form.load_prior(values), self.form.build_setting(values).particles
         budget, contestants = self._budget(values), []
         for key, label, sampler in self._fielded(state, values, problem):
@@ -148,15 +159,17 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
             if budget is not None:
                 sampler, plan = within(sampler, problem.level, budget)
             many = max(particles, presets.particles(sampler, problem.H))
-            run = Run(picture, problem, prior, sampler, many, fitting=fitted)
-            contestants.append(Contestant(key, label, run, budget=budget, plan=plan))
+            for k, (picture, measured_anew, fitted) in enumerate(posed):
+                run = Run(picture, measured_anew, prior, sampler, many, fitting=fitted)
+                name, of = (f"{key}#{k}", key) if k else (key, "")
+                contestants.append(Contestant(name, label, run, of=of, budget=budget, plan=plan))
         return Race(contestants, self.page.host.limits.race((c.run.sampler, c.run.particles) for c in contestants))
 
     def goes_on(self, state: Comparison, played: Race) -> bool:
         return not played.over
 
     def outcome(self, state: Comparison, played: Race) -> tuple[str, str]:
-        statuses = [c.status for c in played.contestants]
+        statuses = [c.status for c in played.members]
         message = tally(statuses, {"error": "could not go on; the tiles say why", "stopped": "stopped before the end"})
         message = " ".join(filter(None, (f"{message}." if message else "", verdict(played))))
         if "done" not in statuses and "stopped" not in statuses:
@@ -172,7 +185,8 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def open_in_restore(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A contestant's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
         race, key = self.session_of(request)[1].played, sent_text(event, "key")
-        return self.page.to_restore(next((c.run.now for c in race.contestants if c.key == key), None) if race else None)
+        mine = next((c.run.now for c in race.contestants if c.key == key), None) if race else self.picked(request, event)
+        return self.page.to_restore(mine)
 
     # ---- pieces
 
@@ -190,7 +204,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
 
     def _budget(self, values: Values) -> int | None:
         """The budget of each contestant; None where none is set. Raises KnobError."""
-        return self.layout.budget.build(values).budget if values[self.layout.equal] else None
+        return self.layout.terms.build(values).budget if values[self.layout.equal] else None
 
     def _listed(
         self, comparison: Comparison, values: Values, problem: Problem | None, ticked: set[str] | None = None
@@ -212,8 +226,8 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def wire(self, tab: gr.Tab) -> None:
         """Registers all events of the tab."""
         layout = self.layout
-        inputs = {*self.form.inputs, layout.chosen, layout.equal, *layout.budget}
-        tab.select(self.open_tab, inputs, [layout.preview, layout.chosen], **SILENT)
+        inputs = {*self.form.inputs, layout.chosen, layout.equal, *layout.terms}
+        tab.select(self.open_tab, inputs, [layout.preview, layout.chosen, layout.view], **SILENT)
         layout.add.click(self.add_setting, inputs, layout.chosen, **WITH_TOASTS)
         layout.chosen.delete(self.remove_setting, inputs, layout.chosen, **SILENT)
         self.wire_run(inputs)

@@ -1,10 +1,26 @@
-// The table of a comparison: its columns sort, and those in which nothing can stand are left out.
+// The table of a comparison: its columns sort, those in which nothing can stand are left out, and runs of History that are
+// pinned are rows of it, too.
 
 /** createTable(box, marker) -> show(table, over); `marker(key)` is the sign of a row, `over` whether no more figures come. */
 function createTable(box, marker) {
   let sorted = { name: "", down: true };
   let last = null;
+  let pinned = []; // cards of History
   const number = (cell) => Number.parseFloat(cell.text.replace("−", "-"));
+
+  async function readPinned() {
+    pinned = (await listRuns().catch(() => [])).filter((card) => card.pinned);
+    if (last) show(...last);
+  }
+  new BroadcastChannel(CHANNEL).addEventListener("message", readPinned);
+  readPinned();
+
+  /** A pinned run as a row: what a card knows of it. */
+  function rowOf(card, columns) {
+    const known = { "PSNR, dB": card.psnr?.toFixed(2), SSIM: card.ssim?.toFixed(3) };
+    const cells = columns.map(({ name }) => ({ text: known[name] ?? "–", note: "", best: false }));
+    return { key: card.id, name: `${card.sampler}, ${card.title}, ${card.of}`, pinned: true, cells };
+  }
 
   function sort(name) {
     if (sorted.name !== name) sorted = { name, down: true };
@@ -32,12 +48,13 @@ function createTable(box, marker) {
       el("button", { type: "button", class: "rg-sort", "data-name": name, "data-sorted": k === at ? direction : null, onclick: () => sort(name) }, name));
     const cell = ({ text: shown, note, best }) =>
       el("td", { class: best ? "rg-best" : null, title: note || null }, shown, best ? el("span", { class: "rg-spoken" }, " (best)") : null, note && shown === "n/a" ? el("span", { class: "rg-spoken" }, note) : null);
-    const row = ({ key, name, failed, cells }) =>
-      el("tr", { "data-key": key, class: failed ? "rg-failed" : null, title: failed ? "its last step before the error" : null }, el("th", { scope: "row" }, marker(key), name), ...kept.map(({ k }) => cell(cells[k])));
+    const title = { failed: "its last step before the error", pinned: "a run of History that is pinned; it is not in the files" };
+    const row = ({ key, name, failed, pinned: of, cells }) =>
+      el("tr", { "data-key": key, class: failed ? "rg-failed" : null, title: (failed && title.failed) || (of && title.pinned) || null }, el("th", { scope: "row" }, of ? icon("pin") : marker(key), name), ...kept.map(({ k }) => cell(cells[k])));
     const scrolled = box.scrollLeft;
     const focused = box.contains(document.activeElement) ? document.activeElement.dataset.name : null; // a new table has new buttons
     box.replaceChildren(el("table", {}, el("caption", { class: "rg-spoken" }, "Figures of every sampler; the best of a column is marked"),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "sampler"), ...kept.map(head))), el("tbody", {}, ...ordered(table.rows, at).map(row))));
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "sampler"), ...kept.map(head))), el("tbody", {}, ...ordered([...table.rows, ...pinned.map((card) => rowOf(card, table.columns))], at).map(row))));
     box.scrollLeft = scrolled;
     if (focused) [...box.querySelectorAll("thead button")].find((button) => button.dataset.name === focused)?.focus();
   }

@@ -27,6 +27,7 @@ from redgui.ui.learn.tab import LearnTab
 from redgui.ui.parts import components
 from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent, sent_text
 from redgui.ui.restore import outcome, ways
+from redgui.ui.restore.bringing import Bringing
 from redgui.ui.restore.outcome import LiveBoard
 from redgui.ui.restore.state import Restoring
 from redgui.ui.restore.tab import RestoreTab
@@ -132,6 +133,9 @@ class HistoryTab:
             time.sleep(LOOK)
         state, layout = session.state(Restoring), self.restore.layout
         run = state.played
+        if session.own and (run is None or state.superseded):
+            mine = Bringing(self.restore.editing).brought(session, values)
+            return {**mine, self.form.picture: self.form.file(session)}
         if run is None or state.superseded:
             return {self.form.picture: self.form.file(session), **self.restore.editing.load_page(values, request)}
         while run.playing:

@@ -192,6 +192,21 @@ function pictures(body) {
   return el("div", { class: "rg-run-view" }, view.node, el("label", { class: "rg-choice" }, "Compare with ", select), unknown);
 }
 
+/** A run that is pinned is a row of Compare's table, too. */
+function pinButton(run) {
+  const button = el("button", { type: "button", class: "rg-text-button", "aria-pressed": String(Boolean(run.pinned)), onclick: async () => {
+    run.pinned = !run.pinned;
+    button.setAttribute("aria-pressed", String(run.pinned));
+    try {
+      await putRuns([run]);
+    } catch (error) {
+      tell(storageTrouble(error));
+    }
+    await changed();
+  } }, icon("pin"), el("span", {}, "Pin to Compare"));
+  return button;
+}
+
 function draw(run) {
   const { body } = run;
   const back = el("button", { type: "button", class: "rg-text-button", onclick: showGallery }, "‹ ", el("span", {}, "All runs"));
@@ -199,6 +214,7 @@ function draw(run) {
     el("button", { type: "button", class: "rg-text-button rg-primary", onclick: () => trigger("submit", { record: body.record }) }, icon("play"), el("span", {}, "Replay")),
     el("button", { type: "button", class: "rg-text-button", onclick: () => trigger("select", { record: body.record }) }, icon("sliders"), el("span", {}, "Open in Restore")),
     body.record && JSON.parse(body.record).sampler?.name === "reddiff" ? el("button", { type: "button", class: "rg-text-button", onclick: () => trigger("expand", { record: body.record }) }, icon("eye"), el("span", {}, "Explain in Learn")) : null,
+    run.when && run.psnr !== null ? pinButton(run) : null,
     run.when ? el("button", { type: "button", class: "rg-text-button", onclick: () => remove([run.id]) }, icon("clear"), el("span", {}, "Delete")) : null);
   const facts = el("dl", { class: "rg-facts-list" }, ...body.facts.flatMap(({ name, text }) => [el("dt", {}, name), el("dd", {}, text)]));
   const figures = el("div", { class: "rg-figures" }, ...body.figures.map(figureCard));

@@ -153,7 +153,7 @@ class Sessions:
         with self._lock:
             session = self._sessions.pop(key or "", None)
             if session is not None:
-                self._empty(session)
+                self.empty(session)
         if session is not None:
             session.gone = True
             session.stop()
@@ -164,7 +164,7 @@ class Sessions:
         with self._lock:
             session = self._closed.pop(key, None)
             if session is not None:
-                self._empty(session)
+                self.empty(session)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -175,11 +175,12 @@ class Sessions:
         for key, session in by_age:
             busy = any(state.progress is not None for state in session.players)
             if not busy and (now - session.seen > KEEP_SECONDS or len(self._sessions) > self.most):
-                self._empty(self._sessions.pop(key))
+                self.empty(self._sessions.pop(key))
 
-    def _empty(self, session: Session) -> None:
-        """Deletes the uploads of a page that is gone; the same file uploaded by two pages is one file on the disk."""
+    def empty(self, session: Session) -> None:
+        """Deletes the uploads of a page; the same file uploaded by two pages is one file on the disk."""
         others = (*self._sessions.values(), *self._closed.values())
-        elsewhere = {path for other in others for path in other.files}
+        elsewhere = {path for other in others if other is not session for path in other.files}
         for path in session.files - elsewhere - self.own:
             discard(path)
+        session.files.clear()

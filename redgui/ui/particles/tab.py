@@ -109,7 +109,7 @@ class ParticlesTab(RunningTab[Particles, ParticlesLayout]):
         preview, _ = measured(self.page, session, values)
         before, particles.followed = particles.followed, str(values[self.form.sampler])
         name = particles.followed if before != particles.followed else str(values[self.layout.sampler])
-        return {self.layout.preview: preview, self.layout.sampler: name, **self.describe(name)}
+        return {self.layout.preview: preview, self.layout.sampler: name, **self.describe(name), **self.opened(particles)}
 
     def describe(self, name: str) -> Updates:
         """What the particles of a sampler are."""
@@ -144,7 +144,7 @@ class ParticlesTab(RunningTab[Particles, ParticlesLayout]):
         """Registers all events of the tab."""
         layout = self.layout
         inputs = {*self.form.inputs, layout.sampler, *layout.count}
-        tab.select(self.open_tab, inputs, [layout.preview, layout.sampler, layout.note], **SILENT)
+        tab.select(self.open_tab, inputs, [layout.preview, layout.sampler, layout.note, layout.view], **SILENT)
         layout.sampler.input(self.describe, layout.sampler, layout.note, **SILENT)
         self.wire_run(inputs)
 

@@ -5,7 +5,7 @@ const MEANING = {
   beyond: "Coloured where the original is further than 2 standard deviations from the mean, the stronger the more channels",
   outside: "Coloured where the original is below every particle or above all of them, the stronger the more channels",
 };
-const { root, chip, message, downloads, spoken } = createStage("particles", element, props, watch, draw);
+const { root, chip, message, downloads, spoken, scrub } = createStage("particles", element, props, watch, draw);
 
 let listed = null; // the JSON of the tiles that are there
 let tiles = new Map(); // key -> {node, image, note, name, source}
@@ -39,7 +39,7 @@ const detail = el("section", { class: "rg-particles-detail", "aria-label": "The 
   wipeBox, el("div", { class: "rg-particles-about" }, el("div", { class: "rg-particles-title" }, title, close), meaning, el("label", { class: "rg-choice" }, "Compare with ", wipe.menu)));
 
 root.replaceChildren(
-  el("div", { class: "rg-particles-head" }, chip, message, progress), el("div", { class: "rg-bar" }, bar), empty,
+  el("div", { class: "rg-particles-head" }, chip, message, progress), el("div", { class: "rg-bar" }, bar), scrub, empty,
   maps, absent, figures, detail, heading, gallery, downloads, spoken);
 
 function build() {

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,14 @@ def best(rows: Mapping[str, Row], figures: Iterable[Figure], sigma_y: float = 0.
         if len(set(off.values())) > 1:
             winners[figure.key] = [key for key, far in off.items() if far == min(off.values())]
     return winners
+
+
+def spread(rows: Iterable[Row], key: str) -> tuple[float | None, float | None]:
+    """Mean and standard error of a figure over rows, of those that have it; no error of one alone."""
+    values = [value for row in rows if (value := finite(row.get(key))) is not None]
+    if not values:
+        return None, None
+    return statistics.fmean(values), statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
 
 
 def finite(value: Any) -> float | None:

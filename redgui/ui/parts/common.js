@@ -44,6 +44,7 @@ const ICONS = {
   whole: "M4 9V4h5 M20 9V4h-5 M4 15v5h5 M20 15v5h-5",
   close: "M6 6l12 12 M18 6 6 18",
   copy: "M9 9h11v11H9Z M5 15H4V4h11v1",
+  pin: "M9 4h6l-1 6 3 3H7l3-3Z M12 13v7",
   errors: "M4 4h16v16H4Z M8 8l8 8 M16 8l-8 8",
   link: "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1 M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1",
   pixels: "M4 4h16v16H4Z M4 12h16 M12 4v16",

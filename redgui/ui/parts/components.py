@@ -28,10 +28,10 @@ UI = Path(__file__).resolve().parents[1]
 SHEETS = ("style", "keys", "layout", "compare", "sweep", "particles", "learn", "history")
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
-    *(f"parts/{name}" for name in ("common", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
+    *(f"parts/{name}" for name in ("common", "player", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
     "compare/errors", "compare/table",
     *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view")),
-    *(f"restore/{name}" for name in ("canvas", "bring")),
+    *(f"restore/{name}" for name in ("canvas", "own", "bring")),
 )  # fmt: skip
 PARTS = {
     "mask": "restore/mask", "live": "restore/live", "film": "restore/film", "result": "restore/result",

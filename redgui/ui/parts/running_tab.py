@@ -15,12 +15,14 @@ from redgui.errors import RedguiError
 from redgui.runs import zero_gpu
 from redgui.runs.problem import Problem
 from redgui.runs.watch import watch
+from redgui.samplers import Sampler
 from redgui.ui.host import queue
 from redgui.ui.host.queue import LineError, threaded
 from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components, views
+from redgui.ui.parts.finished import Example, example
 from redgui.ui.parts.form import Page
-from redgui.ui.parts.wiring import QUEUED, SILENT, Updates, Values
+from redgui.ui.parts.wiring import QUEUED, SILENT, Updates, Values, sent_text
 
 HZ = 2.5  # news a second, each of many pictures: what a page has to do for one costs the browser as long as several steps take
 TELL = 2.0  # seconds between estimates, as long as the line does not move
@@ -107,6 +109,24 @@ class RunningTab(abc.ABC, Generic[S, L]):
     def unbegun(self, session: Session, state: S, values: Values) -> Updates:
         """All outputs where it was stopped before its turn. Raises RedguiError."""
         return self.told(state, "stopped", UNBEGUN)
+
+    # ---- before anything has run
+
+    @property
+    def example(self) -> Example | None:
+        """A finished run of the prior that the page begins with; None for one that there is none of."""
+        found = example(str(self.layout.view.elem_id))
+        return found if found.prior == self.page.host.prior_name else None
+
+    def opened(self, state: S) -> Updates:
+        """The view of a tab that is opened: the finished run as long as there is no other."""
+        shown = self.example if state.number == 0 else None
+        return {} if shown is None else {self.layout.view: shown.value}
+
+    def picked(self, request: gr.Request, event: gr.EventData) -> Sampler | None:
+        """The sampler of the finished run that a person picks, where there is no other run."""
+        shown = self.example if self.session_of(request)[1].number == 0 else None
+        return shown and shown.sampler(sent_text(event, "key"))
 
     # ---- the run
 

@@ -4,7 +4,7 @@
 const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
 
 /**
- * createStage(name, element, props, watch, draw) -> {root, chip, message, downloads, spoken}
+ * createStage(name, element, props, watch, draw) -> {root, chip, message, downloads, spoken, scrub}
  *
  * `draw(value, now)` shows a value, after chip and message; now = {status, changed, another, place}: whether the status is
  * another one, whether the run is, and the place in line. A view that `speaks` for itself is left to do so.
@@ -18,8 +18,9 @@ function createStage(name, element, props, watch, draw, speaks = false) {
   let place = ""; // in line
   let run = null;
 
+  const scrub = createScrubber(() => redraw());
   const redraw = oncePerFrame(() => {
-    const value = objectOrNull(props.value) || { status: "idle" };
+    const value = scrub.of(objectOrNull(props.value) || { status: "idle" });
     const status = value.status in STATUS ? value.status : "idle";
     const now = { status, changed: root.dataset.status !== status, another: value.run !== run, place };
     run = value.run;
@@ -39,7 +40,30 @@ function createStage(name, element, props, watch, draw, speaks = false) {
     redraw();
   });
   redraw();
-  return { root, chip, message, downloads, spoken };
+  return { root, chip, message, downloads, spoken, scrub: scrub.node };
+}
+
+/** The moments of a run that is over, to look through: what a value has in `moments` was another one at each of them. */
+function createScrubber(redraw) {
+  const player = createPlayer("moment", "Moment of the run", (k) => {
+    redraw();
+    return k < moments.length ? moments[k].said : "the end";
+  });
+  let text = "";
+  let moments = [];
+  player.node.hidden = true;
+
+  /** A value as it was at the moment that is looked at. */
+  function of(value) {
+    if ((value.moments || "") !== text) {
+      text = value.moments || "";
+      moments = parse(text) || [];
+      player.node.hidden = !moments.length;
+      player.load(moments.length && moments.length + 1);
+    }
+    return moments.length ? { ...value, ...moments[player.at()] } : value;
+  }
+  return { node: player.node, of };
 }
 
 /** The part of a place in line, "3rd in line, about 20 s", that is worth saying aloud: not every new guess at the seconds. */

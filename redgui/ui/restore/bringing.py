@@ -1,5 +1,6 @@
 """The picture of the Restore tab and the prior for it: a person's own one, an example, a result that is gone on with."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,8 @@ from redgui.ui.restore import from_file, given_masks
 from redgui.ui.restore.editing import Editing
 from redgui.ui.restore.state import Restoring
 from redgui.ui.restore.ways import FACES, PHOTOS, offered, usual_way
+
+FORGET = "forget"  # the way of a picture that is to be kept no longer
 
 
 class Bringing:
@@ -37,7 +40,11 @@ class Bringing:
         session.file = (path, session.source)
         session.files.add(path)
         session.own = True
-        given_masks.opened(session, session.source)
+        return self.brought(session, values)
+
+    def brought(self, session: Session, values: Values) -> Updates:
+        """A person's own picture in the way that suits it, under an empty mask."""
+        given_masks.opened(session, self.form.source(session))
         state = session.state(Restoring)
         by_itself = not state.prior_chosen and values[self.form.prior] in (PHOTOS, FACES)
         moved = offered(self.form, session)[0].values(self.form) if by_itself else {}
@@ -45,8 +52,10 @@ class Bringing:
 
     def open_example(self, values: Values, request: gr.Request, event: gr.SelectData) -> Updates:
         """One of the bundled pictures."""
-        session, paths = self._session(request), self.form.host.examples
-        path = paths[int(event.index) % len(paths)]
+        paths = self.form.host.examples
+        return self._example(self._session(request), values, paths[int(event.index) % len(paths)])
+
+    def _example(self, session: Session, values: Values, path: Path) -> Updates:
         moved: Updates = {self.editing.kind: "box"} if session.own else {}  # in place of an empty mask
         if not session.state(Restoring).prior_chosen and values[self.form.prior] in (PHOTOS, FACES):
             moved |= usual_way(self.form, PHOTOS if path.parent == bundled.PHOTOGRAPHS else None).values(self.form)
@@ -66,8 +75,12 @@ class Bringing:
         return {self.form.picture: self.form.file(session), **self._taken(session, values, fresh=True)}
 
     def take(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
-        """The picture in another way of those that are offered; what was painted stays."""
+        """The picture in another way of those that are offered, what was painted stays; or away with it."""
         session, name = self._session(request), sent_text(event, "name")
+        if name == FORGET and session.own:
+            updates = self._example(session, values, self.form.host.examples[0])
+            self.form.host.sessions.empty(session)
+            return updates
         way = next((way for way in offered(self.form, session) if way.name == name), None)
         if way is None or not session.own:
             return {self.layout.measurement: gr.skip()}
@@ -116,6 +129,6 @@ class Bringing:
         form.picture.input(self.open_picture, {form.picture, *inputs}, fresh, **WITH_TOASTS)
         layout.examples.select(self.open_example, inputs, fresh, **SILENT)
         layout.result.select(self.adopt_result, inputs, fresh, **SILENT)
-        layout.taken.select(self.take, inputs, taken, **WITH_TOASTS)
+        layout.taken.select(self.take, inputs, fresh, **WITH_TOASTS)
         loading: dict[str, Any] = WITH_TOASTS | dict(show_progress="minimal")
         return form.prior.change(self.choose_prior, inputs, taken, **loading)

@@ -142,6 +142,7 @@ function commit() {
   const packed = packBits(mask);
   state.sent = packed;
   props.value = { w, h, mask: packed, version, count: countHoles(mask) };
+  ownPicture.keepMask({ w, h, mask: packed });
   trigger("input");
 }
 
@@ -271,6 +272,8 @@ function load() {
   Object.assign(state, { w, h, version, mask: bits, sent: image ? "" : mask, seen: image ? key : state.seen });
   showPicture();
   if (typeof value.said === "string") say(value.said);
+  const before = image && ownPicture.maskFor(w, h);
+  if (before) replaceMask(unpackBits(before, w * h));
 }
 
 new ResizeObserver(() => paint()).observe(stage);

@@ -30,9 +30,17 @@ function gallery(value) {
 
 /** Puts the picture on the clipboard, as large as it is; browsers take PNG alone there, and only of pages that are safe. */
 async function copyPicture(value) {
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": await pictureOf(value) })]);
+}
+
+async function pictureOf(value) {
   const { href } = value.downloads.find(({ name }) => name.endsWith(".png"));
-  const blob = await (await fetch(href ?? value.after.src)).blob();
-  await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+  return (await fetch(href ?? value.after.src)).blob();
+}
+
+async function useAsInput(value) {
+  ownPicture.keep(new File([await pictureOf(value)], "restored.png", { type: "image/png" }));
+  trigger("select", {});
 }
 
 async function copied(button, text, copy) {
@@ -53,7 +61,7 @@ function actions(value) {
     button.addEventListener("click", () => onclick(button));
     return button;
   };
-  const buttons = [action("redo", "Use as input", () => trigger("select", {})), action("copy", "Copy", (button) => copied(button, "Copy", () => copyPicture(value)))];
+  const buttons = [action("redo", "Use as input", () => useAsInput(value)), action("copy", "Copy", (button) => copied(button, "Copy", () => copyPicture(value)))];
   if (value.link) buttons.push(action("link", "Link", (button) => copied(button, "Link", () => navigator.clipboard.writeText(address(value.link)))));
   buttons.at(-1).title = value.link ? value.link_note : "";
   return el("div", { class: "rg-downloads" }, ...buttons);

@@ -104,11 +104,12 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
         """The tab is opened: the measurement as it is now, the sampler of the Restore tab if another was chosen there."""
         session, sweeping = self.session_of(request)
         preview, _ = measured(self.page, session, values)
+        shown = {self.layout.preview: preview, **self.opened(sweeping)}
         before, sweeping.followed = sweeping.followed, str(values[self.form.sampler])
         if before != sweeping.followed:
             axes = self._axes(sweeping, values, sweeping.followed, usual(_cls(sweeping.followed)))
-            return {self.layout.preview: preview, self.layout.sampler: sweeping.followed, **axes}
-        return {self.layout.preview: preview, **self._around(sweeping, values)}
+            return {**shown, self.layout.sampler: sweeping.followed, **axes}
+        return {**shown, **self._around(sweeping, values)}
 
     def choose_sampler(self, values: Values, request: gr.Request) -> Updates:
         """Another sampler: its knobs, with values around where they stand in the Restore tab."""
@@ -175,7 +176,7 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
         """A cell's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
         sweeping, key = self.session_of(request)[1], sent_text(event, "key")
         cells = sweeping.played.cells if sweeping.played else []
-        sampler = next((cell.sampler for cell in cells if cell.key == key), None)
+        sampler = next((cell.sampler for cell in cells if cell.key == key), None) or self.picked(request, event)
         if sampler is not None:
             sweeping.followed = sampler.name  # the axes stay as they are when the person comes back
         return self.page.to_restore(sampler)
@@ -228,7 +229,7 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
         layout = self.layout
         inputs = {*self.form.inputs, layout.sampler, *layout.axes}
         events = [
-            tab.select(self.open_tab, inputs, [layout.preview, layout.sampler, *layout.axes], **SILENT),
+            tab.select(self.open_tab, inputs, [layout.preview, layout.view, layout.sampler, *layout.axes], **SILENT),
             layout.sampler.input(self.choose_sampler, inputs, layout.axes, **SILENT),
         ]
         for button, names in layout.known.items():
