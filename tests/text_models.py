@@ -6,7 +6,14 @@ from typing import Any
 
 import tiny
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+)
 from tiny import noise
 from torch import Tensor
 
@@ -35,6 +42,37 @@ def make(folder: Path, scheduler: object = None, texts: tuple[str, ...] = TEXTS,
     if texts:
         prompts.write(folder, {one: noise(7, 12, seed=k) for k, one in enumerate(texts)})
     return net
+
+
+def transformer(kind: str, **options: Any) -> Any:
+    """A tiny random network of SD3 or FLUX for latents 4x8x8."""
+    torch.manual_seed(0)
+    if kind == "sd3":
+        net = SD3Transformer2DModel(sample_size=8, in_channels=4, out_channels=4, num_layers=1, attention_head_dim=4,
+                                    num_attention_heads=4, joint_attention_dim=12, caption_projection_dim=16,
+                                    pooled_projection_dim=10, pos_embed_max_size=8)  # fmt: skip
+    else:
+        usual = dict(in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=8, num_attention_heads=2,
+                     joint_attention_dim=12, pooled_projection_dim=10, axes_dims_rope=(2, 2, 4))  # fmt: skip
+        net = FluxTransformer2DModel(**usual | options)
+        net.register_to_config(sample_size=8)
+    with torch.no_grad():  # parts of them begin at zero
+        for weight in net.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape))
+    return net.eval()
+
+
+def flow_model(folder: Path, kind: str, texts: tuple[str, ...] = TEXTS, **options: Any) -> dict[str, Tensor]:
+    """A model with such a network and pictures of 64x64, and its texts."""
+    tiny.save(folder, transformer(kind, **options), FlowMatchEulerDiscreteScheduler(), within="transformer")
+    AutoencoderKL(latent_channels=4, block_out_channels=(8, 8, 8, 16), norm_num_groups=4, scaling_factor=0.4, shift_factor=0.1,
+                  down_block_types=("DownEncoderBlock2D",) * 4, use_quant_conv=False, use_post_quant_conv=False,
+                  up_block_types=("UpDecoderBlock2D",) * 4).save_pretrained(folder / "vae")  # fmt: skip
+    known = {one: noise(7, 12, seed=k) for k, one in enumerate(texts)}
+    known |= {one + prompts.POOLED: noise(10, seed=k) for k, one in enumerate(texts)}
+    if known:
+        prompts.write(folder, known)
+    return known
 
 
 def check(prior: priors.Prior, pipeline: Any, given: dict[str, Tensor], **size: int) -> None:
