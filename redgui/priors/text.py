@@ -56,6 +56,13 @@ class Prompted(nn.Module):
         for name, tensor in given.items():
             self.register_buffer(f"given_{name}", tensor, persistent=False)
 
+    def placed(self, device: torch.device, dtype: torch.dtype) -> "Prompted":
+        """The same with the texts on a device; the network, which others share, is where it is."""
+        for name in self.given:
+            tensor = self.get_buffer(f"given_{name}")
+            self.register_buffer(f"given_{name}", tensor.to(device, dtype if tensor.is_floating_point() else None), False)
+        return self
+
     def forward(self, x: Tensor, t: Tensor, return_dict: bool = False) -> tuple[Tensor]:
         """F_g for x (b, c, h, w) at times t (b,)."""
         given = {name: self.get_buffer(f"given_{name}").repeat_interleave(len(x), 0) for name in self.given}
