@@ -1,6 +1,7 @@
 """Models of Stable Diffusion's layout with random weights and texts that are no language."""
 
-from itertools import pairwise
+import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from tiny import noise
 from torch import Tensor
 
 from redgui import priors
+from redgui.operators.base import Operator
 from redgui.priors import prompts
+from redgui.randomness import Generators
+from redgui.samplers.dps import DPS
 
 TEXTS = ("", "a red cup", "blur, noise: none")
 XL = dict(addition_embed_type="text_time", addition_time_embed_dim=4, projection_class_embeddings_input_dim=10 + 6 * 4)
@@ -42,6 +46,13 @@ def make(folder: Path, scheduler: object = None, texts: tuple[str, ...] = TEXTS,
     if texts:
         prompts.write(folder, {one: noise(7, 12, seed=k) for k, one in enumerate(texts)})
     return net
+
+
+def xl_model(folder: Path) -> None:
+    """A model of SDXL's layout, and its texts."""
+    make(folder, **XL)
+    pooled = {one + prompts.POOLED: noise(10, seed=k) for k, one in enumerate(TEXTS)}
+    prompts.write(folder, prompts.read(folder) | pooled)
 
 
 def transformer(kind: str, **options: Any) -> Any:
@@ -75,17 +86,32 @@ def flow_model(folder: Path, kind: str, texts: tuple[str, ...] = TEXTS, **option
     return known
 
 
+@dataclass(frozen=True, kw_only=True)
+class Nothing(Operator):
+    """It measures nothing, of latents as they are."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return 0 * x
+
+    def start(self, y: Tensor) -> Tensor:
+        return y
+
+
+def sampled(prior: priors.Prior, sigmas: list[float]) -> tuple[Tensor, Tensor]:
+    """DPS in DDIM's limit down these levels, where nothing is measured: z = scale x that it begins and ends with."""
+    own: Any = copy.copy(prior)
+    own.sigmas, y = torch.tensor(sigmas, dtype=torch.float64).flip(0), torch.zeros(1, *prior.shape)
+    *_, last = DPS(steps=len(sigmas), zeta=0, eta=0, clip=False)(own, Nothing(), y, 0.0, generator=Generators([0]))
+    return own.scale * sigmas[0] * Generators([0]).randn_like(y), own.scale * last.x0_hat
+
+
 def check(prior: priors.Prior, pipeline: Any, given: dict[str, Tensor], **size: int) -> None:
-    """DDIM by D against a pipeline of diffusers, from the same noise at guidance 2.5: the same latents to 1e-4."""
-    z_vp = noise(1, 4, 8, 8)
+    """DPS where nothing is measured against a pipeline of diffusers, from the same noise at guidance 2.5: the same to 1e-4."""
+    scheduler: Any = DDIMScheduler.from_config(pipeline.scheduler.config)
+    scheduler.set_timesteps(8)
+    abar = scheduler.alphas_cumprod.double()[scheduler.timesteps]
+    first, ours = sampled(prior, (((1 - abar) / abar).sqrt() / prior.scale).tolist())
     pipeline.set_progress_bar_config(disable=True)
-    theirs = pipeline(**given, **size, guidance_scale=2.5, num_inference_steps=8, latents=z_vp, output_type="latent",
-                      return_dict=False)[0]  # fmt: skip
-    abar = pipeline.scheduler.alphas_cumprod.double()[pipeline.scheduler.timesteps]
-    levels = [*(((1 - abar) / abar).sqrt() / prior.scale).tolist(), 0.0]
-    x = z_vp * float(abar[0] ** -0.5) / prior.scale
-    with torch.no_grad():
-        for sigma, after in pairwise(levels):
-            D = prior.denoise(x, sigma)
-            x = D + after / sigma * (x - D)
-    torch.testing.assert_close(prior.scale * x, theirs, rtol=0, atol=1e-4)
+    theirs = pipeline(**given, **size, guidance_scale=2.5, num_inference_steps=8, latents=first * float(abar[0]) ** 0.5,
+                      output_type="latent", return_dict=False)[0]  # fmt: skip
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
