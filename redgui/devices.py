@@ -136,6 +136,17 @@ def take_cuda(index: int) -> None:
         torch.cuda.set_device(index % torch.cuda.device_count())
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be had of a device's own memory; None where it has none of its own, or does not tell."""
+    kind: Any = getattr(torch, device.type, None)
+    if device.type not in ("cuda", "xpu") or not hasattr(kind, "mem_get_info"):
+        return None
+    try:
+        return int(kind.mem_get_info(device)[0]) + kind.memory_reserved(device) - kind.memory_allocated(device)
+    except Exception:  # a driver that does not tell
+        return None
+
+
 def empty_cache(device: torch.device) -> None:
     """Gives what torch keeps of a device's memory for later back to it."""
     if device.type != "cpu":

@@ -1,6 +1,7 @@
 """Priors as people have them: half precision, shards, averaged weights, embeddings of time, odd paths."""
 
 import json
+import re
 from pathlib import Path
 
 import diffusers
@@ -15,7 +16,9 @@ from wire import Served
 
 from redgui import api, bench, cli, priors, snippets
 from redgui.priors import PriorError, hub
+from redgui.priors.catalogue import MODELS
 from redgui.priors.folder import chosen_weights
+from redgui.priors.names import conditioned
 from redgui.runs.record import Record
 
 EXAMPLE = "example:face-06"
@@ -194,3 +197,13 @@ def test_a_benchmark_finds_pictures_in_folders_within(tmp_path, capsys):
     for _ in range(2):  # its own sheets are no pictures of the next run
         assert cli.main(words) == 0
         assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"][0]["n"] == 3
+
+
+def test_the_docs_have_a_command_for_every_model_of_the_catalogue():
+    text = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    rows = re.findall(r'^\| `--prior "(.+?)"` \| (.+) \|$', text, re.MULTILINE)
+    found = {conditioned(prior)[0]: facts for prior, facts in rows}
+    assert found == {
+        card.name: f"{card.size} | {card.terms}{', gated' * card.gated} | {card.download_mb} MB | {card.memory_gb:g} GB"
+        for card in MODELS
+    }

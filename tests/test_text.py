@@ -3,7 +3,6 @@
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny
@@ -104,10 +103,10 @@ def test_y_is_neared_and_a_record_replays(folder, tmp_path, capsys):
     assert cli.main(words) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["prior"] == name
     prior = load(name)
-    truth = prior.decode(0.2 * noise(1, 4, 8, 8)).clamp(-1, 1)
-    problem = api.Problem.simulate(truth, build("superres:factor=4"))
-    residuals = [float(s.scalars["residual"].mean()) for s in solve(problem, prior, RedDiff(steps=40, lr=0.05, lam=0.0))]
-    assert residuals[-1] < residuals[0] / 2
+    truth = prior.decode(0.3 * noise(1, 4, 8, 8))  # so that a latent meets y, and nothing but the data term is asked
+    problem = api.Problem.simulate(truth, build("superres:factor=16"))
+    residuals = [float(s.scalars["residual"]) for s in solve(problem, load(f"{folder}"), RedDiff(steps=100, lr=0.02, lam=0.0))]
+    assert residuals[-1] < residuals[0] / 40
 
 
 def test_a_latent_consistency_model_is_told_its_guidance(tmp_path):
@@ -168,56 +167,6 @@ def test_texts_of_other_kinds_of_models_and_damaged_files_are_one_line(tmp_path)
     (tmp_path / "model" / prompts.FILE).write_bytes(b"no tensors")
     with pytest.raises(PriorError, match="cannot be read"):
         load(tmp_path / "model")
-
-
-def with_encoder(folder: Path, which: str, width: int, kind: str) -> Any:
-    """A tokenizer of letters, and a random text encoder, in a model's folder: a function from a text to what it gives."""
-    import transformers
-
-    place = folder / f"tokenizer{which}"
-    place.mkdir()
-    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{c}</w>" for c in "abcdefghijklmnopqrstuvwxyz")]
-    vocabulary = {token: k for k, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
-    (place / "vocab.json").write_text(json.dumps(vocabulary))
-    (place / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = transformers.CLIPTokenizer(str(place / "vocab.json"), str(place / "merges.txt"), model_max_length=9)
-    tokenizer.save_pretrained(place)
-    torch.manual_seed(width)
-    config = transformers.CLIPTextConfig(vocab_size=54, hidden_size=width, intermediate_size=16, num_hidden_layers=2,
-                                         num_attention_heads=2, max_position_embeddings=9, bos_token_id=52,
-                                         eos_token_id=53, projection_dim=10)  # fmt: skip
-    encoder = getattr(transformers, kind)(config).eval()
-    encoder.save_pretrained(folder / f"text_encoder{which}")
-
-    def given(one: str) -> Any:
-        ids = tokenizer([one], padding="max_length", max_length=9, return_tensors="pt").input_ids
-        with torch.no_grad():
-            return encoder(ids, output_hidden_states=True)
-
-    return given
-
-
-@pytest.mark.parametrize("kind", ["1.x", "XL"])
-def test_a_text_is_encoded_once_and_then_runs_without_its_encoders(tmp_path, kind):
-    pytest.importorskip("transformers")
-    make(tmp_path, texts=(), **(XL if kind == "XL" else {}))
-    if kind == "XL":
-        first = with_encoder(tmp_path, "", 4, "CLIPTextModel")("cup")
-        second = with_encoder(tmp_path, "_2", 8, "CLIPTextModelWithProjection")("cup")
-        states, pooled = torch.cat([first.hidden_states[-2][0], second.hidden_states[-2][0]], -1), second.text_embeds[0]
-    else:
-        states, pooled = with_encoder(tmp_path, "", 12, "CLIPTextModel")("cup").last_hidden_state[0], None
-    prior = load(f"{tmp_path}:prompt=cup:negative=:guidance=2")
-    known = prompts.read(tmp_path)
-    torch.testing.assert_close(known["cup"], states)
-    if pooled is not None:
-        torch.testing.assert_close(known["cup" + prompts.POOLED], pooled)
-    for file in tmp_path.glob("text_encoder*/*"):
-        file.unlink()
-    priors._load.cache_clear()
-    priors._text_to_image.cache_clear()
-    x = noise(1, 4, 8, 8)
-    assert torch.equal(load(prior.name).denoise(x, 1.0), prior.denoise(x, 1.0))
 
 
 def test_levels_of_a_text_model_are_those_of_its_scheduler(folder):

@@ -4,7 +4,8 @@ For a linear operator A = H. For any other A is the Jacobian of `residual`: A^T 
 derivative of w -> A^T w in the direction v, so that all differentiable operators have both.
 """
 
-from typing import Any
+import threading
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -34,6 +35,21 @@ def lift(H: LinearOperator, w: Tensor, reg: float) -> Tensor:
 class PlainAttention(TorchFunctionMode):
     """Within, in this thread, attention is made of products and a softmax: the fused one, which the decoder of a latent prior
     has, is differentiable only once."""
+
+    _within = threading.local()
+
+    @classmethod
+    def within(cls) -> bool:
+        """Whether this thread makes a graph that is differentiated twice."""
+        return getattr(cls._within, "depth", 0) > 0
+
+    def __enter__(self) -> Self:
+        self._within.depth = getattr(self._within, "depth", 0) + 1
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._within.depth -= 1
+        super().__exit__(*error)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is scaled_dot_product_attention:

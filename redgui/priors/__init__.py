@@ -51,7 +51,7 @@ def load(name: str = "faces-64", device: str = "auto", precision: str = "auto") 
     Args:
         name: `faces-64`, `gaussian:std=0.3`, `empirical:folder=DIR`, a folder in diffusers format, or `owner/model`; a network
             that is class-conditional with its class, `DIR:label=207`, and a text-to-image model with its texts,
-            `DIR:prompt=a red cup:negative=blur:guidance=2`.
+            `DIR:prompt=a red cup:negative=blur:guidance=2`. `DIR:memory=low` needs less of it for more time.
         device: of `devices.device_of`: auto, cpu, cuda, cuda:N, mps or xpu.
         precision: auto, fp32, bf16 or fp16: that of the network; its inputs and outputs stay float32.
 
@@ -96,31 +96,31 @@ def _load(name: str, device: torch.device, precision: str) -> Prior:
             f"there is no prior {knobs.shown(name)}. Give one of {listed}, a folder, "
             "or a Hub id (owner/model, owner/model@revision)."
         )
-    label = None if wanted.label < 0 else wanted.label
+    label, low = None if wanted.label < 0 else wanted.label, wanted.memory == "low"
     if is_latent(folder) and text.is_text_to_image(folder):
         if wanted.quantise or label is not None:
             raise PriorError(f"{where} is a text-to-image model; leave label and quantise out.")
-        shared = _text_to_image(folder.resolve(), device, precision)
+        shared = _text_to_image(folder.resolve(), device, precision, low)
         return shared.prompted(name, folder, wanted.prompt, wanted.negative, wanted.guidance)
     if (wanted.prompt, wanted.negative, wanted.guidance) != ("", "", 1.0):
         raise PriorError(f"{where} is no text-to-image model; leave prompt, negative and guidance out.")
     if is_latent(folder):
         return LatentPrior.from_folder(
-            folder, quantise=wanted.quantise, name=name, device=device, precision=precision, label=label
+            folder, quantise=wanted.quantise, name=name, device=device, precision=precision, label=label, low=low
         )
     if text.is_text_to_image(folder):
         raise PriorError(f"{where} is a text-to-image model without vae/, the decoder of its latents; such are not read.")
     if wanted.quantise:
         raise PriorError(f"{where} is no latent model; leave quantise out.")
-    return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label)
+    return DiffusersPrior.from_folder(folder, name=name, device=device, precision=precision, label=label, low=low)
 
 
 @functools.lru_cache(maxsize=1)
-def _text_to_image(folder: Path, device: torch.device, precision: str) -> "LatentPrior":
+def _text_to_image(folder: Path, device: torch.device, precision: str, low: bool) -> "LatentPrior":
     """A text-to-image model that waits for its texts: the weights of all its prompts."""
     from redgui.priors.latent import LatentPrior
 
-    return LatentPrior.from_folder(folder, name=str(folder), device=device, precision=precision)
+    return LatentPrior.from_folder(folder, name=str(folder), device=device, precision=precision, low=low)
 
 
 def without_weights(name: str) -> Prior | Empirical | None:

@@ -17,7 +17,7 @@ class PriorCard:
         download_mb: 0: bundled or needs no weights.
         good_for: what it restores well, and what it does not, in a line for the page.
         widest: hole in pixels that it fills with more than a smooth continuation; None: it knows whole pictures of its kind.
-        memory_gb: of its weights at half precision, about.
+        memory_gb: of its weights at half precision, about; encoders of texts are not among them.
         gated: the Hub gives it to those alone who have accepted its terms there and are logged in (`hf auth login`).
         presets: the group of presets that it has where it has none of its own.
     """
@@ -103,16 +103,15 @@ MODELS = (
     _text("stabilityai/stable-diffusion-xl-base-1.0", 1024, "Stable Diffusion XL", "OpenRAIL++-M", 13900, 5.5),
     _text("stabilityai/sdxl-turbo", 512, "distilled, 1 to 4 steps", "Stability AI Community", 13900, 5.5, presets=FEW_LATENT),
     _text(
-        "stabilityai/stable-diffusion-3-medium-diffusers", 1024, "Stable Diffusion 3, texts from its own pipeline",
-        "Stability AI Community", 4400, 4.5, gated=True,
+        "stabilityai/stable-diffusion-3-medium-diffusers", 1024, "Stable Diffusion 3, without its T5", "Stability AI Community",
+        6000, 4.5, gated=True,
     ),
     _text(
-        "black-forest-labs/FLUX.1-schnell", 1024, "FLUX in 1 to 4 steps, texts from its own pipeline", "Apache-2.0",
-        24000, 24.0, gated=True, presets=FEW_LATENT,
+        "black-forest-labs/FLUX.1-schnell", 1024, "FLUX in 1 to 4 steps", "Apache-2.0",
+        33700, 24.0, gated=True, presets=FEW_LATENT,
     ),
     _text(
-        "black-forest-labs/FLUX.1-dev", 1024, "FLUX, texts from its own pipeline", "FLUX.1 [dev] non-commercial", 24000, 24.0,
-        gated=True,
+        "black-forest-labs/FLUX.1-dev", 1024, "FLUX", "FLUX.1 [dev] non-commercial", 33700, 24.0, gated=True,
     ),
 )  # fmt: skip
 

@@ -20,16 +20,17 @@ class Forward:
 
     Args:
         multiple: of the sides of pictures, where large ones may go in tiles; 0 where none may, or the network does so itself.
+        graphs: whether it may be replayed as a CUDA graph; not where its weights come and go.
 
     A forward without gradients that runs out of memory is made in halves, down to single pictures, and later ones of that size
     in the parts that fitted. One that is kept for a backward pass cannot be: its parts would be held together. Before either,
     the memory of the CUDA graphs is given back.
     """
 
-    def __init__(self, net: torch.nn.Module, device: torch.device, multiple: int = 0):
+    def __init__(self, net: torch.nn.Module, device: torch.device, multiple: int = 0, graphs: bool = True):
         self.net, self.multiple = net, multiple
         self.most: dict[tuple[int, ...], int] = {}  # pictures at a time, by their shape
-        self.graphs = Graphs(net) if devices.has_graphs(device) else None
+        self.graphs = Graphs(net) if graphs and devices.has_graphs(device) else None
 
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The network's output for x (b, c, h, w) at times t (b,) and classes (b,). Raises PriorError when memory runs out."""

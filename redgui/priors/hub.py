@@ -160,7 +160,7 @@ def wanted(files: Iterable[str], repo: str) -> list[str]:
         )
     configs = [f for f in ("model_index.json",) if f in there] + scheduler + [part + "config.json" for part in parts]
     weights = [f for part in parts for f in _weights(part, there, repo)]
-    return configs + [f for f in prompts.files() if f in there] + weights
+    return configs + sorted(prompts.wanted(there)) + weights
 
 
 def _weights(part: str, there: set[str], repo: str) -> list[str]:

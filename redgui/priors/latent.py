@@ -19,7 +19,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from redgui.priors import names
+from redgui.errors import out_of_memory
+from redgui.priors import memory, names
 from redgui.priors.base import Prior, PriorError, Sigma
 from redgui.priors.calibration import Errors
 from redgui.priors.folder import AUTOENCODERS, load_model, read_json
@@ -41,16 +42,20 @@ class LatentPrior(Prior):
         factor: z over what the encoder gives.
         shift: what is taken off before.
         quantise: decode the nearest entries of the codebook, with the gradient of the identity.
+        low: the autoencoder is to need less memory (`memory.spare`).
     """
 
     def __init__(
-        self, inner: DiffusersPrior, autoencoder: torch.nn.Module, factor: float, *, shift: float = 0.0, quantise: bool = False
-    ):
+        self, inner: DiffusersPrior, autoencoder: torch.nn.Module, factor: float, *, shift: float = 0.0,
+        quantise: bool = False, low: bool = False
+    ):  # fmt: skip
         self.inner, self.factor, self.shift, self.quantise = inner, factor, shift, quantise
         # SDXL's autoencoder leaves the numbers of fp16.
         upcast = inner.precision == "fp16" and getattr(autoencoder, "config", {}).get("force_upcast", False)
         dtype = torch.float32 if upcast else inner.dtype
         self.autoencoder: Any = autoencoder.eval().requires_grad_(False).to(inner.network_device, dtype)
+        if low:
+            memory.spare(self.autoencoder, inner.network_device)
         self.vq = hasattr(autoencoder, "quantize")
         if quantise and not self.vq:
             raise PriorError(f"{inner.name} has no codebook; leave quantise out.")
@@ -63,19 +68,21 @@ class LatentPrior(Prior):
         self._picture_shape = (config.out_channels, self.shape[1] * side, self.shape[2] * side)
 
     @classmethod
-    def from_folder(cls, folder: Path, *, quantise: bool = False, **named: Any) -> "LatentPrior":
+    def from_folder(cls, folder: Path, *, quantise: bool = False, low: bool = False, **named: Any) -> "LatentPrior":
         """Reads unet/, scheduler/ and vqvae/ or vae/; `named` as of DiffusersPrior.from_folder."""
         where = next(folder / name for name in AUTOENCODERS if (folder / name).is_dir())
         config = read_json(where / "config.json")
         made_of, vq = _class(where, config.get("_class_name")), config.get("_class_name") == "VQModel"
-        inner = DiffusersPrior.from_folder(folder, **named, channels=(config.get("latent_channels", 3 if vq else 4),))
+        channels = (config.get("latent_channels", 3 if vq else 4),)
+        inner = DiffusersPrior.from_folder(folder, **named, channels=channels, low=low)
         given, made = config.get("in_channels", 3), config.get("out_channels", 3)
         if made not in (1, 3) or given != made:
             raise PriorError(f"the autoencoder in {where} has pictures of {given} and {made} channels; redgui reads 1 or 3.")
         autoencoder = load_model(where, made_of.from_pretrained)
         # VQ latents have about unit variance and are not rescaled (arXiv 2112.10752, appendix G); older files do not say.
         factor = number_in(config, "scaling_factor", where) or (1.0 if vq else 0.18215)
-        return cls(inner, autoencoder, factor, shift=number_in(config, "shift_factor", where), quantise=quantise)
+        shift = number_in(config, "shift_factor", where)
+        return cls(inner, autoencoder, factor, shift=shift, quantise=quantise, low=low)
 
     def prompted(self, name: str, folder: Path, prompt: str, negative: str, guidance: float) -> "LatentPrior":
         """The same of a text-to-image model with texts, its weights shared. Raises PriorError."""
@@ -111,7 +118,16 @@ class LatentPrior(Prior):
     def decode(self, x: Tensor) -> Tensor:
         z = (x * (self.scale / self.factor) + self.shift).to(self.network_device, self.autoencoder.dtype)
         given = {"force_not_quantize": not self.quantise} if self.vq else {}
-        return self.autoencoder.decode(z, **given, return_dict=False)[0].to(x)
+        try:
+            return self.autoencoder.decode(z, **given, return_dict=False)[0].to(x)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        h, w = self.picture_shape[1:]
+        raise PriorError(
+            f"decoding {len(x)} latent(s) to {w}x{h} does not fit into the memory. Say :memory=low after the model's name, "
+            "or use fewer particles or a smaller model."
+        )
 
     def encode(self, picture: Tensor) -> Tensor:
         got = self.autoencoder.encode(picture.to(self.network_device, self.autoencoder.dtype), return_dict=False)[0]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from redgui import knobs
 from redgui.knobs import KnobError, knob
@@ -21,6 +21,7 @@ class Conditioned:
     name = "a network"
     label: int = knob(-1, -1, 10**6, help="class of a class-conditional network; -1: none")
     quantise: bool = knob(False, help="of a latent model with a codebook: decode its nearest entries, straight-through")
+    memory: Literal["auto", "low"] = knob("auto", help="low: less of it for more time")
     prompt: str = knob("", hi=1000, help="of a text-to-image model: what the picture shows")
     negative: str = knob("", hi=1000, label="negative prompt", help="of a text-to-image model: what it does not show")
     guidance: float = knob(

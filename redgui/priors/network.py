@@ -16,7 +16,7 @@ from torch import Tensor
 
 from redgui.devices import home
 from redgui.errors import in_short, out_of_memory
-from redgui.priors import adm_network, calibration, pyramid, schedulers, text, unet
+from redgui.priors import adm_network, calibration, memory, pyramid, schedulers, text, unet
 from redgui.priors.base import Prior, PriorError, Sigma, per_image
 from redgui.priors.folder import index_of, load_model, network_folder, read_json, scheduler_folder, sides_of
 from redgui.priors.forward import Forward
@@ -40,6 +40,7 @@ class DiffusersPrior(Prior):
         label: the class of a class-conditional network.
         multiple: of which the sides of pictures must be, where it takes any size; 0 where it does not.
         errors: how wrong it is at each noise level, where that is known.
+        low: it is to need less memory, for more time (`memory.spare`).
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DiffusersPrior(Prior):
         label: int | None = None,
         multiple: int = 0,
         errors: calibration.Errors | None = None,
+        low: bool = False,
     ):
         if isinstance(prediction, str):
             if alphas_cumprod is None:
@@ -70,15 +72,19 @@ class DiffusersPrior(Prior):
         self.dtype = DTYPES[precision]
         # channels_last halves the time of a small UNet on a CPU and suits the tensor cores of a GPU.
         frozen: Any = net.eval().requires_grad_(False)
-        self.net: torch.nn.Module = frozen.to(self._network_device, self.dtype, memory_format=torch.channels_last)
+        self.net: torch.nn.Module = frozen.to(self.dtype, memory_format=torch.channels_last)
+        if low:
+            memory.spare(self.net, self._network_device)
+        whole = memory.place(self.net, self._network_device)
         # A pyramid takes tiles by itself.
-        self.forward = Forward(self.net, self._network_device, 0 if isinstance(net, pyramid.PyramidDenoiser) else multiple)
+        tiles = 0 if isinstance(net, pyramid.PyramidDenoiser) else multiple
+        self.forward = Forward(self.net, self._network_device, tiles, graphs=whole)
         self.whole = has_table_of_times(net)
 
     @classmethod
     def from_folder(
         cls, folder: Path, *, name: str, device: torch.device | str = "cpu", precision: str = "fp32", label: int | None = None,
-        channels: tuple[int, ...] = (1, 3)
+        channels: tuple[int, ...] = (1, 3), low: bool = False
     ) -> "DiffusersPrior":  # fmt: skip
         """Reads a `diffusers` folder: unet/ and scheduler/ (or both configs in one folder), safetensors or weights-only.
 
@@ -108,13 +114,14 @@ class DiffusersPrior(Prior):
             label=label,
             multiple=multiple_of(unet_config, folder),
             errors=calibration.table(index_of(folder), folder),
+            low=low,
         )
 
     def prompted(self, name: str, *told: Any) -> "DiffusersPrior":
         """The same network, its weights shared, with texts; `told` as of `text.prompted`. Raises PriorError."""
         other = copy.copy(self)
-        other.name, other.net = name, text.prompted(self.net, *told).to(self._network_device, self.dtype)
-        other.forward = Forward(other.net, self._network_device, self.forward.multiple)
+        other.name, other.net = name, text.prompted(self.net, *told).placed(self._network_device, self.dtype)
+        other.forward = Forward(other.net, self._network_device, self.forward.multiple, graphs=self.forward.graphs is not None)
         return other
 
     @property

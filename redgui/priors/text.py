@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from redgui.knobs import shown
+from redgui.priors import prompts
 from redgui.priors.base import PriorError
 from redgui.priors.folder import index_of, network_folder, read_json
-from redgui.priors.prompts import FILE, Embedding, embeddings
+from redgui.priors.prompts import FILE, Embedding
 
 CLASSES = UNET, SD3, FLUX = "UNet2DConditionModel", "SD3Transformer2DModel", "FluxTransformer2DModel"
 SDXL = "text_time"
@@ -54,6 +55,13 @@ class Prompted(nn.Module):
         self.given = tuple(given)
         for name, tensor in given.items():
             self.register_buffer(f"given_{name}", tensor, persistent=False)
+
+    def placed(self, device: torch.device, dtype: torch.dtype) -> "Prompted":
+        """The same with the texts on a device; the network, which others share, is where it is."""
+        for name in self.given:
+            tensor = self.get_buffer(f"given_{name}")
+            self.register_buffer(f"given_{name}", tensor.to(device, dtype if tensor.is_floating_point() else None), False)
+        return self
 
     def forward(self, x: Tensor, t: Tensor, return_dict: bool = False) -> tuple[Tensor]:
         """F_g for x (b, c, h, w) at times t (b,)."""
@@ -113,7 +121,8 @@ def prompted(net: nn.Module, folder: Path, prompt: str, negative: str, guidance:
     zeros = sdxl and negative == "" and index_of(folder).get("force_zeros_for_empty_prompt", True)
     wanted = [prompt] if with_prompt or zeros else []
     wanted += [negative] if with_negative and not zeros else []
-    found = embeddings(folder, wanted, pooled=sdxl or kind != UNET, encode=kind == UNET)
+    encoders = {UNET: prompts.XL if sdxl else prompts.SD, SD3: prompts.SD3, FLUX: prompts.FLUX if told else prompts.SCHNELL}
+    found = prompts.embeddings(folder, wanted, encoders[kind], net)
     for text, (states, _) in found.items():
         if states.ndim != 2 or states.shape[1] != width or not bool(states.isfinite().all()):
             raise PriorError(
