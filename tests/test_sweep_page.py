@@ -27,7 +27,8 @@ from redgui.ui.host.limits import HOME
 from redgui.ui.parts.board import best
 from redgui.ui.parts.controls import Controls, Named
 from redgui.ui.sweep.board import FIGURES, SweepBoard, blank, offered
-from redgui.ui.sweep.tab import SIDES, Sweeping, SweepLayout, SweepTab, usual
+from redgui.ui.sweep.layout import SIDES, SweepLayout, usual
+from redgui.ui.sweep.tab import Sweeping, SweepTab
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def tab_of(cls, monkeypatch) -> tuple[SweepTab, dict]:
     host, samplers = Host("gaussian:size=16", "cpu"), Named("sampler")
     samplers[cls.name] = Controls(cls, {k.name: f"of {k.name}" for k in sweepable(cls)})
     knobs_, boxes = {side: f"{side} knob" for side in SIDES}, {side: side for side in SIDES}
-    layout = SweepLayout("run", "stop", "view", "preview", {}, "sampler", knobs_, boxes, "note")
+    layout = SweepLayout("run", "stop", "view", "preview", {}, "sampler", knobs_, boxes, "note", ())
     values = {"sampler": cls.name, "rows knob": "lr", "columns knob": "lam", "rows": "0.1, 0.3", "columns": "1, 2"}
     values |= {f"of {k.name}": k.default for k in sweepable(cls)}
     return SweepTab(SimpleNamespace(form=SimpleNamespace(samplers=samplers), host=host), layout), values

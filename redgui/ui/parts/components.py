@@ -229,7 +229,8 @@ def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
     "references": {name: data URL}, "grid": JSON of {"rows" and "columns": {"name", "label", "values"}},
     "figures": JSON of [{"key", "name", "best": "high" | "low" | "one", "note", "digits"}],
     "cells": {"row-column": JSON of {"status", "message", "spec", "i", "n", and the figures by their keys}},
-    "frames": {"row-column": data URL}, "best": JSON of {figure: [keys]}, "downloads": [{"name", "text", "href"}]}.
+    "frames": {"row-column": data URL}, "best": JSON of {figure: [keys]}, "downloads": [{"name", "text", "href"}]}. Of a tuning
+    a cell can be "dropped", in a "round", and at the end a "winner" is the cell that is shown in large.
     Event: `select` (take to Restore) with {"key"}.
     """
     return component("sweep", elem_id, options)
