@@ -4,9 +4,11 @@
     for member in tuning.play(): ...
     tuning.winner
 
-Eight settings run for an eighth of the steps, the better four for a quarter, the better two for half of them: three runs' worth
-of network calls, and the winner's own makes four (successive halving: Jamieson, Talwalkar, AISTATS 2016, arXiv 1502.07943). The
-settings of a round go through the network together. They are judged by what they were not given:
+Eight settings run for an eighth of the steps; then the best of them and the one that was there meet for all steps. That is three
+runs' worth of network calls, and the winner's own makes four (successive halving: Jamieson, Talwalkar, AISTATS 2016, arXiv
+1502.07943, in two rounds). A short run favours long steps: what wins there may lose 5 dB in a whole run, so that nothing that was
+there is given up but for what is better in one (docs/tuning.md). The settings of a round go through the network together. They are
+judged by what they were not given:
 
     held-out values   some measured values are hidden, and H x_hat is compared with them; where y tells of places or of
                       coefficients. They stand for what is missing everywhere else.
@@ -17,7 +19,7 @@ settings of a round go through the network together. They are judged by what the
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -43,7 +45,7 @@ from redgui.samplers import Sampler
 
 HELD, JUDGE = 0.1, 2  # the share of values that is hidden; the stream of random numbers that hides them
 SPLIT = 0.5  # t: y1 is noisier by 12 %, y2 by more than twice
-SETTINGS = 8
+SETTINGS, LAST = 8, 2  # in the first round; the number of the last one
 FACTORS = (1.0, 1 / 3, 3.0, 9.0)  # of the first knob; two of the second, so that the setting as it stands is among them
 SECOND = (1.0, 1 / 3)
 
@@ -180,6 +182,7 @@ class Tuning:
 
     Attributes:
         grid: all settings, for people; rounds: that have begun, the first one from the start.
+        own: the setting as it was given.
         ranked: the settings, the best of the last whole round first; of those that were never told apart the own one.
         over: whether nothing more is played.
 
@@ -198,11 +201,10 @@ class Tuning:
         self.steps = int(getattr(sampler, "steps", 0))
         if self.steps < SETTINGS:
             raise TuneError(f"tuning needs {SETTINGS} steps at least; got {self.steps}.")
-        # Sorting keeps the order of equals, here and below, so that the setting as it was wins a draw.
         self.ranked: list[Spot] = sorted(self.grid.cells, key=lambda spot: spot.sampler != sampler)
-        self.over = self.stopping = False
+        self.own, self.over, self.stopping = self.ranked[0], False, False
         self.rounds: list[Round] = []
-        self.rounds.append(self._round(len(self.ranked)))
+        self.rounds.append(self._round(self.ranked, self.steps // SETTINGS))
 
     @property
     def problem(self) -> Problem:
@@ -232,11 +234,6 @@ class Tuning:
         return sum(m.last.nfe for group in self.rounds for m in group.members if m.last is not None)
 
     @property
-    def planned(self) -> int:
-        """How many rounds there are to be."""
-        return len(self.ranked).bit_length() - 1
-
-    @property
     def playing(self) -> bool:
         """Whether it was begun and is not over."""
         return not self.over and (len(self.rounds) > 1 or self.rounds[0].playing)
@@ -244,7 +241,7 @@ class Tuning:
     @property
     def progress(self) -> float:
         """The share of all steps that has been made, 0 to 1."""
-        return (len(self.rounds) - 1 + self.rounds[-1].progress) / self.planned
+        return self.rounds[0].progress / 3 if len(self.rounds) == 1 else (1 + 2 * self.rounds[1].progress) / 3
 
     def stop(self) -> None:
         """Ends it within the step in progress. From any thread."""
@@ -257,21 +254,16 @@ class Tuning:
             while not self.stopping:
                 group = self.rounds[-1]
                 yield group
-                for member in group.members:
-                    if member.over and member.status != "stopped":
-                        fine = member.status == "done" and member.last is not None
-                        member.score = self.judge.score(member.last.x0_hat) if fine and member.last else math.inf
-                if any(member.score is None for member in group.members):
+                if not self._judged(group):
                     return
-                left = len(group.members)
-                found = {member.key: member.score for member in group.members}
-                self.ranked = sorted(self.ranked[:left], key=lambda spot: found[spot.key] or 0.0) + self.ranked[left:]
-                keys = [spot.key for spot in self.ranked[: left // 2]]
+                rest = [spot for spot in self.ranked if spot is not self.own]
+                finalists = [self.own, *rest[:1]] if len(self.rounds) < LAST else self.ranked[:1]
                 for member in group.members:
-                    member.dropped = member.key not in keys
-                if len(keys) < 2:
+                    member.dropped = member.key not in [spot.key for spot in finalists]
+                if len(finalists) < 2:
                     return
-                self.rounds.append(self._round(len(keys)))
+                self.ranked = finalists + rest[1:]  # sorting keeps the order of equals: the own one wins a draw
+                self.rounds.append(self._round(finalists, self.steps))
         finally:
             self.over = True
 
@@ -280,11 +272,21 @@ class Tuning:
         for group in self.deal():
             yield from group.play()
 
-    def _round(self, left: int) -> Round:
-        share, made = SETTINGS >> len(self.rounds), []
-        for spot in self.ranked[:left]:
-            values: dict[str, Any] = {"steps": self.steps // share}
+    def _judged(self, group: Round) -> bool:
+        """Scores a round that was played, and sorts what was in it; whether it was played to its end."""
+        for member in group.members:
+            if member.over and member.status != "stopped":
+                fine = member.status == "done" and member.last is not None
+                member.score = self.judge.score(member.last.x0_hat) if fine and member.last else math.inf
+        found = {member.key: member.score for member in group.members if member.score is not None}
+        if len(found) == len(group.members):
+            self.ranked.sort(key=lambda spot: found.get(spot.key, math.inf))
+        return len(found) == len(group.members)
+
+    def _round(self, spots: Sequence[Spot], steps: int) -> Round:
+        made, values = [], dict[str, Any](steps=steps)
+        for spot in spots:
             run = Run(self.picture, self.judge.problem, self.prior, replace(spot.sampler, **values), filmed=False)
-            where = {"row": spot.row, "column": spot.column, "sampler": spot.sampler, "round": len(self.rounds) + 1}
-            made.append(Candidate(spot.key, knobs.spec(spot.sampler, self.grid.sampler), run, **where))
+            label = knobs.spec(spot.sampler, self.grid.sampler)
+            made.append(Candidate(spot.key, label, run, **vars(spot), round=len(self.rounds) + 1))
         return Round(made, self.seconds_allowed - sum(group.elapsed for group in self.rounds), self.clock)

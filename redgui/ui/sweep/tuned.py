@@ -6,7 +6,7 @@ from typing import Any, cast
 from redgui import knobs
 from redgui.runs.stream import Measured
 from redgui.runs.sweep import Cell
-from redgui.runs.tune import Candidate, Tuning
+from redgui.runs.tune import LAST, Candidate, Tuning
 from redgui.ui.parts.board import Figure, download
 from redgui.ui.sweep.board import SweepBoard
 
@@ -27,7 +27,7 @@ class TuneBoard(SweepBoard):
             group = self.tuning.rounds[-1]
             steps = getattr(group.members[0].run.sampler, "steps", 0)
             message = (
-                f"Round {len(self.tuning.rounds)} of {self.tuning.planned}: {len(group.members)} settings, {steps} steps each"
+                f"Round {len(self.tuning.rounds)} of {LAST}: {len(group.members)} settings, {steps} steps each"
             )
         value = super().value(status, message)
         if status != "done":
