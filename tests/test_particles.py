@@ -1,6 +1,5 @@
 """Particles: the mathematics of an ensemble against a posterior in closed form, and what the Particles tab makes of it."""
 
-import base64
 import io
 import json
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from taking import taken
 
 from redgui import images
 from redgui.errors import RedguiError
@@ -214,7 +214,7 @@ def test_a_mark_is_stronger_where_more_channels_lie_outside():
 
 def test_the_files_to_take_away():
     board = finished(spec="rsd:steps=5")
-    files = {f["name"]: base64.b64decode(f["href"].split(",")[1]) for f in board.value("done")["downloads"]}
+    files = taken(board, board.value("done"))
     record = Record.from_json(files["record.json"].decode())
     *_, last = record.replay(SMALL)
     assert torch.equal(last.x0_hat, board.run.last.x0_hat)

@@ -4,11 +4,11 @@
     for member in tuning.play(): ...
     tuning.winner
 
-Eight settings run for an eighth of the steps; then the best of them and the one that was there meet for all steps. That is three
-runs' worth of network calls, and the winner's own makes four (successive halving: Jamieson, Talwalkar, AISTATS 2016, arXiv
-1502.07943, in two rounds). A short run favours long steps: what wins there may lose 5 dB in a whole run, so that nothing that was
-there is given up but for what is better in one (docs/tuning.md). The settings of a round go through the network together. They are
-judged by what they were not given:
+Eight settings run for an eighth of the steps; then the best of them and the one that was there meet for all steps. That is
+three runs' worth of network calls, and the winner's own makes four (successive halving: Jamieson, Talwalkar, AISTATS 2016,
+arXiv 1502.07943, in two rounds). A short run favours long steps: what wins there may lose 5 dB in a whole run, so that what was
+there is given up only for what is better in one (docs/tuning.md). The settings of a round go through the network together.
+They are judged by what they were not given:
 
     held-out values   some measured values are hidden, and H x_hat is compared with them; where y tells of places or of
                       coefficients. They stand for what is missing everywhere else.

@@ -14,7 +14,7 @@ from redgui.runs.run import Run
 from redgui.runs.stream import Measured
 from redgui.sheets import Sheet
 from redgui.ui.parts import board
-from redgui.ui.parts.board import download
+from redgui.ui.parts.board import Files
 
 STOPS = ("#000004", "#2c115f", "#721f81", "#b73779", "#f1605d", "#feb078", "#fcfdbf")  # magma
 TOPS = (2, 5, 10, 20, 50, 100, 128)  # of the scale, in 8-bit levels: few, so that the colours stay for most of a run
@@ -55,7 +55,7 @@ class ParticleBoard:
             frames[key] = images.data_url(picture) if exact else images.data_url(picture, "jpeg", quality=88)
         value |= {"frames": frames, "legend": json.dumps({"stops": STOPS, "top": self._top})}
         if over:
-            value["downloads"] = self.downloads(ensemble)
+            value["downloads"] = board.asked(self.files())
         return {**self._fixed, **value}
 
     def pictures(self, ensemble: Ensemble) -> dict[str, Tensor | Image.Image]:
@@ -74,17 +74,27 @@ class ParticleBoard:
 
     # ---- to take away
 
-    def downloads(self, ensemble: Ensemble) -> list[dict[str, str]]:
-        """A sheet of all pictures, the record that reproduces them, and the figures, as `data:` URLs."""
-        figures = {"format": "redgui-particles", "version": 1, "sampler": knobs.spec(self.run.sampler)}
-        return [
-            download("particles.png", "Sheet (PNG)", self.sheet(ensemble)),
-            download("record.json", "record.json", self.run.record().to_json()),
-            download("particles.json", "Figures (JSON)", json.dumps(figures | ensemble.figures(), indent=1)),
-        ]
+    def files(self) -> Files:
+        """A sheet of all pictures, the record that reproduces them, and the figures."""
+        return {
+            "particles.png": ("Sheet (PNG)", self.sheet),
+            "record.json": ("record.json", lambda: self.run.record().to_json()),
+            "particles.json": ("Figures (JSON)", self.to_json),
+        }
 
-    def sheet(self, ensemble: Ensemble) -> Image.Image:
+    def newest(self) -> Ensemble:
+        """The particles as they are now, of a run that has made a step."""
+        assert self.run.last is not None
+        return self.ensemble(self.run.last)
+
+    def to_json(self) -> str:
+        """All figures."""
+        about = {"format": "redgui-particles", "version": 1, "sampler": knobs.spec(self.run.sampler)}
+        return json.dumps(about | self.newest().figures(), indent=1)
+
+    def sheet(self) -> Image.Image:
         """Measurement, original, mean and maps, then the particles, each with its name and figure."""
+        ensemble = self.newest()
         p, named, said = self.problem, {key: name for key, name, _ in tiles(self.problem, 0)}, notes(ensemble.figures())
         entries: list[tuple[str, Tensor | Image.Image]] = [("measurement", p.H.picture(p.y))]
         entries += [("original", p.x_true)] if p.x_true is not None else []

@@ -5,7 +5,7 @@ const MEANING = {
   beyond: "Coloured where the original is further than 2 standard deviations from the mean, the stronger the more channels",
   outside: "Coloured where the original is below every particle or above all of them, the stronger the more channels",
 };
-const { root, chip, message, downloads, spoken } = createStage("particles", element, props, watch, draw);
+const { root, chip, message, downloads, spoken } = createStage("particles", element, props, trigger, watch, draw);
 
 let listed = null; // the JSON of the tiles that are there
 let tiles = new Map(); // key -> {node, image, note, name, source}

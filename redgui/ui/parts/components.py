@@ -180,7 +180,8 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
 
     Value: {"run": int, "w", "h", "befores": [{"name", "src"}], "after": {"name", "src"},
     "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}], "next": bool}
-    or None. Event `select`, where there is a `next`: the picture is to be gone on with.
+    or None. A download that is "asked" instead of having an "href" is made after the event `download` with {"name"}, as in the
+    views below. Event `select`, where there is a `next`: the picture is to be gone on with.
     """
     return component("result", elem_id, options)
 
@@ -272,7 +273,8 @@ def shortcut_keys(elem_id: str = "keys", **options: Any) -> gr.HTML:
 def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
     """Passes a page's place in line on to the component that shows what waits there. It shows nothing itself.
 
-    Value: {"of": id of that component, "text": "3rd in line, about 20 s", or "" when it is its turn}.
+    Value: {"of": id of that component, "text": "3rd in line, about 20 s", or "" when it is its turn}; or, for a file that was
+    asked for there, {"of", "file": {"name", "href": data URL, "" where there is none}, "at": int that is never the same}.
     """
     return component("place", elem_id, options)
 

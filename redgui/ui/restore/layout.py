@@ -51,6 +51,10 @@ class RestoreLayout(RunningLayout):
         return [self.view, self.result, self.film, self.run, self.stop, self.resume]
 
     @property
+    def offers(self) -> gr.HTML:
+        return self.result
+
+    @property
     def refitted(self) -> list[Any]:
         """The components that follow the picture and how it is fitted."""
         form = self.form

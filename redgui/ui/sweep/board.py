@@ -17,7 +17,7 @@ from redgui.runs.sweep import Axis, Cell, Grid, Sweep, text
 from redgui.runs.tune import Tuning
 from redgui.sheets import Sheet, width_of
 from redgui.ui.parts import board
-from redgui.ui.parts.board import Figure, best, csv_text, download, finite, known
+from redgui.ui.parts.board import Figure, Files, best, csv_text, finite, known
 
 SLOW = 1.0  # seconds between two looks at SSIM, which is dear
 SHEET_SIDE = 128  # of the pictures on the sheet, at least
@@ -65,7 +65,7 @@ class SweepBoard:
             "best": json.dumps(best(self._good(), self.figures)),
         }  # fmt: skip
         if status != "running" and any(cell.last for cell in self.sweep.cells):
-            changing["downloads"] = self.downloads()
+            changing["downloads"] = board.asked(self.files())
         return {**self._fixed, **changing}
 
     def _good(self) -> dict[str, dict[str, Any]]:
@@ -113,15 +113,14 @@ class SweepBoard:
 
     # ---- to take away
 
-    def downloads(self) -> list[dict[str, str]]:
-        """The grid as a picture and a heat map, its records as JSON and its figures as CSV, as `data:` URLs."""
-        figure = self.heat_map()
-        return [
-            download("sweep.png", "Grid (PNG)", self.sheet()),
-            download("sweep.json", "Records (JSON)", self.to_json()),
-            download("sweep.csv", "Table (CSV)", self.to_csv()),
-            *(download(f"sweep.{kind}", f"Heat map ({kind.upper()})", figures.encode(figure, kind)) for kind in figures.KINDS),
-        ]
+    def files(self) -> Files:
+        """The grid as a picture and a heat map, its records as JSON and its figures as CSV."""
+        return {
+            "sweep.png": ("Grid (PNG)", self.sheet), "sweep.json": ("Records (JSON)", self.to_json),
+            "sweep.csv": ("Table (CSV)", self.to_csv),
+            "sweep.pdf": ("Heat map (PDF)", lambda: figures.encode(self.heat_map(), "pdf")),
+            "sweep.svg": ("Heat map (SVG)", lambda: figures.encode(self.heat_map(), "svg")),
+        }  # fmt: skip
 
     def heat_map(self) -> Any:
         """The first of the figures over the grid, for a paper (`redgui.figures`)."""

@@ -7,7 +7,7 @@ from redgui import knobs
 from redgui.runs.stream import Measured
 from redgui.runs.sweep import Cell
 from redgui.runs.tune import LAST, Candidate, Tuning
-from redgui.ui.parts.board import Figure, download
+from redgui.ui.parts.board import Figure, Files
 from redgui.ui.sweep.board import SweepBoard
 
 SCORE = Figure("score", "hidden-value error", ".4f", "low", "root mean square error on values that were hidden; less is better")
@@ -48,9 +48,9 @@ class TuneBoard(SweepBoard):
             return super()._said(cell)
         return {"status": "dropped", "message": f"dropped after round {candidate.round}", "round": candidate.round}
 
-    def downloads(self) -> list[dict[str, str]]:
+    def files(self) -> Files:
         """The map as a picture and its figures as CSV: records are of whole runs, and these were of a harder problem."""
-        return [download("tuning.png", "Grid (PNG)", self.sheet()), download("tuning.csv", "Table (CSV)", self.to_csv())]
+        return {"tuning.png": ("Grid (PNG)", self.sheet), "tuning.csv": ("Table (CSV)", self.to_csv)}
 
 
 def told(tuning: Tuning) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 const SCALE = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"]; // viridis
 const AROUND = ["#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b"]; // about a best value in the middle
-const { root, chip, message, downloads, spoken } = createStage("sweep", element, props, watch, draw);
+const { root, chip, message, downloads, spoken } = createStage("sweep", element, props, trigger, watch, draw);
 
 let axes = null; // {rows, columns}: {name, label, values}
 let figures = [];
