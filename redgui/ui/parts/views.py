@@ -72,8 +72,8 @@ def film(run: Run) -> dict[str, Any]:
 
 def films(run: Run) -> Files:
     """The run as a film to take away, in the formats that this machine writes."""
-    kinds = {".webp": movie.webp} | ({".mp4": movie.mp4} if movie.has_mp4() else {})
-    return {f"run{kind}": (f"Film ({kind[1:].upper()})", partial(_filmed, run, write)) for kind, write in kinds.items()}
+    kinds = {"WebP": movie.webp} | ({"MP4": movie.mp4} if movie.has_mp4() else {})
+    return {f"run.{kind.lower()}": (f"Film ({kind})", partial(_filmed, run, write)) for kind, write in kinds.items()}
 
 
 def _filmed(run: Run, write: Callable[[Sequence[Image.Image]], bytes]) -> bytes:

@@ -88,7 +88,7 @@ def lay_out(host: Host) -> RestoreLayout:
                 samplers, sampler_groups = _samplers(host.prior_name)
                 components.component("mode", "mode", {"container": False, "padding": False})
                 with gr.Column(elem_classes="rg-expert", min_width=0):
-                    tune = gr.Button("Tune without the truth", size="sm", elem_id="tune")
+                    tune = gr.Button("Tune these knobs without the truth", size="sm", elem_id="tune")
                     operators, operator_groups = _operators()
                     with gr.Group():
                         sigma_y = controls.one(SETTING["sigma_y"], "sigma-y", 0.0)
