@@ -54,19 +54,25 @@ class ParticleBoard:
             exact = over or isinstance(picture, Image.Image)
             frames[key] = images.data_url(picture) if exact else images.data_url(picture, "jpeg", quality=88)
         value |= {"frames": frames, "legend": json.dumps({"stops": STOPS, "top": self._top})}
+        if figures.get("coverage"):
+            shown = {"levels": figures["levels"], "shares": [round(share, 4) for share in figures["coverage"]]}
+            value["coverage"] = json.dumps(shown)
         if over:
             value["downloads"] = board.asked(self.files())
         return {**self._fixed, **value}
 
     def pictures(self, ensemble: Ensemble) -> dict[str, Tensor | Image.Image]:
-        """All pictures by their keys: mean, std, with a truth beyond and outside, and the particles p0, p1, ...
+        """All pictures by their keys: mean, std, with a truth std calibrated, beyond and outside, and the particles p0, p1, ...
 
         Mean and particles are as they are given back; maps and figures are of the sampler's own.
         """
         spread = ensemble.std_map.cpu().numpy() * LEVELS
-        self._top = next((top for top in TOPS if top >= np.quantile(spread, 0.995)), TOPS[-1])
+        factor = None if ensemble.x_true is None else ensemble.std_factor
+        self._top = next((top for top in TOPS if top >= max(1.0, factor or 1.0) * np.quantile(spread, 0.995)), TOPS[-1])
         pictures: dict[str, Tensor | Image.Image] = {"mean": self.run.given_back(ensemble.mean)}
         pictures["std"] = coloured(spread / self._top)
+        if factor is not None:
+            pictures["calibrated"] = coloured(factor * spread / self._top)
         if ensemble.x_true is not None:
             pictures["beyond"] = marked(ensemble.mean, ensemble.beyond, MARKS["beyond"])
             pictures["outside"] = marked(ensemble.mean, ensemble.outside, MARKS["outside"])
@@ -131,6 +137,7 @@ def tiles(problem: Problem, n: int) -> list[tuple[str, str, str]]:
     """Key, name and group of all tiles: those of the ensemble, then the particles."""
     whole = [("mean", "mean", "maps"), ("std", "std over particles", "maps")]
     if problem.x_true is not None:
+        whole += [("calibrated", "std, calibrated", "maps")]
         whole += [("beyond", f"truth beyond {FAR:g} std", "maps"), ("outside", "truth outside min..max", "maps")]
     return whole + [(f"p{k}", f"particle {k + 1}", "particles") for k in range(n)]
 
@@ -140,6 +147,8 @@ def notes(figures: dict[str, Any]) -> dict[str, str]:
     if "psnr_mean" not in figures:
         return {}
     each = {f"p{k}": f"{psnr:.2f} dB" for k, psnr in enumerate(figures["psnr_each"])}
+    factor = figures["std_factor"]
+    each["calibrated"] = "no factor does it" if factor is None else f"× {factor:.2f}"
     return each | {"mean": f"{figures['psnr_mean']:.2f} dB"} | {key: f"{100 * figures[key]:.1f} %" for key in MARKS}
 
 

@@ -243,7 +243,8 @@ def particles_view(elem_id: str, **options: Any) -> gr.HTML:
     Value: {"run": int, "status" and "message" as of `live_view`, "i", "n", "w", "h", "start": data URL,
     "tiles": JSON of [{"key", "name", "group": "maps" | "particles"}], "frames": {key: data URL}, "notes": JSON of {key: text},
     "cards": JSON of [{"name", "text", "note"}], "legend": JSON of {"stops": colours, "top": 8-bit levels}, "absent": why there
-    is no coverage or "", "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
+    is no coverage or "", "coverage": JSON of {"levels", "shares"} or absent,
+    "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
     """
     return component("particles", elem_id, options)
 
