@@ -22,7 +22,7 @@ from redgui.runs.settings import Settings
 from redgui.runs.sweep import Sweep
 from redgui.runs.tune import Tuning
 
-TASKS = ("inpaint", "inpaint:kind=random", "superres:factor=4", "blur,0.1", "jpeg,0.1", "colorize,0.1")
+TASKS = ("inpaint", "inpaint:kind=random", "superres:factor=4", "blur,0.1", "colorize,0.1", "denoise,0.1")
 NEAR = 0.3  # dB
 HEAD = ("task", "σ_y", f"within {NEAR} dB", "mean gap, dB", "largest", "untuned, dB", "spread of all, dB", "runs' calls")
 

@@ -54,7 +54,7 @@ class ParticleBoard:
             exact = over or isinstance(picture, Image.Image)
             frames[key] = images.data_url(picture) if exact else images.data_url(picture, "jpeg", quality=88)
         value |= {"frames": frames, "legend": json.dumps({"stops": STOPS, "top": self._top})}
-        if figures.get("coverage"):
+        if over and figures.get("coverage"):  # a plot that is drawn anew four times a second is dear for a page
             shown = {"levels": figures["levels"], "shares": [round(share, 4) for share in figures["coverage"]]}
             value["coverage"] = json.dumps(shown)
         if over:

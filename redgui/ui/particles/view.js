@@ -23,7 +23,7 @@ const absent = el("p", { class: "rg-particles-absent" });
 const figures = el("div", { class: "rg-figures" });
 const curve = el("div", { class: "rg-particles-curve", hidden: true });
 const READ = (data, k) => `level ${data.lines[0].x[k]}`;
-const plot = createPlot(curve, { title: "Truth inside, by level of the interval", height: 170, xLabel: "nominal level", readOut: READ });
+const plot = createPlot(curve, { title: "Coverage", height: 170, xLabel: "nominal level of the interval around the mean", readOut: READ });
 const heading = el("h3", { class: "rg-particles-heading" }, "Particles");
 const gallery = el("div", { class: "rg-particles-gallery" });
 const ticks = el("span", { class: "rg-std-ticks" });
