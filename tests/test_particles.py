@@ -1,6 +1,5 @@
 """Particles: the mathematics of an ensemble against a posterior in closed form, and what the Particles tab makes of it."""
 
-import base64
 import io
 import json
 
@@ -8,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from taking import taken
 
 from redgui import images
 from redgui.errors import RedguiError
-from redgui.metrics.ensemble import HALF_LEVEL, LEVELS, Ensemble, share_beyond, share_outside
+from redgui.metrics.ensemble import HALF_LEVEL, LEVELS, ONE_STD, Ensemble, far_of, share_beyond, share_outside
 from redgui.operators import build
 from redgui.priors import GaussianPrior
 from redgui.runs.problem import Problem
@@ -62,6 +62,8 @@ def test_exact_draws_are_found_calibrated(n):
     assert figures["outside"] == pytest.approx(2 / (n + 1), abs=0.012)
     gain = figures["psnr_mean"] - figures["psnr_particle"]
     assert gain > 0
+    assert figures["coverage"] == pytest.approx(figures["levels"], abs=0.02)
+    assert figures["std_factor"] == pytest.approx(1, abs=0.04)
 
 
 @pytest.mark.parametrize(("times", "sure"), [(0.4, True), (2.5, False)])
@@ -72,6 +74,10 @@ def test_a_spread_that_is_wrong_is_told(times, sure):
     assert (wrong["beyond"] > 2 * wrong["beyond_calibrated"]) == sure
     assert (wrong["outside"] > 1.5 * wrong["outside_calibrated"]) == sure
     assert (wrong["beyond"] < 0.2 * wrong["beyond_calibrated"]) != sure
+    assert all((share < level) == sure for share, level in zip(wrong["coverage"], wrong["levels"], strict=True))
+    assert wrong["std_factor"] == pytest.approx(1 / times, rel=0.06)
+    mended = Ensemble(found.mean + wrong["std_factor"] * times * (found.particles - found.mean), found.x_true, 0.0)
+    assert mended.coverage([ONE_STD]) == [pytest.approx(ONE_STD, abs=0.001)]
 
 
 def test_a_posterior_sampler_has_the_posteriors_std_and_a_mode_seeker_has_not():
@@ -104,6 +110,8 @@ def test_the_shares_of_a_calibrated_ensemble():
     assert share_beyond(4000) == pytest.approx(0.0455, abs=1e-4)
     assert share_beyond(4000, far=1.0) == pytest.approx(0.3173, abs=2e-4)
     assert share_outside(2) == pytest.approx(2 / 3)
+    for n, level in ((2, 0.9), (5, 0.5), (16, 0.1)):
+        assert share_beyond(n, far_of(n, level)) == pytest.approx(1 - level, abs=1e-9)
 
 
 def test_figures_by_hand():
@@ -134,6 +142,9 @@ def test_what_was_measured_exactly_is_neither_outside_nor_counted():
     assert figures["outside_unsettled"] == figures["beyond_unsettled"] == 1
     sure = Ensemble(torch.zeros(4, 1, 1, 10), truth).figures()  # sure and wrong: it must not drop out of the count
     assert sure["beyond_unsettled"] == 1
+    assert sure["std_factor"] is None, "particles that are all alike cannot be scaled"
+    assert sure["coverage"] == [0.0] * 9
+    assert Ensemble(torch.zeros(4, 1, 1, 10), torch.zeros(1, 1, 1, 10)).coverage() is None
 
 
 # ---- what a person sees
@@ -150,7 +161,7 @@ def finished(operator: str = "inpaint", given: bool = False, n: int = 3, spec: s
 def test_the_board_has_all_tiles_and_figures():
     board = finished()
     value = board.value("done")
-    keys = ["mean", "std", "beyond", "outside", "p0", "p1", "p2"]
+    keys = ["mean", "std", "calibrated", "beyond", "outside", "p0", "p1", "p2"]
     assert [tile["key"] for tile in json.loads(value["tiles"])] == list(value["frames"]) == keys
     assert (value["run"], value["i"], value["n"]) == (5, 6, 6)
     want = Ensemble(board.run.last.x0_hat, PICTURE).figures()
@@ -163,7 +174,9 @@ def test_the_board_has_all_tiles_and_figures():
     assert shown["spread / error"]["text"] == f"{want['spread_over_error']:.2f}"
     assert "22.5 % if normal and calibrated (n = 3)" in shown["truth beyond 2 std, where unsettled"]["note"]
     assert "50.0 % if calibrated (n = 3)" in shown["truth outside min..max, where unsettled"]["note"]
+    assert json.loads(value["coverage"])["shares"] == pytest.approx(want["coverage"], abs=1e-4)
     notes = json.loads(value["notes"])
+    assert notes["calibrated"] == f"× {want['std_factor']:.2f}"
     assert notes["p1"] == f"{want['psnr_each'][1]:.2f} dB"
     assert notes["outside"] == f"{100 * want['outside']:.1f} %"
     json.dumps(value, allow_nan=False)
@@ -214,14 +227,14 @@ def test_a_mark_is_stronger_where_more_channels_lie_outside():
 
 def test_the_files_to_take_away():
     board = finished(spec="rsd:steps=5")
-    files = {f["name"]: base64.b64decode(f["href"].split(",")[1]) for f in board.value("done")["downloads"]}
+    files = taken(board, board.value("done"))
     record = Record.from_json(files["record.json"].decode())
     *_, last = record.replay(SMALL)
     assert torch.equal(last.x0_hat, board.run.last.x0_hat)
     assert record.reproduces(last)
     assert json.loads(files["particles.json"])["rms_std"] == Ensemble(last.x0_hat, PICTURE).figures()["rms_std"]
     sheet = Image.open(io.BytesIO(files["particles.png"]))
-    assert sheet.size == (10 + 6 * 180, 10 + 2 * 160)  # nine pictures
+    assert sheet.size == (10 + 6 * 180, 10 + 2 * 160)  # ten pictures
 
 
 def test_every_sampler_says_what_its_particles_are():

@@ -1,6 +1,5 @@
 """What a race shows and gives to take away, and what comes from the browser."""
 
-import base64
 import csv
 import io
 import json
@@ -10,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from racing import FIVE, PICTURE, PRIOR, contestant, race
+from taking import taken
 
 from redgui import images
 from redgui.errors import RedguiError
@@ -90,7 +90,7 @@ def test_what_cannot_be_had_says_why():
 
 def test_the_files_to_take_away():
     board = finished()
-    files = {entry["name"]: base64.b64decode(entry["href"].split(",")[1]) for entry in board.value("done")["downloads"]}
+    files = taken(board, board.value("done"))
     sheet = Image.open(io.BytesIO(files["comparison.png"]))
     assert sheet.size == (10 + 3 * 170, 10 + 3 * 210)  # seven pictures of 16 pixels, ten times as large
     tile = sheet.crop((10, 10, 170, 170)).resize((16, 16), Image.Resampling.NEAREST)

@@ -17,7 +17,8 @@ from redgui.runs.sweep import MOST_CELLS, MOST_PICTURES, Grid, Sweep, axis, sugg
 from redgui.samplers import DDRM, DPS, SAMPLERS, RedDiff, SamplerError, Step
 from redgui.ui.host.sessions import Sessions
 from redgui.ui.sweep.board import SweepBoard
-from redgui.ui.sweep.tab import ABLATION, WEIGHTINGS, Sweeping, usual
+from redgui.ui.sweep.layout import ABLATION, WEIGHTINGS, usual
+from redgui.ui.sweep.tab import Sweeping
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What a sweep shows and gives to take away, also of samplers with fewer than two knobs."""
 
-import base64
 import csv
 import io
 import json
@@ -11,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from sweeping import PICTURE, PRIOR, played, problem, sweep
+from taking import taken
 
 from redgui import images
 from redgui.knobs import KnobError, knob
@@ -21,13 +21,16 @@ from redgui.runs.race import Contestant, Race
 from redgui.runs.record import Record
 from redgui.runs.run import Run
 from redgui.runs.sweep import Sweep, sweepable
-from redgui.samplers import Sampler, Step
+from redgui.runs.tune import Tuning
+from redgui.samplers import RedDiff, Sampler, Step
 from redgui.ui.host.host import Host
 from redgui.ui.host.limits import HOME
-from redgui.ui.parts.board import best
+from redgui.ui.parts.board import best, made
 from redgui.ui.parts.controls import Controls, Named
 from redgui.ui.sweep.board import FIGURES, SweepBoard, blank, offered
-from redgui.ui.sweep.tab import SIDES, Sweeping, SweepLayout, SweepTab, usual
+from redgui.ui.sweep.layout import SIDES, SweepLayout, usual
+from redgui.ui.sweep.tab import Sweeping, SweepTab
+from redgui.ui.sweep.tuned import TuneBoard, told
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,8 @@ def test_figures_suit_the_problem():
 
 
 def test_the_files_to_take_away(over):
-    files = {f["name"]: base64.b64decode(f["href"].split(",")[1]) for f in SweepBoard(over, 1).value("done")["downloads"]}
+    board = SweepBoard(over, 1)
+    files = taken(board, board.value("done"))
     assert files["sweep.pdf"].startswith(b"%PDF")
     assert b"</svg>" in files["sweep.svg"]
     found = json.loads(files["sweep.json"])
@@ -96,6 +100,47 @@ def test_the_files_to_take_away(over):
     sheet = Image.open(io.BytesIO(files["sweep.png"]))
     assert sheet.width > 2 * 128
     assert sheet.height > 3 * 128
+
+
+def test_a_tuning_is_a_map_with_who_was_dropped_and_the_winner():
+    tuning = Tuning(PICTURE, problem(0.1), PRIOR, RedDiff(steps=16))
+    board, said = TuneBoard(tuning, 3), []
+    for group in tuning.deal():
+        said.append(board.value("running")["message"])
+        playing = [tuning.playing for _ in group.play()]
+        assert playing[0]
+    assert said == ["Round 1 of 2: 8 settings, 2 steps each", "Round 2 of 2: 2 settings, 16 steps each"]
+    assert (tuning.playing, tuning.progress) == (False, 1)
+    status, message = told(tuning)
+    value = board.value(status, message)
+    cells = {key: json.loads(text) for key, text in value["cells"].items()}
+    assert sorted(cell.get("round", 0) for cell in cells.values()) == [0, 1, 1, 1, 1, 1, 1, 2]
+    (winner,) = [cell.key for cell in tuning.cells if not cell.dropped]
+    assert value["winner"] == winner
+    assert tuning.winner == next(cell.sampler for cell in tuning.cells if cell.key == winner)
+    assert json.loads(value["best"]) == {"score": [winner]}
+    assert {key: cell["score"] for key, cell in cells.items()} == {cell.key: cell.score for cell in tuning.cells}
+    assert [figure["key"] for figure in json.loads(value["figures"])] == ["score"], "no figure that knows the truth"
+    assert (status, value["message"]) == ("done", message)
+    assert "calls of 3.0 runs" in message
+    files = taken(board, value)
+    assert len(list(csv.DictReader(io.StringIO(files["tuning.csv"].decode())))) == 8
+    json.dumps(value, allow_nan=False)
+
+
+def test_a_tuning_that_is_stopped_begins_no_other_round():
+    tuning = Tuning(PICTURE, problem(0.1), PRIOR, RedDiff(steps=16))
+    for _ in tuning.play():
+        tuning.stop()
+    assert (len(tuning.rounds), tuning.over, told(tuning)[0]) == (1, True, "stopped")
+    assert tuning.winner == RedDiff(steps=16)
+    assert all(cell.last is None or cell.last.i == 0 for cell in tuning.cells)
+
+
+def test_a_file_that_is_not_offered_is_told():
+    assert made({}, "../secret.png") == ({"name": "../secret.png", "href": ""}, made({}, "x")[1])
+    assert "Run" in made({}, "x")[1]
+    assert made({"a.png": ("A", lambda: 1 // 0)}, "a.png")[1].startswith("The file could not be made")
 
 
 # ---- samplers with fewer than two knobs
@@ -135,7 +180,7 @@ def tab_of(cls, monkeypatch) -> tuple[SweepTab, dict]:
     host, samplers = Host("gaussian:size=16", "cpu"), Named("sampler")
     samplers[cls.name] = Controls(cls, {k.name: f"of {k.name}" for k in sweepable(cls)})
     knobs_, boxes = {side: f"{side} knob" for side in SIDES}, {side: side for side in SIDES}
-    layout = SweepLayout("run", "stop", "view", "preview", {}, "sampler", knobs_, boxes, "note")
+    layout = SweepLayout("run", "stop", "view", "preview", {}, "sampler", knobs_, boxes, "note", ())
     values = {"sampler": cls.name, "rows knob": "lr", "columns knob": "lam", "rows": "0.1, 0.3", "columns": "1, 2"}
     values |= {f"of {k.name}": k.default for k in sweepable(cls)}
     return SweepTab(SimpleNamespace(form=SimpleNamespace(samplers=samplers), host=host), layout), values
@@ -161,10 +206,11 @@ def test_a_sampler_with_one_knob_is_swept_along_it(monkeypatch):
     (of,) = tab.planned(Sweeping(), values, problem())
     one = played(sweep(of))
     assert [(cell.key, cell.status, cell.last.i + 1) for cell in one.cells] == [("0-0", "done", 2), ("1-0", "done", 4)]
-    value = SweepBoard(one, 1).value("done")
+    board = SweepBoard(one, 1)
+    value = board.value("done")
     assert blank(1, "waiting", "", one.problem, of)["grid"] == value["grid"]
     assert json.loads(value["grid"])["columns"] == {"name": "", "label": "", "values": [""]}
-    files = {f["name"]: base64.b64decode(f["href"].split(",")[1]) for f in value["downloads"]}
+    files = taken(board, value)
     assert [entry["knobs"] for entry in json.loads(files["sweep.json"])["cells"]] == [{"steps": 2}, {"steps": 4}]
     assert [line["steps"] for line in csv.DictReader(io.StringIO(files["sweep.csv"].decode()))] == ["2", "4"]
     assert Image.open(io.BytesIO(files["sweep.png"])).height > 2 * 128

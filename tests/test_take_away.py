@@ -8,11 +8,15 @@ import pytest
 import torch
 from commands import FAST
 from PIL import Image
+from taking import taken
+from test_views import played
 
 from redgui import api, figures, images, snippets
 from redgui.cli import main
 from redgui.runs import movie
 from redgui.runs.film import Film
+from redgui.ui.parts import views
+from redgui.ui.restore.outcome import LiveBoard
 
 SIDE = 32
 
@@ -79,6 +83,15 @@ def test_the_command_line_writes_a_film(run, tmp_path, capsys):
     assert Image.open(tmp_path / "run.webp").n_frames == 5
     assert main(["restore", "example:face-06", *FAST, "--film", "run.gif", "--out", str(tmp_path / "none")]) == 2
     assert "a film is written as .webp or .mp4; got 'run.gif'" in capsys.readouterr().err
+
+
+def test_a_page_makes_the_film_of_its_run_when_it_is_asked_for():
+    of = played(steps=4)
+    value = views.result(of, 1)
+    asked = [entry for entry in value["downloads"] if entry.get("asked")]
+    assert [entry["name"] for entry in asked] == ["run.webp", *["run.mp4"] * movie.has_mp4()]
+    films = taken(LiveBoard(of, 1), {"downloads": asked})
+    assert Image.open(io.BytesIO(films["run.webp"])).n_frames == len(of.film()) == 4
 
 
 # ---- figures and tables ----

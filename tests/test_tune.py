@@ -14,7 +14,7 @@ from redgui.priors import GaussianPrior
 from redgui.runs.divergence import Diverged
 from redgui.runs.problem import Problem
 from redgui.runs.run import Run
-from redgui.runs.tune import HeldOut, Judge, TuneError, Tuning, settings
+from redgui.runs.tune import HeldOut, Judge, TuneError, Tuning, grid
 from redgui.samplers import DDRM, DiffPIR, RedDiff
 
 PRIOR = GaussianPrior(size=16)
@@ -25,6 +25,10 @@ POSTERIOR = RedDiff(steps=40, lr=0.1, lam=1.0, weighting="posterior", noise_awar
 
 def problem(spec: str, sigma_y: float) -> Problem:
     return Problem.simulate(PICTURE, build(spec), sigma_y, seed=4)
+
+
+def settings(sampler) -> list:
+    return [spot.sampler for spot in grid(sampler).cells]
 
 
 def tuned(of: Problem, sampler) -> Tuning:
@@ -57,7 +61,7 @@ def test_three_runs_of_calls_and_the_same_winner_every_time_whatever_the_truth()
     of = problem("inpaint", 0.0)
     one = tuned(of, RedDiff(steps=40))
     assert one.calls == 3 * 40
-    assert [len(group.members) for group in one.rounds] == [8, 4, 2]
+    assert [len(group.members) for group in one.rounds] == [8, 2]
     other = Tuning(torch.zeros_like(PICTURE), Problem(of.y, of.H, 0.0, 4), PRIOR, RedDiff(steps=40))
     assert len(list(other.play())) > 0
     scores = [[m.score for group in t.rounds for m in group.members] for t in (one, other)]
@@ -102,10 +106,10 @@ def test_what_cannot_be_judged_is_told():
         Tuning(PICTURE, problem("superres", 0.0), PRIOR, DDRM())
 
 
-def test_every_setting_differs_and_the_own_one_is_the_first():
-    for sampler in (RedDiff(), DiffPIR()):
+def test_every_setting_differs_and_the_own_one_is_tried_first():
+    for sampler in (RedDiff(steps=40), DiffPIR(steps=40)):
         found = settings(sampler)
-        assert found[0] == sampler
+        assert Tuning(PICTURE, problem("inpaint", 0.0), PRIOR, sampler).winner == sampler
         assert len(found) <= 8
         assert all(a != b for a, b in itertools.combinations(found, 2))
 

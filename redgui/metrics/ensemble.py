@@ -6,13 +6,16 @@ What is compared with a calibrated ensemble, one whose particles and truth are d
     share outside min..max 2 / (n + 1), for any distribution
     spread / error         sqrt((1 + 1/n) mean var) / RMSE of the mean, 1 when calibrated (Fortin et al. 2014,
                            J. Hydrometeorology 15, 1708, equation 15)
+    coverage of a level    the level: the share of truths in mean +- t std sqrt(1 + 1/n), t the level's quantile of the same
+                           Student distribution (a reliability curve), for normal draws
 
 Spreads are in units of [0, 1], `LEVELS` of them in 8-bit levels; particles and truth are pictures in [-1, 1].
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -23,6 +26,8 @@ LEVELS = 255.0  # 8-bit levels in a unit of [0, 1]
 HALF_LEVEL = 0.5 / LEVELS  # an 8-bit truth is known no better
 VISIBLE = 2 / LEVELS  # below this, spread and error are nothing that an eye would see
 FAR = 2.0  # standard deviations
+NOMINAL = tuple(k / 10 for k in range(1, 10))  # levels of the coverage curve
+ONE_STD = 0.68  # the level at which a std is calibrated
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,29 @@ class Ensemble:
         truth, margin = self._truth[0], 2 * self.tolerance
         return (truth < self.particles.amin(0) - margin) | (truth > self.particles.amax(0) + margin)
 
+    @cached_property
+    def ratio(self) -> Tensor:
+        """|truth - mean| over std of the `unsettled` entries, (entries,): 0 within the tolerance, else inf where std is 0."""
+        error, std = self.error[self.unsettled], self.std[self.unsettled]
+        return (error / std).where(error > self.tolerance, 0.0)
+
+    def coverage(self, levels: Sequence[float] = NOMINAL) -> list[float] | None:
+        """The share of the unsettled entries whose truth is in the interval of each level; None where nothing is unsettled."""
+        n, ratio = len(self.particles), self.ratio
+        return [float((ratio <= far_of(n, level)).float().mean()) for level in levels] if len(ratio) else None
+
     @property
+    def std_factor(self) -> float | None:
+        """By what the std is to be multiplied for a coverage of ONE_STD at that level, over all unsettled entries together.
+
+        None where no factor does it: nothing is unsettled, or particles that are all alike are wrong.
+        """
+        if not len(self.ratio):
+            return None
+        found = float(self.ratio.kthvalue(math.ceil(ONE_STD * len(self.ratio))).values) / far_of(len(self.particles), ONE_STD)
+        return found if math.isfinite(found) else None
+
+    @cached_property
     def unsettled(self) -> Tensor:
         """Where there is something to be right about: spread or error exceeds `VISIBLE`, bool (c, h, w).
 
@@ -97,7 +124,7 @@ class Ensemble:
         for name, where, wanted in (("beyond", self.beyond, share_beyond(n)), ("outside", self.outside, share_outside(n))):
             share = int((where & unsettled).sum()) / max(int(unsettled.sum()), 1)
             found |= {name: float(where.float().mean()), f"{name}_unsettled": share, f"{name}_calibrated": wanted}
-        return found
+        return found | {"levels": list(NOMINAL), "coverage": self.coverage(), "std_factor": self.std_factor}
 
     @property
     def _truth(self) -> Tensor:
@@ -126,6 +153,16 @@ def share_beyond(n: int, far: float = FAR) -> float:
         total += term
         term *= cos * cos * (k + 1) / (k + 2)
     return 1 - sin * total
+
+
+@lru_cache(maxsize=1000)
+def far_of(n: int, level: float) -> float:
+    """Half the width of the interval of a level, 0 to 1, in sample standard deviations of n normal draws: mean +- it."""
+    low, high = 0.0, 1e4
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if share_beyond(n, middle) > 1 - level else (low, middle)
+    return high
 
 
 def share_outside(n: int) -> float:

@@ -121,15 +121,11 @@ class Spot:
 
 @dataclass(eq=False, kw_only=True)
 class Cell(Member):
-    """A setting of the grid as a run."""
+    """A setting of the grid as a run. `sampler`: its knobs."""
 
     row: int
     column: int
-
-    @property
-    def sampler(self) -> Sampler:
-        """Its knobs."""
-        return self.run.sampler
+    sampler: Sampler
 
 
 @dataclass(frozen=True)
@@ -209,7 +205,7 @@ class Sweep(Group[Cell]):
         cells = []
         for spot in grid.cells:
             run = Run(picture, problem, prior, spot.sampler, particles, fitting=fitting, filmed=False)
-            cells.append(Cell(spot.key, knobs.spec(spot.sampler, grid.sampler), run, row=spot.row, column=spot.column))
+            cells.append(Cell(spot.key, knobs.spec(spot.sampler, grid.sampler), run, **vars(spot)))
         super().__init__(cells, seconds_allowed, clock)
 
     @property

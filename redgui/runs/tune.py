@@ -4,9 +4,11 @@
     for member in tuning.play(): ...
     tuning.winner
 
-Eight settings run for an eighth of the steps, the better four for a quarter, the better two for half of them: three runs' worth
-of network calls, and the winner's own makes four (successive halving: Jamieson, Talwalkar, AISTATS 2016, arXiv 1502.07943). The
-settings of a round go through the network together. They are judged by what they were not given:
+Eight settings run for an eighth of the steps; then the best of them and the one that was there meet for all steps. That is
+three runs' worth of network calls, and the winner's own makes four (successive halving: Jamieson, Talwalkar, AISTATS 2016,
+arXiv 1502.07943, in two rounds). A short run favours long steps: what wins there may lose 5 dB in a whole run, so that what was
+there is given up only for what is better in one (docs/tuning.md). The settings of a round go through the network together.
+They are judged by what they were not given:
 
     held-out values   some measured values are hidden, and H x_hat is compared with them; where y tells of places or of
                       coefficients. They stand for what is missing everywhere else.
@@ -16,7 +18,8 @@ settings of a round go through the network together. They are judged by what the
 """
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -34,14 +37,15 @@ from redgui.operators.superres import SuperRes
 from redgui.operators.wrapped import WrappedOperator
 from redgui.priors import Prior
 from redgui.randomness import Generators
-from redgui.runs.group import Group, Member
+from redgui.runs.group import Group
 from redgui.runs.problem import Problem
 from redgui.runs.run import Run
+from redgui.runs.sweep import Axis, Cell, Grid, Spot
 from redgui.samplers import Sampler
 
 HELD, JUDGE = 0.1, 2  # the share of values that is hidden; the stream of random numbers that hides them
 SPLIT = 0.5  # t: y1 is noisier by 12 %, y2 by more than twice
-SETTINGS = 8
+SETTINGS, LAST = 8, 2  # in the first round; the number of the last one
 FACTORS = (1.0, 1 / 3, 3.0, 9.0)  # of the first knob; two of the second, so that the setting as it stands is among them
 SECOND = (1.0, 1 / 3)
 
@@ -136,27 +140,31 @@ def hide(shown: Tensor, generator: Generators) -> Tensor:
     return (drawn <= drawn.flatten().kthvalue(count).values).float()
 
 
-def settings(sampler: Sampler) -> list[Sampler]:
-    """Up to SETTINGS settings of the sampler's first two numbers, its own first."""
+def grid(sampler: Sampler) -> Grid:
+    """Up to SETTINGS settings: the sampler's first two numbers, FACTORS and SECOND times what they are, within their bounds."""
     ks = [k for k in knobs.knobs(type(sampler)) if k.shown and not k.advanced and k.kind is float and k.only_with is None]
     if not ks:
         raise TuneError(f"{sampler.label} has no number to tune.")
-    found: dict[tuple[float, ...], Sampler] = {}
-    for factors in [(a, b) for b in SECOND for a in FACTORS]:
-        values = {}
-        for k, factor in zip(ks[:2], factors, strict=False):
-            lo, hi = (-math.inf if k.lo is None else k.lo), (math.inf if k.hi is None else k.hi)
-            values[k.name] = min(max(getattr(sampler, k.name) * factor, lo), hi)
-        found.setdefault(tuple(values.values()), replace(sampler, **values))
-    return list(found.values())
+    axes = []
+    for k, factors in zip(ks, (FACTORS, SECOND), strict=False):
+        lo, hi, own = (-math.inf if k.lo is None else k.lo), (math.inf if k.hi is None else k.hi), getattr(sampler, k.name)
+        near = {own} | {min(max(float(f"{own * factor:.3g}"), lo), hi) for factor in factors if factor != 1}
+        axes.append(Axis(k, tuple(sorted(near))))
+    return Grid(sampler, *axes)
 
 
 @dataclass(eq=False, kw_only=True)
-class Candidate(Member):
-    """A setting in a round. `score`: None until it has run."""
+class Candidate(Cell):
+    """A setting in a round, counted from 1.
 
-    sampler: Sampler
+    Attributes:
+        score: None until it has run.
+        dropped: others of its round were better.
+    """
+
+    round: int
     score: float | None = None
+    dropped: bool = False
 
 
 class Round(Group[Candidate]):
@@ -169,55 +177,116 @@ class Round(Group[Candidate]):
 class Tuning:
     """The rounds on one problem, whose truth nobody sees.
 
+    Args:
+        seconds_allowed: of all rounds together, on the clock.
+
     Attributes:
-        rounds: that have begun; calls: network calls per picture so far, over all settings.
-        winner: the sampler with the best knobs, of those that have been judged last.
+        grid: all settings, for people; rounds: that have begun, the first one from the start.
+        own: the setting as it was given.
+        ranked: the settings, the best of the last whole round first; of those that were never told apart the own one.
+        over: whether nothing more is played.
 
     Raises:
         TuneError, SamplerError: before anything runs.
     """
 
-    def __init__(self, picture: Tensor, problem: Problem, prior: Prior, sampler: Sampler):
-        self.picture, self.prior = picture, prior
-        self.judge = Judge.of(problem, sampler)
-        self.settings = settings(sampler)
+    particles: ClassVar[int] = 1
+
+    def __init__(
+        self, picture: Tensor, problem: Problem, prior: Prior, sampler: Sampler, seconds_allowed: float = math.inf,
+        clock: Callable[[], float] = time.perf_counter,
+    ):  # fmt: skip
+        self.picture, self.prior, self.seconds_allowed, self.clock = picture, prior, seconds_allowed, clock
+        self.judge, self.grid = Judge.of(problem, sampler), grid(sampler)
         self.steps = int(getattr(sampler, "steps", 0))
         if self.steps < SETTINGS:
             raise TuneError(f"tuning needs {SETTINGS} steps at least; got {self.steps}.")
+        self.ranked: list[Spot] = sorted(self.grid.cells, key=lambda spot: spot.sampler != sampler)
+        self.own, self.over, self.stopping = self.ranked[0], False, False
         self.rounds: list[Round] = []
-        self.ranked = list(self.settings)
+        self.rounds.append(self._round(self.ranked, self.steps // SETTINGS))
+
+    @property
+    def problem(self) -> Problem:
+        """What the settings are given: a little harder than what is to be solved, and without its truth."""
+        return self.judge.problem
 
     @property
     def winner(self) -> Sampler:
-        return self.ranked[0]
+        """The best knobs of those that have been judged last."""
+        return self.ranked[0].sampler
+
+    @property
+    def cells(self) -> list[Candidate]:
+        """Of each setting the longest run that it has had, row by row."""
+        newest = {member.key: member for group in self.rounds for member in group.members}
+        return [newest[spot.key] for spot in self.grid.cells]
 
     @property
     def scores(self) -> list[tuple[Sampler, float]]:
         """The settings with the score of the longest run that each has had, the best first."""
-        last = {m.sampler: m.score for group in self.rounds for m in group.members if m.score is not None}
-        return [(sampler, last[sampler]) for sampler in self.ranked if sampler in last]
+        last = {m.key: m.score for group in self.rounds for m in group.members if m.score is not None}
+        return [(spot.sampler, last[spot.key]) for spot in self.ranked if spot.key in last]
 
     @property
     def calls(self) -> int:
+        """Network calls per picture so far, over all settings."""
         return sum(m.last.nfe for group in self.rounds for m in group.members if m.last is not None)
 
-    def play(self) -> Iterator[Candidate]:
-        """Plays all rounds in the calling thread, and yields whoever has made a step or is over; its score comes at its end."""
-        left, share = len(self.settings), SETTINGS
-        while left > 1:
-            group = Round([self._member(sampler, self.steps // share) for sampler in self.ranked[:left]])
-            self.rounds.append(group)
-            for member in group.play():
-                if member.over and member.score is None:
-                    fine = member.status == "done" and member.last is not None
-                    member.score = self.judge.score(member.last.x0_hat) if fine and member.last else math.inf
-                yield member
-            # Sorting keeps the order of equals, so that the setting as it was wins a draw.
-            best = sorted(group.members, key=lambda m: math.inf if m.score is None else m.score)
-            self.ranked = [m.sampler for m in best] + self.ranked[left:]
-            left, share = left // 2, share // 2
+    @property
+    def playing(self) -> bool:
+        """Whether it was begun and is not over."""
+        return not self.over and (len(self.rounds) > 1 or self.rounds[0].playing)
 
-    def _member(self, sampler: Sampler, steps: int) -> Candidate:
-        values: dict[str, Any] = {"steps": steps}
-        run = Run(self.picture, self.judge.problem, self.prior, replace(sampler, **values), filmed=False)
-        return Candidate(str(self.settings.index(sampler)), knobs.spec(sampler, self.settings[0]), run, sampler=sampler)
+    @property
+    def progress(self) -> float:
+        """The share of all steps that has been made, 0 to 1."""
+        return self.rounds[0].progress / 3 if len(self.rounds) == 1 else (1 + 2 * self.rounds[1].progress) / 3
+
+    def stop(self) -> None:
+        """Ends it within the step in progress. From any thread."""
+        self.stopping = True
+        self.rounds[-1].stop()
+
+    def deal(self) -> Iterator[Round]:
+        """The rounds: each is to be played before the next is asked for. One that is stopped is the last, and judges nobody."""
+        try:
+            while not self.stopping:
+                group = self.rounds[-1]
+                yield group
+                if not self._judged(group):
+                    return
+                rest = [spot for spot in self.ranked if spot is not self.own]
+                finalists = [self.own, *rest[:1]] if len(self.rounds) < LAST else self.ranked[:1]
+                for member in group.members:
+                    member.dropped = member.key not in [spot.key for spot in finalists]
+                if len(finalists) < 2:
+                    return
+                self.ranked = finalists + rest[1:]  # sorting keeps the order of equals: the own one wins a draw
+                self.rounds.append(self._round(finalists, self.steps))
+        finally:
+            self.over = True
+
+    def play(self) -> Iterator[Candidate]:
+        """Plays all rounds in the calling thread, and yields whoever has made a step or is over."""
+        for group in self.deal():
+            yield from group.play()
+
+    def _judged(self, group: Round) -> bool:
+        """Scores a round that was played, and sorts what was in it; whether it was played to its end."""
+        for member in group.members:
+            if member.over and member.status != "stopped":
+                fine = member.status == "done" and member.last is not None
+                member.score = self.judge.score(member.last.x0_hat) if fine and member.last else math.inf
+        found = {member.key: member.score for member in group.members if member.score is not None}
+        if len(found) == len(group.members):
+            self.ranked.sort(key=lambda spot: found.get(spot.key, math.inf))
+        return len(found) == len(group.members)
+
+    def _round(self, spots: Sequence[Spot], steps: int) -> Round:
+        made, values = [], dict[str, Any](steps=steps)
+        for spot in spots:
+            run = Run(self.picture, self.judge.problem, self.prior, replace(spot.sampler, **values), filmed=False)
+            label = knobs.spec(spot.sampler, self.grid.sampler)
+            made.append(Candidate(spot.key, label, run, **vars(spot), round=len(self.rounds) + 1))
+        return Round(made, self.seconds_allowed - sum(group.elapsed for group in self.rounds), self.clock)

@@ -1,8 +1,8 @@
 """Watching what is played: it goes on by itself, and who looks on is told now and then that there is news.
 
-    with closing(watch(race, hz=2.5)) as news:
-        for _ in news:
-            draw(race)
+with closing(watch(race, hz=2.5)) as news:
+    for _ in news:
+        draw(race)
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from redgui.runs import remote, zero_gpu
 from redgui.runs.engine import engine
 from redgui.runs.rounds import Job, played
+from redgui.runs.tune import Tuning
 
 T = TypeVar("T")
 NEWS = 16.0  # a second, for all who look on together: what a page is told costs the thread that computes its share of the GIL
@@ -22,7 +23,7 @@ _lock = Lock()
 
 
 class Playable(Protocol):
-    """A run, a race, a sweep."""
+    """A run, a race, a sweep, a tuning."""
 
     @property
     def playing(self) -> bool:
@@ -38,10 +39,6 @@ class Playable(Protocol):
         """Ends it within the step in progress. From any thread."""
         ...
 
-    def jobs(self) -> list[Job]:
-        """Its runs as jobs of an engine."""
-        ...
-
 
 def compute(work: Callable[[], T]) -> T:
     """What a page needs computed besides runs, between two rounds of the engine; here and now where GPUs are lent: no fork may
@@ -50,13 +47,18 @@ def compute(work: Callable[[], T]) -> T:
 
 
 def watch(of: Any, hz: float) -> Generator[None, None, None]:
-    """Plays a run or a group to its end and yields at news, at most `hz` times a second, and after the last step.
+    """Plays a run, a group or all rounds of a tuning to the end, and yields at news, at most `hz` times a second, and after the
+    last step.
 
     Where many look on, each is told less often (`NEWS`).
 
     Closing this (the page is gone) stops what is played and waits for the step in progress. An error of a run is raised here,
     one of a group's member is told in its message.
     """
+    if isinstance(of, Tuning):
+        for group in of.deal():
+            yield from watch(group, hz)
+        return
     if zero_gpu.on_zero_gpu():
         yield from remote.watch(of, hz)
         return

@@ -61,7 +61,7 @@ def test_particles_stream_with_their_maps_and_figures(open_tab, slowly, tmp_path
     expect(tab.page.locator(".rg-particles-note")).to_contain_text("Independent runs")
     tab.type("particles-count", 5)
     tab.run("running")
-    expect(tab.root.locator(".rg-particle")).to_have_count(4 + 5)
+    expect(tab.root.locator(".rg-particle")).to_have_count(5 + 5)
     places = [tab.tile(key).locator(".rg-particle-view") for key in ("mean", "outside", "p4")]
     expect(tab.tile("p4").locator(".rg-particle-note")).to_have_text(re.compile("dB$"))
     expect(tab.root).to_have_attribute("data-status", "done")

@@ -120,6 +120,25 @@ def test_a_grid_streams_and_a_cell_goes_to_restore(open_tab, slowly, tmp_path):
     expect(tab.values("rows")).to_have_value("0.05, 0.2")  # the axes stay as they were
 
 
+def test_tune_in_restore_plays_its_rounds_here_and_the_winner_goes_back(open_tab, tmp_path):
+    tab = open_tab()
+    tab.steps(16)
+    tab.show("Restore")
+    tab.page.get_by_role("button", name="Expert").click()
+    tab.page.locator("#tune").click()
+    expect(tab.root).to_have_attribute("data-status", "done")
+    tuning = tab.session.state(Sweeping).played
+    assert [len(group.members) for group in tuning.rounds] == [8, 2]
+    expect(tab.root.locator(".rg-sweep-cell[data-status='dropped']")).to_have_count(7)
+    (winner,) = [cell for cell in tuning.cells if not cell.dropped]
+    expect(tab.cell(winner.key).locator(".rg-sweep-star")).to_be_visible()
+    expect(tab.cell(winner.key).locator(".rg-sweep-value")).to_have_text(f"{winner.score:.4f}")
+    lines = tab.save(tab.root, "tuning.csv", tmp_path).read_text().splitlines()
+    assert len(lines) == 9, "the file is made when it is clicked on"
+    tab.root.get_by_role("button", name="Take to Restore").click()
+    expect(tab.part("reddiff-lr").locator("input[type=number], .rg-number").first).to_have_value(f"{tuning.winner.lr:g}")
+
+
 def test_stop_keeps_what_there_is(open_tab, slowly):
     tab = open_tab()
     tab.steps(500)

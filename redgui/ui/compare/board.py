@@ -14,7 +14,7 @@ from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.sheets import Sheet
 from redgui.ui.parts import board
-from redgui.ui.parts.board import Figure, csv_text, download, known
+from redgui.ui.parts.board import Figure, Files, csv_text, known
 from redgui.ui.parts.components import series_text
 
 SLOW = 1.0  # seconds between two looks at what is dear (SSIM) or changes slowly (the curves)
@@ -102,7 +102,7 @@ class Scoreboard:
             "frames": dict(self.frames), "curves": dict(self.curves), "table": json.dumps(self.table()),
         }  # fmt: skip
         if status != "running":
-            changed["downloads"] = self.downloads()
+            changed["downloads"] = board.asked(self.files())
         return {**self._fixed, **changed}
 
     def _update(self, c: Contestant, due: bool) -> None:
@@ -176,17 +176,15 @@ class Scoreboard:
 
     # ---- to take away
 
-    def downloads(self) -> list[dict[str, str]]:
-        """Contact sheet, figure and table for a paper, JSON and CSV as `data:` URLs."""
-        drawn = self.figure()
-        files = {kind: figures.encode(drawn, kind) for kind in figures.KINDS}
-        return [
-            download("comparison.png", "Contact sheet (PNG)", self.sheet()),
-            download("comparison.json", "Records (JSON)", self.to_json()),
-            download("comparison.csv", "Table (CSV)", self.to_csv()),
-            *(download(f"comparison.{kind}", f"Figure ({kind.upper()})", data) for kind, data in files.items()),
-            download("comparison.tex", "Table (LaTeX)", self.to_latex()),
-        ]
+    def files(self) -> Files:
+        """Contact sheet, figure and table for a paper, JSON and CSV."""
+        return {
+            "comparison.png": ("Contact sheet (PNG)", self.sheet), "comparison.json": ("Records (JSON)", self.to_json),
+            "comparison.csv": ("Table (CSV)", self.to_csv),
+            "comparison.pdf": ("Figure (PDF)", lambda: figures.encode(self.figure(), "pdf")),
+            "comparison.svg": ("Figure (SVG)", lambda: figures.encode(self.figure(), "svg")),
+            "comparison.tex": ("Table (LaTeX)", self.to_latex),
+        }  # fmt: skip
 
     def figure(self) -> Any:
         """The figure for a paper, of `redgui.figures`: original, measurement and results, with PSNR and LPIPS below."""

@@ -5,7 +5,7 @@ const SHAPES = [
   "M0 4.6 4.4-3.4H-4.4Z", "M-1.4-4.6H1.4V-1.4H4.6V1.4H1.4V4.6H-1.4V1.4H-4.6V-1.4H-1.4Z", "M0-5 4.8-1.5 2.9 4.1H-2.9L-4.8-1.5Z",
   "M-4-2-2-4 0-2 2-4 4-2 2 0 4 2 2 4 0 2-2 4-4 2-2 0Z",
 ];
-const { root, chip, message, downloads, spoken, scrub } = createStage("race", element, props, watch, draw);
+const { root, chip, message, downloads, spoken, scrub } = createStage("race", element, props, trigger, watch, draw);
 
 let order = []; // the contestants in their order, {key, label, spec}
 let pictures = new Map(); // of every tile, its source, for the two that lie one over the other

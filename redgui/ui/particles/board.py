@@ -14,7 +14,7 @@ from redgui.runs.run import Run
 from redgui.runs.stream import Measured
 from redgui.sheets import Sheet
 from redgui.ui.parts import board
-from redgui.ui.parts.board import download
+from redgui.ui.parts.board import Files
 
 STOPS = ("#000004", "#2c115f", "#721f81", "#b73779", "#f1605d", "#feb078", "#fcfdbf")  # magma
 TOPS = (2, 5, 10, 20, 50, 100, 128)  # of the scale, in 8-bit levels: few, so that the colours stay for most of a run
@@ -54,19 +54,25 @@ class ParticleBoard:
             exact = over or isinstance(picture, Image.Image)
             frames[key] = images.data_url(picture) if exact else images.data_url(picture, "jpeg", quality=88)
         value |= {"frames": frames, "legend": json.dumps({"stops": STOPS, "top": self._top})}
+        if over and figures.get("coverage"):  # a plot that is drawn anew four times a second is dear for a page
+            shown = {"levels": figures["levels"], "shares": [round(share, 4) for share in figures["coverage"]]}
+            value["coverage"] = json.dumps(shown)
         if over:
-            value["downloads"] = self.downloads(ensemble)
+            value["downloads"] = board.asked(self.files())
         return {**self._fixed, **value}
 
     def pictures(self, ensemble: Ensemble) -> dict[str, Tensor | Image.Image]:
-        """All pictures by their keys: mean, std, with a truth beyond and outside, and the particles p0, p1, ...
+        """All pictures by their keys: mean, std, with a truth std calibrated, beyond and outside, and the particles p0, p1, ...
 
         Mean and particles are as they are given back; maps and figures are of the sampler's own.
         """
         spread = ensemble.std_map.cpu().numpy() * LEVELS
-        self._top = next((top for top in TOPS if top >= np.quantile(spread, 0.995)), TOPS[-1])
+        factor = None if ensemble.x_true is None else ensemble.std_factor
+        self._top = next((top for top in TOPS if top >= max(1.0, factor or 1.0) * np.quantile(spread, 0.995)), TOPS[-1])
         pictures: dict[str, Tensor | Image.Image] = {"mean": self.run.given_back(ensemble.mean)}
         pictures["std"] = coloured(spread / self._top)
+        if factor is not None:
+            pictures["calibrated"] = coloured(factor * spread / self._top)
         if ensemble.x_true is not None:
             pictures["beyond"] = marked(ensemble.mean, ensemble.beyond, MARKS["beyond"])
             pictures["outside"] = marked(ensemble.mean, ensemble.outside, MARKS["outside"])
@@ -74,17 +80,27 @@ class ParticleBoard:
 
     # ---- to take away
 
-    def downloads(self, ensemble: Ensemble) -> list[dict[str, str]]:
-        """A sheet of all pictures, the record that reproduces them, and the figures, as `data:` URLs."""
-        figures = {"format": "redgui-particles", "version": 1, "sampler": knobs.spec(self.run.sampler)}
-        return [
-            download("particles.png", "Sheet (PNG)", self.sheet(ensemble)),
-            download("record.json", "record.json", self.run.record().to_json()),
-            download("particles.json", "Figures (JSON)", json.dumps(figures | ensemble.figures(), indent=1)),
-        ]
+    def files(self) -> Files:
+        """A sheet of all pictures, the record that reproduces them, and the figures."""
+        return {
+            "particles.png": ("Sheet (PNG)", self.sheet),
+            "record.json": ("record.json", lambda: self.run.record().to_json()),
+            "particles.json": ("Figures (JSON)", self.to_json),
+        }
 
-    def sheet(self, ensemble: Ensemble) -> Image.Image:
+    def newest(self) -> Ensemble:
+        """The particles as they are now, of a run that has made a step."""
+        assert self.run.last is not None
+        return self.ensemble(self.run.last)
+
+    def to_json(self) -> str:
+        """All figures."""
+        about = {"format": "redgui-particles", "version": 1, "sampler": knobs.spec(self.run.sampler)}
+        return json.dumps(about | self.newest().figures(), indent=1)
+
+    def sheet(self) -> Image.Image:
         """Measurement, original, mean and maps, then the particles, each with its name and figure."""
+        ensemble = self.newest()
         p, named, said = self.problem, {key: name for key, name, _ in tiles(self.problem, 0)}, notes(ensemble.figures())
         entries: list[tuple[str, Tensor | Image.Image]] = [("measurement", p.H.picture(p.y))]
         entries += [("original", p.x_true)] if p.x_true is not None else []
@@ -121,6 +137,7 @@ def tiles(problem: Problem, n: int) -> list[tuple[str, str, str]]:
     """Key, name and group of all tiles: those of the ensemble, then the particles."""
     whole = [("mean", "mean", "maps"), ("std", "std over particles", "maps")]
     if problem.x_true is not None:
+        whole += [("calibrated", "std, calibrated", "maps")]
         whole += [("beyond", f"truth beyond {FAR:g} std", "maps"), ("outside", "truth outside min..max", "maps")]
     return whole + [(f"p{k}", f"particle {k + 1}", "particles") for k in range(n)]
 
@@ -130,6 +147,8 @@ def notes(figures: dict[str, Any]) -> dict[str, str]:
     if "psnr_mean" not in figures:
         return {}
     each = {f"p{k}": f"{psnr:.2f} dB" for k, psnr in enumerate(figures["psnr_each"])}
+    factor = figures["std_factor"]
+    each["calibrated"] = "no factor does it" if factor is None else f"× {factor:.2f}"
     return each | {"mean": f"{figures['psnr_mean']:.2f} dB"} | {key: f"{100 * figures[key]:.1f} %" for key in MARKS}
 
 

@@ -2,10 +2,11 @@
 
 const MEANING = {
   std: "Standard deviation of every pixel over the particles, in 8-bit levels",
+  calibrated: "The same times one factor, found with the original, by which 68 % of the truth lies within one standard deviation",
   beyond: "Coloured where the original is further than 2 standard deviations from the mean, the stronger the more channels",
   outside: "Coloured where the original is below every particle or above all of them, the stronger the more channels",
 };
-const { root, chip, message, downloads, spoken, scrub } = createStage("particles", element, props, watch, draw);
+const { root, chip, message, downloads, spoken, scrub } = createStage("particles", element, props, trigger, watch, draw);
 
 let listed = null; // the JSON of the tiles that are there
 let tiles = new Map(); // key -> {node, image, note, name, source}
@@ -20,6 +21,9 @@ const empty = el("div", { class: "rg-particles-empty" }, icon("spark"), el("span
 const maps = el("div", { class: "rg-particles-maps" });
 const absent = el("p", { class: "rg-particles-absent" });
 const figures = el("div", { class: "rg-figures" });
+const curve = el("div", { class: "rg-particles-curve", hidden: true });
+const READ = (data, k) => `level ${data.lines[0].x[k]}`;
+const plot = createPlot(curve, { title: "Coverage", height: 170, xLabel: "nominal level of the interval around the mean", readOut: READ });
 const heading = el("h3", { class: "rg-particles-heading" }, "Particles");
 const gallery = el("div", { class: "rg-particles-gallery" });
 const ticks = el("span", { class: "rg-std-ticks" });
@@ -40,7 +44,7 @@ const detail = el("section", { class: "rg-particles-detail", "aria-label": "The 
 
 root.replaceChildren(
   el("div", { class: "rg-particles-head" }, chip, message, progress), el("div", { class: "rg-bar" }, bar), scrub, empty,
-  maps, absent, figures, detail, heading, gallery, downloads, spoken);
+  maps, absent, figures, curve, detail, heading, gallery, downloads, spoken);
 
 function build() {
   tiles = new Map();
@@ -89,6 +93,14 @@ function showLegend(found) {
   root.dataset.top = found.top;
 }
 
+function showCoverage(found) {
+  curve.hidden = !found;
+  if (!found) return;
+  const { levels: x, shares } = found;
+  plot.update({ lines: [{ name: "measured", x, y: shares, kind: "rg-b" }, { name: "calibrated", x, y: x, kind: "rg-muted" }] });
+  curve.dataset.shares = shares.join(" ");
+}
+
 function showCards(text) {
   if (text === shownCards) return;
   shownCards = text;
@@ -121,6 +133,7 @@ function draw(value, { status, changed, another }) {
     tile.node.dataset.frames = Number(tile.node.dataset.frames || 0) + 1;
   }
   showLegend(parse(value.legend));
+  showCoverage(parse(value.coverage));
   showCards(value.cards || "");
   showDetail();
 }

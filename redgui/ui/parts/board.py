@@ -2,15 +2,17 @@
 
 import csv
 import io
+import logging
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
 from redgui import images, knobs
+from redgui.errors import RedguiError
 from redgui.priors import Prior
 from redgui.runs.problem import Problem
 
@@ -18,6 +20,7 @@ from redgui.runs.problem import Problem
 KINDS = {"png": "image/png", "json": "application/json", "csv": "text/csv", "pdf": "application/pdf", "svg": "image/svg+xml",
          "tex": "application/x-tex", "webp": "image/webp", "mp4": "video/mp4", "ipynb": "application/x-ipynb+json"}  # fmt: skip
 
+log = logging.getLogger(__name__)
 Row = Mapping[str, Any]  # figures by their keys, as far as they are known
 
 
@@ -102,11 +105,35 @@ def about(problem: Problem, prior: Prior) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def download(name: str, text: str, content: str | bytes | Image.Image) -> dict[str, str]:
+Content = str | bytes | Image.Image
+Files = Mapping[str, tuple[str, Callable[[], Content]]]  # by their names: the text for people, and what makes the file
+
+
+def asked(files: Files) -> list[dict[str, Any]]:
+    """Files that are made when a person clicks on them, for a view."""
+    return [{"name": name, "text": text, "asked": True} for name, (text, _) in files.items()]
+
+
+def download(name: str, text: str, content: Content) -> dict[str, str]:
     """A file to take away, as a `data:` URL with its text for people."""
     data = images.encode(content) if isinstance(content, Image.Image) else content
     data = data.encode() if isinstance(data, str) else data
     return {"name": name, "text": text, "href": images.file_url(data, KINDS[name.rpartition(".")[2]])}
+
+
+def made(files: Files, name: str) -> tuple[dict[str, str], str]:
+    """A file that a person has asked for, and why there is none, else an empty text; its address is empty then."""
+    try:
+        if name not in files:
+            raise RedguiError("The run of this file is gone; press Run and ask for the file anew.")
+        text, make = files[name]
+        return download(name, text, make()), ""
+    except RedguiError as error:
+        wrong = str(error)
+    except Exception:  # whatever it is, the page must not wait for ever
+        log.exception("%s could not be made", name)
+        wrong = "The file could not be made; the log of the server says why."
+    return {"name": name, "href": ""}, wrong
 
 
 def csv_text(lines: Iterable[Sequence[Any]]) -> str:

@@ -180,7 +180,8 @@ def result_view(elem_id: str = "result", **options: Any) -> gr.HTML:
 
     Value: {"run": int, "w", "h", "befores": [{"name", "src"}], "after": {"name", "src"},
     "figures": [{"name", "text", "note"}], "gallery": [{"name", "src"}], "downloads": [{"name", "text", "href"}], "next": bool}
-    or None. Event `select`, where there is a `next`: the picture is to be gone on with.
+    or None. A download that is "asked" instead of having an "href" is made after the event `download` with {"name"}, as in the
+    views below. Event `select`, where there is a `next`: the picture is to be gone on with.
     """
     return component("result", elem_id, options)
 
@@ -229,7 +230,8 @@ def sweep_view(elem_id: str, **options: Any) -> gr.HTML:
     "references": {name: data URL}, "grid": JSON of {"rows" and "columns": {"name", "label", "values"}},
     "figures": JSON of [{"key", "name", "best": "high" | "low" | "one", "note", "digits"}],
     "cells": {"row-column": JSON of {"status", "message", "spec", "i", "n", and the figures by their keys}},
-    "frames": {"row-column": data URL}, "best": JSON of {figure: [keys]}, "downloads": [{"name", "text", "href"}]}.
+    "frames": {"row-column": data URL}, "best": JSON of {figure: [keys]}, "downloads": [{"name", "text", "href"}]}. Of a tuning
+    a cell can be "dropped", in a "round", and at the end a "winner" is the cell that is shown in large.
     Event: `select` (take to Restore) with {"key"}.
     """
     return component("sweep", elem_id, options)
@@ -241,7 +243,8 @@ def particles_view(elem_id: str, **options: Any) -> gr.HTML:
     Value: {"run": int, "status" and "message" as of `live_view`, "i", "n", "w", "h", "start": data URL,
     "tiles": JSON of [{"key", "name", "group": "maps" | "particles"}], "frames": {key: data URL}, "notes": JSON of {key: text},
     "cards": JSON of [{"name", "text", "note"}], "legend": JSON of {"stops": colours, "top": 8-bit levels}, "absent": why there
-    is no coverage or "", "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
+    is no coverage or "", "coverage": JSON of {"levels", "shares"} or absent,
+    "references": {name: data URL}, "downloads": [{"name", "text", "href"}]}.
     """
     return component("particles", elem_id, options)
 
@@ -271,7 +274,8 @@ def shortcut_keys(elem_id: str = "keys", **options: Any) -> gr.HTML:
 def place_teller(elem_id: str = "place", **options: Any) -> gr.HTML:
     """Passes a page's place in line on to the component that shows what waits there. It shows nothing itself.
 
-    Value: {"of": id of that component, "text": "3rd in line, about 20 s", or "" when it is its turn}.
+    Value: {"of": id of that component, "text": "3rd in line, about 20 s", or "" when it is its turn}; or, for a file that was
+    asked for there, {"of", "file": {"name", "href": data URL, "" where there is none}, "at": int that is never the same}.
     """
     return component("place", elem_id, options)
 

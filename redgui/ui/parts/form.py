@@ -227,11 +227,17 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """What all tabs stand on: the form of the Restore tab, the tabs, and what passes a place in line on to a view."""
+    """What all tabs stand on.
+
+    Attributes:
+        form: that of the Restore tab; tune: its button that has the Sweep tab tune.
+        place: passes a place in line on to a view.
+    """
 
     form: Form
     tabs: gr.Tabs
     place: gr.HTML
+    tune: gr.Button
 
     @property
     def host(self) -> Host:

@@ -2,6 +2,7 @@
 
 import abc
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
@@ -20,9 +21,10 @@ from redgui.ui.host import queue
 from redgui.ui.host.queue import LineError, threaded
 from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components, views
+from redgui.ui.parts.board import Files, made
 from redgui.ui.parts.finished import Example, example
 from redgui.ui.parts.form import Page
-from redgui.ui.parts.wiring import QUEUED, SILENT, Updates, Values, sent_text
+from redgui.ui.parts.wiring import FILES, QUEUED, SILENT, Updates, Values, sent_text
 
 HZ = 2.5  # news a second, each of many pictures: what a page has to do for one costs the browser as long as several steps take
 TELL = 2.0  # seconds between estimates, as long as the line does not move
@@ -41,6 +43,10 @@ class Board(Protocol):
         """Everything that the browser draws, as of now."""
         ...
 
+    def files(self) -> Files:
+        """What can be taken away."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class RunningLayout:
@@ -54,6 +60,11 @@ class RunningLayout:
     def outcome(self) -> list[Any]:
         """The components that show a run."""
         return [self.view, self.run, self.stop]
+
+    @property
+    def offers(self) -> gr.HTML:
+        """The component that offers files to take away."""
+        return self.view
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +185,7 @@ class RunningTab(abc.ABC, Generic[S, L]):
     def stream(self, state: S) -> Generator[Updates, None, None]:
         """Plays what the state holds, and shows it: the one loop of all tabs."""
         played: Any = state.played
-        board = self.board(played, state.number)
+        board = state.shown = self.board(played, state.number)
         yield {self.layout.view: board.value("running"), **self.around(True)}
         try:
             with closing(watch(played, self.hz)) as news:  # the page is gone: nobody goes on computing for it
@@ -189,6 +200,14 @@ class RunningTab(abc.ABC, Generic[S, L]):
     def halt(self, request: gr.Request) -> None:
         """Stop all, within one iteration."""
         self.session_of(request)[1].stop()
+
+    def take_away(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """A person has clicked on a file: it is made now, and the page downloads it."""
+        shown = self.session_of(request)[1].shown
+        file, wrong = made(shown.files() if shown is not None else {}, sent_text(event, "name") or "")
+        if wrong:
+            gr.Warning(wrong, title="No file")
+        return {self.page.place: {"of": str(self.layout.offers.elem_id), "text": "", "file": file, "at": time.monotonic_ns()}}
 
     def broke(self, request: gr.Request, message: str = "") -> Updates:
         """The server failed, and a toast says how (or the run is refused): the page must not stay locked."""
@@ -241,6 +260,7 @@ class RunningTab(abc.ABC, Generic[S, L]):
     def wire_run(self, inputs: set[Block]) -> Any:
         """Run and Stop; the event at the end of a run."""
         self.layout.stop.click(self.halt, None, None, **SILENT)
+        self.layout.offers.download(self.take_away, None, self.page.place, **FILES)
         ready = self.layout.run.click(self.get_ready, inputs, self.layout.outcome, **SILENT)
         return self.follow(ready, self.start, inputs)
 

@@ -4,12 +4,12 @@
 const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
 
 /**
- * createStage(name, element, props, watch, draw) -> {root, chip, message, downloads, spoken, scrub}
+ * createStage(name, element, props, trigger, watch, draw) -> {root, chip, message, downloads, spoken, scrub}
  *
  * `draw(value, now)` shows a value, after chip and message; now = {status, changed, another, place}: whether the status is
  * another one, whether the run is, and the place in line. A view that `speaks` for itself is left to do so.
  */
-function createStage(name, element, props, watch, draw, speaks = false) {
+function createStage(name, element, props, trigger, watch, draw, speaks = false) {
   const root = element.querySelector(`.rg-${name}`);
   const chip = el("span", { class: "rg-chip" }, STATUS.idle);
   const message = el("span", { class: `rg-${name}-message` });
@@ -29,7 +29,7 @@ function createStage(name, element, props, watch, draw, speaks = false) {
     message.textContent = (status === "waiting" && place) || value.message || "";
     draw(value, now);
     const links = plain(value.downloads || []);
-    if (links.length !== downloads.children.length || now.changed) downloads.replaceChildren(...links.map(downloadLink));
+    if (links.length !== downloads.children.length || now.changed) downloads.replaceChildren(...links.map((link) => downloadLink(link, trigger)));
     if (now.changed && !speaks) spoken.textContent = [STATUS[status], value.message].filter(Boolean).join(", ");
   });
   watch("value", redraw);
@@ -86,8 +86,27 @@ function shapeOf({ w, h }) {
   return w > 0 && h > 0 ? Math.min(1.8, Math.max(0.6, w / h)) : 1;
 }
 
-function downloadLink({ name, text, href }) {
-  return el("a", { class: "rg-download", href, download: name }, icon("download"), el("span", {}, text ?? name));
+/** A link to a file. One that is `asked` for is made by the server when it is clicked on (the event `download`). */
+function downloadLink({ name, text, href, asked }, trigger) {
+  const link = el("a", { class: "rg-download", href: asked ? "#" : href, download: name }, icon("download"), el("span", {}, text ?? name));
+  if (asked) link.addEventListener("click", (event) => {
+    if (link.dataset.made) return;
+    event.preventDefault();
+    if (link.ariaBusy === "true") return;
+    link.ariaBusy = "true";
+    trigger("download", { name });
+  });
+  return link;
+}
+
+/** A file that was asked for, or none where it could not be made: the link has it from now on, and downloads it. */
+function handOver(of, { name, href }) {
+  const link = document.querySelector(`#${CSS.escape(of)} a[aria-busy="true"][download="${CSS.escape(name)}"]`);
+  if (!link) return;
+  link.ariaBusy = null;
+  if (!href) return;
+  Object.assign(link, { href }).dataset.made = "yes";
+  link.click();
 }
 
 function figureCard({ name, text, note }) {

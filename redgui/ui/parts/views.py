@@ -1,7 +1,8 @@
 """From Steps to what a person sees: the values of the browser components."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from redgui.noise import Gaussian
 from redgui.operators import LinearOperator
 from redgui.operators.blind import BlindBlur
 from redgui.priors.calibration import Errors
+from redgui.runs import movie
 from redgui.runs.blind import found_kernel, kernel_picture
 from redgui.runs.problem import Problem
 from redgui.runs.record import Change, Record
@@ -22,7 +24,7 @@ from redgui.runs.run import Run
 from redgui.runs.settings import Settings
 from redgui.runs.stream import Measured, summary
 from redgui.samplers.reddiff import WEIGHTINGS, RedDiff
-from redgui.ui.parts.board import download
+from redgui.ui.parts.board import Files, asked, download
 from redgui.ui.parts.components import EXACT, series_text
 
 DRAG = 2.0  # seconds, at most, between two changes of one movement
@@ -68,6 +70,16 @@ def film(run: Run) -> dict[str, Any]:
     return {"frames": [vars(frame) for frame in run.film()], "w": w, "h": h}
 
 
+def films(run: Run) -> Files:
+    """The run as a film to take away, in the formats that this machine writes."""
+    kinds = {"WebP": movie.webp} | ({"MP4": movie.mp4} if movie.has_mp4() else {})
+    return {f"run.{kind.lower()}": (f"Film ({kind})", partial(_filmed, run, write)) for kind, write in kinds.items()}
+
+
+def _filmed(run: Run, write: Callable[[Sequence[Image.Image]], bytes]) -> bytes:
+    return write(movie.frames(run.film(), run.problem))
+
+
 def result(run: Run, number: int) -> dict[str, Any] | None:
     """The result's value: before and after, figures, particles, downloads. None before the first Step."""
     if run.last is None:
@@ -88,7 +100,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         each = run.given_back(particles).split(1)
         gallery += [{"name": f"particle {k + 1}", "src": images.data_url(p)} for k, p in enumerate(each)]
     full = run.full()
-    downloads = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
+    downloads: list[dict[str, Any]] = [{"name": "restored.png", "text": "Picture (PNG)", "href": png}]
     if full is not None:
         downloads.insert(0, download("restored-full.png", "Full-size picture (PNG)", full))
     if (jpeg := saving.as_it_came(image if full is None else full)) is not None:
@@ -100,6 +112,7 @@ def result(run: Run, number: int) -> dict[str, Any] | None:
         downloads.append({"name": f"{found['name']}.png", "text": f"The {found['name']} (PNG)", "href": found["src"]})
     downloads.append(download("record.json", "record.json", record.to_json()))
     downloads.append(download("run.ipynb", "Notebook", snippets.notebook(record)))
+    downloads += asked(films(run))
     address, note = link_of(record)
     row = summary(run.last, problem) | {"lpips": perceptual.lpips_of(problem.aligned(raw), problem.x_true)}
     cards = figures(row, problem, differs)

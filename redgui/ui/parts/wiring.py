@@ -20,6 +20,8 @@ SILENT: dict[str, Any] = dict(
 LATEST: dict[str, Any] = SILENT | dict(trigger_mode="always_last")
 # Those that may warn: a toast comes through the queue alone.
 WITH_TOASTS: dict[str, Any] = SILENT | dict(queue=True, concurrency_limit=None)
+# Those that make a file, one at a time: a figure or a film is a second's work.
+FILES: dict[str, Any] = WITH_TOASTS | dict(concurrency_limit=1, concurrency_id="files")
 # Those that call a network, each in its turn (`redgui.ui.host.queue`).
 QUEUED: dict[str, Any] = WITH_TOASTS | dict(trigger_mode="once")
 

@@ -39,6 +39,7 @@ class RestoreLayout(RunningLayout):
     resume: gr.Button
     more: gr.Dropdown
     weights: gr.HTML
+    tune: gr.Button
     sampler_groups: Mapping[str, gr.Group]
     advice: gr.HTML
     told: Telling
@@ -48,6 +49,10 @@ class RestoreLayout(RunningLayout):
     @property
     def outcome(self) -> list[Any]:
         return [self.view, self.result, self.film, self.run, self.stop, self.resume]
+
+    @property
+    def offers(self) -> gr.HTML:
+        return self.result
 
     @property
     def refitted(self) -> list[Any]:
@@ -83,6 +88,7 @@ def lay_out(host: Host) -> RestoreLayout:
                 samplers, sampler_groups = _samplers(host.prior_name)
                 components.component("mode", "mode", {"container": False, "padding": False})
                 with gr.Column(elem_classes="rg-expert", min_width=0):
+                    tune = gr.Button("Tune these knobs without the truth", size="sm", elem_id="tune")
                     operators, operator_groups = _operators()
                     with gr.Group():
                         sigma_y = controls.one(SETTING["sigma_y"], "sigma-y", 0.0)
@@ -126,7 +132,7 @@ def lay_out(host: Host) -> RestoreLayout:
     return RestoreLayout(
         run, stop, view, form=form, examples=examples, taken=taken, operator_groups=operator_groups,
         noise_groups=noise_groups, noise_part=noise_part, measurement=measurement, resume=resume, more=more, weights=weights,
-        sampler_groups=sampler_groups, advice=advised, told=told, result=result, film=film,
+        tune=tune, sampler_groups=sampler_groups, advice=advised, told=told, result=result, film=film,
     )  # fmt: skip
 
 

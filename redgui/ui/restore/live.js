@@ -1,7 +1,7 @@
 // The live view: the picture as it forms, how far the run is, and how its terms develop. Every value holds
 // the whole history, so a message that is lost or late does no harm: the newest one is drawn, once a frame.
 
-const { root, chip, message, spoken } = createStage("live", element, props, watch, draw, true);
+const { root, chip, message, spoken } = createStage("live", element, props, trigger, watch, draw, true);
 
 const image = el("img", { class: "rg-live-image", alt: "The restoration so far", draggable: "false", hidden: true });
 const hintText = el("span", {}, "Press Run and watch the picture form");

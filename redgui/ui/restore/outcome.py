@@ -7,6 +7,7 @@ import gradio as gr
 
 from redgui.runs.run import Run
 from redgui.ui.parts import views
+from redgui.ui.parts.board import Files
 from redgui.ui.parts.wiring import Updates
 from redgui.ui.restore.layout import RestoreLayout
 
@@ -23,6 +24,10 @@ class LiveBoard:
         made = _made(self.run) - self._before
         rate = made / max(time.perf_counter() - self._began, 1e-6) if made else None
         return views.live(self.run, self.number, status, message, rate)
+
+    def files(self) -> Files:
+        """The run as a film."""
+        return views.films(self.run)
 
 
 def _made(run: Run) -> int:

@@ -74,7 +74,7 @@ function draw(value, behind = 0) {
   canvas.offer("result", value !== null);
   if (!value) return root.replaceChildren();
   const cards = el("div", { class: "rg-figures" }, ...value.figures.map(figureCard));
-  const links = el("div", { class: "rg-downloads" }, ...value.downloads.map((link) => downloadLink({ href: value.after.src, ...link })));
+  const links = el("div", { class: "rg-downloads" }, ...value.downloads.map((link) => downloadLink({ href: value.after.src, ...link }, trigger)));
   const before = value.befores[behind];
   const parts = [compare(value, before), choices(value, before), cards, gallery(value), links, actions(value)];
   return root.replaceChildren(...parts.filter(Boolean));

@@ -150,7 +150,7 @@ def restore_tab(host: Host, tabs: gr.Tabs, place: gr.HTML) -> RestoreTab:
     with gr.Tab("Restore", id="restore"):
         strip = cards.task_strip()
         layout = lay_out(host)
-        restore = RestoreTab(Page(layout.form, tabs, place), layout)
+        restore = RestoreTab(Page(layout.form, tabs, place, layout.tune), layout)
         restore.wire()
         cards.wire(strip, restore.editing)
         cards.show_first(restore.editing)

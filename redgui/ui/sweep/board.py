@@ -3,7 +3,8 @@
 import json
 import math
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from redgui import figures, images, knobs, metrics
 from redgui.runs.problem import Problem
+from redgui.runs.stream import Measured
 from redgui.runs.sweep import Axis, Cell, Grid, Sweep, text
+from redgui.runs.tune import Tuning
 from redgui.sheets import Sheet, width_of
 from redgui.ui.parts import board
-from redgui.ui.parts.board import Figure, best, csv_text, download, finite, known
+from redgui.ui.parts.board import Figure, Files, best, csv_text, finite, known
 
 SLOW = 1.0  # seconds between two looks at SSIM, which is dear
 SHEET_SIDE = 128  # of the pictures on the sheet, at least
@@ -37,14 +40,17 @@ def offered(problem: Problem) -> list[Figure]:
 class SweepBoard:
     """The value of the sweep's component, encoded anew only where something has changed."""
 
-    def __init__(self, sweep: Sweep, number: int):
+    columns: ClassVar[tuple[Figure, ...]] = ()  # the figures, where they do not depend on the problem
+
+    def __init__(self, sweep: Sweep | Tuning, number: int):
         self.sweep, self.problem = sweep, sweep.problem.to(sweep.prior.device)
-        self.figures = offered(self.problem)
+        self.figures = self.columns or offered(self.problem)
+        self.listed = self.columns or FIGURES
         self.rows: dict[str, dict[str, Any]] = {cell.key: {} for cell in sweep.cells}
         self.frames: dict[str, str] = {}
-        self._at: dict[str, tuple[int, bool]] = {}  # the step that a frame shows, and whether it is the final picture
+        self._at: dict[str, tuple[int, int, bool]] = {}  # run and step that a frame shows, and whether it is the final picture
         self._slow_at = -math.inf
-        self._fixed = opening(number, sweep.problem, sweep.grid)
+        self._fixed = opening(number, sweep.problem, sweep.grid, self.figures)
 
     def value(self, status: str, message: str = "") -> dict[str, Any]:
         """Everything that the browser draws, as of now."""
@@ -59,7 +65,7 @@ class SweepBoard:
             "best": json.dumps(best(self._good(), self.figures)),
         }  # fmt: skip
         if status != "running" and any(cell.last for cell in self.sweep.cells):
-            changing["downloads"] = self.downloads()
+            changing["downloads"] = board.asked(self.files())
         return {**self._fixed, **changing}
 
     def _good(self) -> dict[str, dict[str, Any]]:
@@ -69,18 +75,24 @@ class SweepBoard:
         step = cell.last
         if step is None:
             return
-        anew = self._at.get(cell.key) != (step.i, final)
+        at = (id(cell.run), step.i, final)
+        anew = self._at.get(cell.key) != at
         if not anew and not due:
             return
-        self._at[cell.key] = (step.i, final)
-        row, picture = self.rows[cell.key], self.problem.aligned(step.estimate)
+        self._at[cell.key] = at
         if anew:
-            shown = self.problem.aligned(cell.run.given_back(step.estimate)) if final else picture
+            shown = self.problem.aligned(cell.run.given_back(step.estimate) if final else step.estimate)
             self.frames[cell.key] = images.data_url(shown) if final else images.data_url(shown, "jpeg", quality=88)
-            row |= {"psnr": step.psnr, "residual": step.residual, "nfe": step.nfe, "steps": step.i + 1}
-        x_true = self.problem.x_true
+            self.rows[cell.key] |= {"nfe": step.nfe, "steps": step.i + 1}
+        self._judge(cell, step, anew, due, final)
+
+    def _judge(self, cell: Cell, step: Measured, anew: bool, due: bool, final: bool) -> None:
+        """The figures of a cell's newest step, those that are dear where they are due."""
+        row, x_true = self.rows[cell.key], self.problem.x_true
+        if anew:
+            row |= {"psnr": step.psnr, "residual": step.residual}
         if x_true is not None and (anew or row.get("ssim_at") != step.i) and due:
-            row |= {"ssim": float(metrics.ssim(picture, x_true)), "ssim_at": step.i}
+            row |= {"ssim": float(metrics.ssim(self.problem.aligned(step.estimate), x_true)), "ssim_at": step.i}
         if final and anew and cell.status != "error":
             result = cell.run.record().result  # the figures of the picture itself, as the record has them
             row |= {key: result[key] for key in ("psnr", "ssim", "residual")}
@@ -94,20 +106,21 @@ class SweepBoard:
     def _cell(self, cell: Cell) -> str:
         step, row = cell.last, self.rows[cell.key]
         at = {"i": step.i + 1 if step else 0, "n": step.n if step else 0, "nfe": step.nfe if step else 0}
-        said = {"status": cell.status, "message": cell.message, "spec": knobs.spec(cell.sampler)}
-        return json.dumps({**said, **at, **known(row, FIGURES)})
+        return json.dumps({**self._said(cell), "spec": knobs.spec(cell.sampler), **at, **known(row, self.listed)})
+
+    def _said(self, cell: Cell) -> dict[str, Any]:
+        return {"status": cell.status, "message": cell.message}
 
     # ---- to take away
 
-    def downloads(self) -> list[dict[str, str]]:
-        """The grid as a picture and a heat map, its records as JSON and its figures as CSV, as `data:` URLs."""
-        figure = self.heat_map()
-        return [
-            download("sweep.png", "Grid (PNG)", self.sheet()),
-            download("sweep.json", "Records (JSON)", self.to_json()),
-            download("sweep.csv", "Table (CSV)", self.to_csv()),
-            *(download(f"sweep.{kind}", f"Heat map ({kind.upper()})", figures.encode(figure, kind)) for kind in figures.KINDS),
-        ]
+    def files(self) -> Files:
+        """The grid as a picture and a heat map, its records as JSON and its figures as CSV."""
+        return {
+            "sweep.png": ("Grid (PNG)", self.sheet), "sweep.json": ("Records (JSON)", self.to_json),
+            "sweep.csv": ("Table (CSV)", self.to_csv),
+            "sweep.pdf": ("Heat map (PDF)", lambda: figures.encode(self.heat_map(), "pdf")),
+            "sweep.svg": ("Heat map (SVG)", lambda: figures.encode(self.heat_map(), "svg")),
+        }  # fmt: skip
 
     def heat_map(self) -> Any:
         """The first of the figures over the grid, for a paper (`redgui.figures`)."""
@@ -141,11 +154,11 @@ class SweepBoard:
     def to_csv(self) -> str:
         """A line per cell."""
         swept = [axis.knob.name for axis in self.sweep.grid.axes]
-        lines: list[list[Any]] = [[*swept, "sampler", "status", "steps", "nfe", *(f.key for f in FIGURES)]]
+        lines: list[list[Any]] = [[*swept, "sampler", "status", "steps", "nfe", *(f.key for f in self.listed)]]
         for cell in self.sweep.cells:
             at = [text(value) for value in self.sweep.grid.at(cell.row, cell.column).values()]
             steps, nfe = (cell.last.i + 1, cell.last.nfe) if cell.last else (0, 0)
-            figures = known(self.rows[cell.key], FIGURES).values()
+            figures = known(self.rows[cell.key], self.listed).values()
             lines.append([*at, knobs.spec(cell.sampler), cell.status, steps, nfe, *figures])
         return csv_text(lines)
 
@@ -179,7 +192,9 @@ def label(axis: Axis) -> str:
     return axis.knob.label.replace("_", " ")
 
 
-def opening(number: int, problem: Problem | None = None, grid: Grid | None = None) -> dict[str, Any]:
+def opening(
+    number: int, problem: Problem | None = None, grid: Grid | None = None, figures: Sequence[Figure] = ()
+) -> dict[str, Any]:
     """What does not change while a sweep goes on: its axes, its figures, and the pictures to compare with."""
     value = {**board.opening(number, problem), "grid": "", "figures": "[]"}
     if problem is None or grid is None:
@@ -188,16 +203,20 @@ def opening(number: int, problem: Problem | None = None, grid: Grid | None = Non
     for side, axis in zip(("rows", "columns"), grid.axes, strict=False):
         texts = [value.replace("_", " ") for value in axis.texts]
         drawn[side] = {"name": axis.knob.name, "label": label(axis), "values": texts}
-    figures = [{"key": f.key, "name": f.name, "best": f.best, "note": f.note, "digits": f.digits} for f in offered(problem)]
+    shown = [{"key": f.key, "name": f.name, "best": f.best, "note": f.note, "digits": f.digits}
+             for f in figures or offered(problem)]  # fmt: skip
     start = images.data_url(problem.start(), "jpeg", quality=88)
-    return value | {"grid": json.dumps(drawn), "figures": json.dumps(figures), "start": start}
+    return value | {"grid": json.dumps(drawn), "figures": json.dumps(shown), "start": start}
 
 
-def blank(number: int, status: str, message: str, problem: Problem | None = None, grid: Grid | None = None) -> dict[str, Any]:
+def blank(
+    number: int, status: str, message: str, problem: Problem | None = None, grid: Grid | None = None,
+    figures: Sequence[Figure] = (),
+) -> dict[str, Any]:  # fmt: skip
     """The component's value before the first step, the grid of its right size, or for an error without any."""
     cells = {}
     if grid is not None:
         for cell in grid.cells:
             cells[cell.key] = json.dumps({"status": "waiting", "message": "", "spec": knobs.spec(cell.sampler), "i": 0, "n": 0})
     changed = {"status": status, "message": message, "progress": 0.0, "cells": cells, "frames": {}, "best": "{}"}
-    return opening(number, problem, grid) | changed
+    return opening(number, problem, grid, figures) | changed

@@ -1,7 +1,7 @@
 """The Sweep tab: two knobs of a sampler on a grid, on the measurement of the Restore tab, live."""
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,85 +9,33 @@ import gradio as gr
 
 from redgui import knobs
 from redgui.errors import RedguiError
+from redgui.runs import tune
 from redgui.runs.problem import Problem
-from redgui.runs.sweep import Axis, Grid, Sweep, axis, suggest, sweepable
+from redgui.runs.sweep import Axis, Cell, Grid, Sweep, axis, suggest, sweepable
+from redgui.runs.tune import Tuning
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui.host.sessions import Playing, Session
-from redgui.ui.parts import components
 from redgui.ui.parts.form import Page
-from redgui.ui.parts.running_tab import RunningTab, SideLayout, head, measured, outcome_column, setup_column, tally, two_columns
+from redgui.ui.parts.running_tab import RunningTab, measured, tally
 from redgui.ui.parts.wiring import LATEST, SILENT, Updates, Values, sent_text
 from redgui.ui.sweep.board import SweepBoard, blank
-
-SIDES = ("rows", "columns")
-ABLATION = ("lr", "lam")  # of the paper, on a 3 x 3 grid
-WEIGHTINGS = ("weighting", "lam")
-
-HINT = """<p class="rg-note">All cells get the <b>same measurement, seed and prior</b>, and the sampler's <b>other knobs</b> as
-they stand in the Restore tab. All go through the network together.</p>"""
+from redgui.ui.sweep.layout import SIDES, SweepLayout, lay_out, named, usual
+from redgui.ui.sweep.tuned import SCORE, TuneBoard, told
 
 
 @dataclass
-class Sweeping(Playing[Sweep]):
+class Sweeping(Playing[Sweep | Tuning]):
     """What the server keeps of the tab for each page.
 
     Attributes:
         suggested: the values that the page itself has put into the boxes, by their side.
         followed: the sampler of the Restore tab when it was last looked at.
+        tunes: what is to be played is no grid that a person chose, but a tuning.
     """
 
     suggested: dict[str, str] = field(default_factory=dict)
     followed: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class SweepLayout(SideLayout):
-    """The components of the tab.
-
-    Attributes:
-        known: buttons of grids from the literature, and their knobs.
-        knob, values: of the axes, by their side.
-    """
-
-    known: Mapping[gr.Button, tuple[str, str]]
-    sampler: gr.Dropdown
-    knob: Mapping[str, gr.Dropdown]
-    values: Mapping[str, gr.Textbox]
-    note: gr.HTML
-
-    @property
-    def axes(self) -> list[Any]:
-        """The components of the axes."""
-        return [*self.knob.values(), *self.values.values()]
-
-
-def lay_out() -> SweepLayout:
-    """Lays the tab out inside the block that is open."""
-    knob, values = {}, {}
-    with two_columns():
-        with setup_column():
-            run, stop, preview = head("sweep", "Sweep", HINT)
-            with gr.Row(elem_classes="rg-actions"):
-                ablation = gr.Button("Learning rate × λ", size="sm", elem_id="sweep-ablation", min_width=0)
-                weightings = gr.Button("Weightings × λ", size="sm", elem_id="sweep-weightings", min_width=0)
-            sampler = gr.Dropdown(
-                [(cls.label, cls.name) for cls in SAMPLERS], value="reddiff", label="Sampler", elem_id="sweep-sampler",
-                filterable=False,
-            )  # fmt: skip
-            for side, name in zip(SIDES, ABLATION, strict=True):
-                with gr.Group():
-                    knob[side] = gr.Dropdown(
-                        named(RedDiff), value=name, label=side.capitalize(), elem_id=f"sweep-{side}-knob", filterable=False
-                    )
-                    values[side] = gr.Textbox(
-                        label=f"{side.capitalize()}: values", elem_id=f"sweep-{side}-values", max_lines=1, max_length=400,
-                        info="separated by commas", placeholder="0.03, 0.1, 0.3",
-                    )  # fmt: skip
-            note = gr.HTML("", padding=False)
-        with outcome_column():
-            view = components.sweep_view("sweep")
-    known = {ablation: ABLATION, weightings: WEIGHTINGS}
-    return SweepLayout(run, stop, view, preview, known, sampler, knob, values, note)
+    tunes: bool = False
 
 
 class SweepTab(RunningTab[Sweeping, SweepLayout]):
@@ -96,7 +44,7 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
     state = Sweeping
     broken = "The sweep broke off on the server. Press Sweep to start anew."
     blank = staticmethod(blank)
-    board = SweepBoard
+    board = staticmethod(lambda played, number: board_of(played, number))
 
     # ---- what is swept
 
@@ -151,31 +99,54 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
 
     # ---- the sweep
 
+    def around(self, busy: bool) -> Updates:
+        return {**super().around(busy), **{button: gr.update(interactive=not busy) for button in self.layout.tunes}}
+
+    def get_ready(self, values: Values, request: gr.Request) -> Updates:
+        self.session_of(request)[1].tunes = False
+        return super().get_ready(values, request)
+
+    def get_ready_to_tune(self, values: Values, request: gr.Request) -> Updates:
+        """`get_ready` for a tuning."""
+        self.session_of(request)[1].tunes = True
+        return super().get_ready(values, request)
+
     def planned(self, state: Sweeping, values: Values, problem: Problem) -> tuple[Any, ...]:
-        """The grid."""
-        return (self._grid(values),)
+        """The grid, and the figures of a tuning."""
+        return (tune.grid(self._sampler(values)), (SCORE,)) if state.tunes else (self._grid(values),)
 
-    def make(self, session: Session, state: Sweeping, values: Values) -> Sweep:
+    def make(self, session: Session, state: Sweeping, values: Values) -> Sweep | Tuning:
         picture, problem, fitted = self.form.build_problem(session, values)
-        particles = self.form.build_setting(values).particles
-        prior, grid = self.form.load_prior(values), self._grid(values)
-        allowed = self.page.host.limits.sweep(grid, particles)
-        return Sweep(picture, problem, prior, grid, particles, fitted, allowed)
+        prior, limits = self.form.load_prior(values), self.page.host.limits
+        if state.tunes:
+            sampler = self._sampler(values)
+            return Tuning(picture, problem, prior, sampler, limits.sweep(tune.grid(sampler)))
+        particles, grid = self.form.build_setting(values).particles, self._grid(values)
+        return Sweep(picture, problem, prior, grid, particles, fitted, limits.sweep(grid, particles))
 
-    def goes_on(self, state: Sweeping, played: Sweep) -> bool:
+    def goes_on(self, state: Sweeping, played: Sweep | Tuning) -> bool:
         return not played.over
 
-    def outcome(self, state: Sweeping, played: Sweep) -> tuple[str, str]:
+    def outcome(self, state: Sweeping, played: Sweep | Tuning) -> tuple[str, str]:
+        if isinstance(played, Tuning):
+            return told(played)
         statuses = [cell.status for cell in played.cells]
         message = tally(statuses, {"error": "failed; the cells say why", "stopped": "stopped before the end"})
         late = next((cell.message for cell in played.cells if cell.status == "stopped" and cell.message), "")
         message = ". ".join(part for part in (message, late) if part) + ("." if message else "")
         return ("stopped" if "stopped" in statuses else "done" if "done" in statuses else "error"), message
 
+    def come_to_tune(self, values: Values, request: gr.Request) -> Updates:
+        """From the Restore tab: this one, at the sampler that is chosen there."""
+        sweeping, name = self.session_of(request)[1], str(values[self.form.sampler])
+        sweeping.followed = name
+        axes = self._axes(sweeping, values, name, usual(_cls(name)))
+        return {self.page.tabs: gr.update(selected="sweep"), self.layout.sampler: name, **axes}
+
     def take_to_restore(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A cell's sampler and knobs into the controls of the Restore tab, and the page to that tab."""
         sweeping, key = self.session_of(request)[1], sent_text(event, "key")
-        cells = sweeping.played.cells if sweeping.played else []
+        cells: Sequence[Cell] = sweeping.played.cells if sweeping.played else []
         sampler = next((cell.sampler for cell in cells if cell.key == key), None) or self.picked(request, event)
         if sampler is not None:
             sweeping.followed = sampler.name  # the axes stay as they are when the person comes back
@@ -186,9 +157,13 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
     def _grid(self, values: Values) -> Grid:
         """The grid that is chosen; with one axis where the sampler has one knob. Raises KnobError or LimitError."""
         cls = _cls(values[self.layout.sampler])
-        grid = Grid(self.form.samplers[cls.name].build(values), *(self._axis(values, cls, side) for side in _sides(cls)))
+        grid = Grid(self._sampler(values), *(self._axis(values, cls, side) for side in _sides(cls)))
         self.page.host.limits.sweep(grid)
         return grid
+
+    def _sampler(self, values: Values) -> Sampler:
+        """The sampler that is chosen here, with its knobs of the Restore tab. Raises KnobError."""
+        return self.form.samplers[str(values[self.layout.sampler])].build(values)
 
     def _axis(self, values: Values, cls: type[Sampler], side: str) -> Axis:
         return axis(cls, str(values[self.layout.knob[side]]), str(values[self.layout.values[side]] or ""))
@@ -241,7 +216,16 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
         for box in layout.values.values():  # `input` misses a text pasted over the page's own
             box.change(self.describe, inputs, layout.note, **LATEST)
         self.wire_run(inputs)
+        here, elsewhere = layout.tunes
+        come = elsewhere.click(self.come_to_tune, inputs, [self.page.tabs, layout.sampler, *layout.axes], **SILENT)
+        for begin in (here.click, come.then):
+            self.follow(begin(self.get_ready_to_tune, inputs, layout.outcome, **SILENT), self.start, inputs)
         layout.view.select(self.take_to_restore, None, self.page.to_restore_outputs, **SILENT)
+
+
+def board_of(played: Sweep | Tuning, number: int) -> SweepBoard:
+    """What is played, as a value of the view."""
+    return TuneBoard(played, number) if isinstance(played, Tuning) else SweepBoard(played, number)
 
 
 def _cls(name: Any) -> type[Sampler]:
@@ -255,19 +239,7 @@ def _sides(cls: type[Sampler]) -> tuple[str, ...]:
     return SIDES[: len(sweepable(cls))]
 
 
-def named(cls: type[Sampler]) -> list[tuple[str, str]]:
-    """The knobs that can be swept, for a menu: what people call them, and their names."""
-    return [(k.label.replace("_", " "), k.name) for k in sweepable(cls)]
-
-
-def usual(cls: type[Sampler]) -> tuple[str, ...]:
-    """The axes at first: the paper's for RED-diff, else the first two knobs, or as many as there are; `steps` comes last."""
-    ordered = sorted(sweepable(cls), key=lambda k: (k.only_with is not None, k.name == "steps"))
-    names = tuple(k.name for k in ordered)
-    return ABLATION if set(ABLATION) <= set(names) else names[:2]
-
-
 def sweep_tab(page: Page) -> None:
     """Builds the tab inside the tabs that are open."""
     with gr.Tab("Sweep", id="sweep") as tab:
-        SweepTab(page, lay_out()).wire(tab)
+        SweepTab(page, lay_out(page.tune)).wire(tab)

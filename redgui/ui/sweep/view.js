@@ -2,7 +2,7 @@
 
 const SCALE = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"]; // viridis
 const AROUND = ["#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b"]; // about a best value in the middle
-const { root, chip, message, downloads, spoken, scrub } = createStage("sweep", element, props, watch, draw);
+const { root, chip, message, downloads, spoken, scrub } = createStage("sweep", element, props, trigger, watch, draw);
 
 let axes = null; // {rows, columns}: {name, label, values}
 let figures = [];
@@ -22,7 +22,7 @@ const coloursOnly = el("button", { type: "button", class: "rg-text-button", "ari
   root.classList.toggle("rg-colours", on);
 } }, "Colours only");
 const bar = el("div", { class: "rg-bar-fill" });
-const empty = el("div", { class: "rg-sweep-empty" }, icon("spark"), el("span", {}, "Choose two knobs and press Sweep: a grid of pictures forms here"));
+const empty = el("div", { class: "rg-sweep-empty" }, icon("spark"), el("span", {}, "Choose two knobs and press Sweep, or Tune: a grid of pictures forms here"));
 const grid = el("div", { class: "rg-sweep-grid", role: "grid" });
 const box = el("div", { class: "rg-sweep-box" }, grid);
 const low = el("span");
@@ -135,7 +135,8 @@ function showCell(key, at, source) {
   if (!cell || !at) return;
   cell.at = at;
   Object.assign(cell.node.dataset, { status: at.status, i: at.i, n: at.n });
-  cell.state.textContent = at.status === "error" ? "failed" : at.status === "stopped" ? `stopped ${at.i}/${at.n}` : at.status === "running" ? `${at.i}/${at.n}` : "";
+  const states = { error: "failed", stopped: `stopped ${at.i}/${at.n}`, running: `${at.i}/${at.n}`, dropped: `out in round ${at.round}` };
+  cell.state.textContent = states[at.status] || "";
   cell.node.title = at.message || "";
   if (isPicture(source) && source !== cell.source) {
     cell.source = cell.image.src = source;
@@ -200,6 +201,7 @@ function draw(value, { status, changed, another }) {
   best = parse(value.best) || {};
   for (const key of cells.keys()) showCell(key, parse(value.cells?.[key]), value.frames?.[key]);
   paint();
+  if (changed && cells.has(value.winner)) chosen = value.winner;
   showDetail();
   take.disabled = status === "waiting";
 }
