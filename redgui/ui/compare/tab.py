@@ -19,7 +19,8 @@ from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components
 from redgui.ui.parts.controls import Controls
 from redgui.ui.parts.form import Page
-from redgui.ui.parts.running_tab import RunningTab, SideLayout, head, measured, outcome_column, setup_column, tally, two_columns
+from redgui.ui.parts.running_layout import SideLayout, head, outcome_column, setup_column, two_columns
+from redgui.ui.parts.running_tab import RunningTab, measured, tally
 from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent_text
 
 SETTINGS = 4  # of one sampler that can be added

@@ -15,7 +15,8 @@ from redgui.ui.particles.board import ParticleBoard, blank
 from redgui.ui.parts import components, controls
 from redgui.ui.parts.controls import Controls
 from redgui.ui.parts.form import Page
-from redgui.ui.parts.running_tab import RunningTab, SideLayout, head, measured, outcome_column, setup_column, two_columns
+from redgui.ui.parts.running_layout import SideLayout, head, outcome_column, setup_column, two_columns
+from redgui.ui.parts.running_tab import RunningTab, measured
 from redgui.ui.parts.wiring import SILENT, Updates, Values
 
 HINT = """<p class="rg-note">All particles get the <b>same measurement and prior</b>, each its <b>own random numbers</b>; the

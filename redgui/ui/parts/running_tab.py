@@ -6,24 +6,23 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import gradio as gr
 from gradio.blocks import Block
 
 from redgui.errors import RedguiError
-from redgui.runs import zero_gpu
 from redgui.runs.problem import Problem
 from redgui.runs.watch import watch
 from redgui.samplers import Sampler
 from redgui.ui.host import queue
 from redgui.ui.host.queue import LineError, threaded
 from redgui.ui.host.sessions import Playing, Session
-from redgui.ui.parts import components, views
+from redgui.ui.parts import views
 from redgui.ui.parts.board import Files, made
 from redgui.ui.parts.finished import Example, example
 from redgui.ui.parts.form import Page
+from redgui.ui.parts.running_layout import RunningLayout
 from redgui.ui.parts.wiring import FILES, QUEUED, SILENT, Updates, Values, sent_text
 
 HZ = 2.5  # news a second, each of many pictures: what a page has to do for one costs the browser as long as several steps take
@@ -32,7 +31,7 @@ WAITING = "Waiting for a free place…"
 UNBEGUN = "Stopped before it began."
 
 S = TypeVar("S", bound=Playing[Any])
-L = TypeVar("L", bound="RunningLayout")
+L = TypeVar("L", bound=RunningLayout)
 Start = Callable[[Values, gr.Request], Iterator[Updates]]
 
 
@@ -46,32 +45,6 @@ class Board(Protocol):
     def files(self) -> Files:
         """What can be taken away."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class RunningLayout:
-    """The components that every such tab has: its buttons, and the view that shows the run."""
-
-    run: gr.Button
-    stop: gr.Button
-    view: gr.HTML
-
-    @property
-    def outcome(self) -> list[Any]:
-        """The components that show a run."""
-        return [self.view, self.run, self.stop]
-
-    @property
-    def offers(self) -> gr.HTML:
-        """The component that offers files to take away."""
-        return self.view
-
-
-@dataclass(frozen=True, eq=False)
-class SideLayout(RunningLayout):
-    """Those of a tab that takes the measurement of the Restore tab, and shows it as `preview`."""
-
-    preview: gr.HTML
 
 
 class RunningTab(abc.ABC, Generic[S, L]):
@@ -283,31 +256,3 @@ def tally(statuses: Sequence[str], words: Mapping[str, str]) -> str:
     """How many of all have one of the statuses that there are words for; no text where none has."""
     counted = Counter(statuses)
     return "; ".join(f"{counted[status]} of {len(statuses)} {text}" for status, text in words.items() if counted[status])
-
-
-# ---- layout
-
-
-def two_columns() -> gr.Row:
-    """The row of a tab: what is set up at the left, the outcome at the right."""
-    return gr.Row(equal_height=False, elem_classes="rg-duel")
-
-
-def setup_column() -> gr.Column:
-    """Its left column."""
-    return gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup")
-
-
-def outcome_column() -> gr.Column:
-    """Its right column."""
-    return gr.Column(scale=1, min_width=320, elem_classes="rg-duel-outcome")
-
-
-def head(name: str, run: str, hint: str, stop: str = "Stop") -> tuple[gr.Button, gr.Button, gr.HTML]:
-    """The top of the left column: Run, Stop, a hint, and the measurement. `name`: in the ids of the components."""
-    with gr.Column(elem_classes="rg-bar-of-actions", min_width=0), gr.Row(elem_classes="rg-actions"):
-        runs = gr.Button(run, variant="primary", elem_id=f"{name}-run", min_width=90, scale=2)
-        stops = gr.Button(stop, variant="stop", elem_id=f"{name}-stop", min_width=70, scale=1, interactive=False)
-    gr.HTML(hint, padding=False)
-    zero_gpu.note()
-    return runs, stops, components.picture_view(f"{name}-measurement")

@@ -18,7 +18,7 @@ from redgui.ui.host.host import Host
 from redgui.ui.parts import components, controls
 from redgui.ui.parts.controls import SETTING, Control, Controls, Named, Setting
 from redgui.ui.parts.form import Form
-from redgui.ui.parts.running_tab import RunningLayout
+from redgui.ui.parts.running_layout import RunningLayout
 from redgui.ui.restore import from_file, own_kernel, telling
 from redgui.ui.restore.telling import Telling
 

@@ -9,7 +9,7 @@ import gradio as gr
 from redgui.runs.sweep import sweepable
 from redgui.samplers import SAMPLERS, RedDiff, Sampler
 from redgui.ui.parts import components
-from redgui.ui.parts.running_tab import SideLayout, head, outcome_column, setup_column, two_columns
+from redgui.ui.parts.running_layout import SideLayout, head, outcome_column, setup_column, two_columns
 
 SIDES = ("rows", "columns")
 ABLATION = ("lr", "lam")  # of the paper, on a 3 x 3 grid
