@@ -26,8 +26,8 @@ from typing import Any
 from unittest import mock
 
 import torch
-from pretend_cuda import DEFAULT, Generator, capturing, cuda, now, thread, traffic, waits
-from torch.utils._pytree import tree_flatten, tree_map
+from pretend_cuda import DEFAULT, Generator, capturing, cuda, mapped, now, thread, traffic, waits
+from torch.utils._pytree import tree_flatten
 
 READS = {"_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "_unique2", "unique_dim", "item", "allclose"}
 ACROSS = {"copy_", "_copy_from"}
@@ -100,7 +100,15 @@ class Pretend(torch.Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func._schema.name.removeprefix("aten::")
-        given = [v for v in tree_flatten((args, kwargs))[0] if isinstance(v, torch.Tensor)]
+        given: list[torch.Tensor] = []
+
+        def bare(v: Any) -> Any:
+            if not isinstance(v, torch.Tensor):
+                return v
+            given.append(v)
+            return v.elem if isinstance(v, Pretend) else v
+
+        a, k = mapped(bare, (args, kwargs))
         ours = {id(v.elem): v for v in given if isinstance(v, Pretend)}
         if host := [v for v in given if not isinstance(v, Pretend)]:
             _check(func, name, args, host)
@@ -109,7 +117,6 @@ class Pretend(torch.Tensor):
         to_host = name == "copy_" and not isinstance(args[0], Pretend)
         if name == "copy_" and isinstance(args[0], Pretend) != isinstance(args[1], Pretend):
             _copies("d2h" if to_host else "h2d")
-        a, k = tree_map(lambda v: v.elem if isinstance(v, Pretend) else v, (args, kwargs))
         if isinstance(k.get("device"), torch.device):
             k["device"] = torch.device("cpu")
         out = func(*a, **k)
@@ -121,7 +128,7 @@ class Pretend(torch.Tensor):
                 return v
             return ours[id(v)] if id(v) in ours else Pretend(v)
 
-        return tree_map(back, out)
+        return mapped(back, out)
 
 
 def _check(func: Any, name: str, args: tuple[Any, ...], host: list[torch.Tensor]) -> None:
@@ -240,7 +247,7 @@ def _whole(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(*args, **kwargs)
         if any(not isinstance(v, Pretend) and v.ndim for v in given):
             raise MixedDevices(f"Expected all tensors to be on the same device ({original.__name__})")
-        args, kwargs = tree_map(lambda v: v.elem if isinstance(v, Pretend) else v, (args, kwargs))
+        args, kwargs = mapped(lambda v: v.elem if isinstance(v, Pretend) else v, (args, kwargs))
         return Pretend(original(*args, **kwargs))
 
     return call
@@ -278,7 +285,7 @@ def pretend(kind: str = "cuda", major: int = 8, fail_capture: bool = False) -> I
             return real_autocast("cpu" if device_type == kind else device_type, *args, **kwargs)
 
         put(torch, "autocast", autocast)
-        host = functools.partial(tree_map, lambda v: v.elem.detach() if isinstance(v, Pretend) else v)
+        host = functools.partial(mapped, lambda v: v.elem.detach() if isinstance(v, Pretend) else v)
         put(torch, "save", lambda what, *a, **k: real_save(host(what), *a, **k))
         put(torch.Tensor, "to", _to(real_to))
         put(torch.Tensor, "cpu", lambda self: on(self, "cpu"))
