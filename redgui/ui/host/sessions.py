@@ -28,14 +28,14 @@ class Playing(Generic[P]):
 
     Attributes:
         played: the current or most recent run. Another thread may replace it.
-        shown: it, as its view was last given it; it makes the files that a person asks for.
+        board: it, as its view was last given it; it makes the files that a person asks for.
         number: how many runs the page has asked for on this tab.
         stop_wanted: it is to stop, before its turn too.
         interrupted: the page was closed while it was played.
     """
 
     played: P | None = None
-    shown: Any = None
+    board: Any = None
     number: int = 0
     stop_wanted: bool = False
     interrupted: bool = False

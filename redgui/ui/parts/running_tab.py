@@ -158,7 +158,7 @@ class RunningTab(abc.ABC, Generic[S, L]):
     def stream(self, state: S) -> Generator[Updates, None, None]:
         """Plays what the state holds, and shows it: the one loop of all tabs."""
         played: Any = state.played
-        board = state.shown = self.board(played, state.number)
+        board = state.board = self.board(played, state.number)
         yield {self.layout.view: board.value("running"), **self.around(True)}
         try:
             with closing(watch(played, self.hz)) as news:  # the page is gone: nobody goes on computing for it
@@ -176,8 +176,8 @@ class RunningTab(abc.ABC, Generic[S, L]):
 
     def take_away(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A person has clicked on a file: it is made now, and the page downloads it."""
-        shown = self.session_of(request)[1].shown
-        file, wrong = made(shown.files() if shown is not None else {}, sent_text(event, "name") or "")
+        board = self.session_of(request)[1].board
+        file, wrong = made(board.files() if board is not None else {}, sent_text(event, "name") or "")
         if wrong:
             gr.Warning(wrong, title="No file")
         return {self.page.place: {"of": str(self.layout.offers.elem_id), "text": "", "file": file, "at": time.monotonic_ns()}}
