@@ -77,7 +77,7 @@ class Person:
 
     def crossed(self, shown: dict[str, Any], prior: Prior) -> list[str]:
         """What a page shows at the end that is not this person's own, by name; empty when all is."""
-        links = {link["name"]: link["href"] for link in shown["result"]["downloads"]}
+        links = {link["name"]: link.get("href", "") for link in shown["result"]["downloads"]}
         record = Record.from_json(base64.b64decode(links["record.json"].partition(",")[2]).decode())
         untouched = {k: v for k, v in vars(record.settings.sampler).items() if k not in ("steps", "lr", "lam")}
         alone = self.alone(prior, RedDiff(**untouched))

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,3 +138,16 @@ def zero_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setattr(host.Wishes, "_free", list(range(host.SLOTS)))
     yield spaces
     assert len(host.Wishes._free) == host.SLOTS  # every job gave its slot back
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For `pytest -n 2`: all browser tests on one process, so that one page at a time is looked at; other files whole."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class BrowserApart(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "browser" if "/browser/" in nodeid else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # the browser's take longest, and are the first that are collected
+    return BrowserApart(config, log)

@@ -96,7 +96,8 @@ def slowly(monkeypatch, request) -> None:
     monkeypatch.setattr(GaussianPrior, "denoise", slow)
 
 
-@pytest.fixture(scope="session")
+# Of a file: as long as it is there, playwright has an event loop in this thread, where other tests want their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = chromium()
     expect.set_options(timeout=PATIENCE_MS)
@@ -112,9 +113,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     `mode` is how much of the settings it shows, None as a browser has it that was never here."""
     pages, errors = [], []
 
-    def open_(
-        url: str, before: Callable[[Page], object] = lambda page: None, mode: str | None = "expert", **options
-    ) -> Page:
+    def open_(url: str, before: Callable[[Page], object] = lambda page: None, mode: str | None = "expert", **options) -> Page:
         page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
         page.set_default_timeout(PATIENCE_MS)
         pages.append(page)
