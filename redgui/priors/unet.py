@@ -31,8 +31,9 @@ def read(folder: Path, config: dict[str, Any]) -> nn.Module | None:
     from safetensors.torch import load_file
 
     try:
-        net = UNet2DModel(config)
-        net.load_state_dict(load_file(folder / WEIGHTS))
+        with torch.device("meta"):  # no random weights first: they would take time, and the caller's random numbers
+            net = UNet2DModel(config)
+        net.load_state_dict({name: w.float() for name, w in load_file(folder / WEIGHTS).items()}, assign=True)
     except Exception:  # of a file that anybody made
         return None
     return net
