@@ -71,7 +71,7 @@ def test_three_runs_of_calls_and_the_same_winner_every_time_whatever_the_truth()
 
 def test_what_is_judged_was_not_given():
     for spec, sampler in (("inpaint", RedDiff()), ("superres:factor=2", RedDiff()), ("fourier", RedDiff()),
-                          ("compressed-sensing", DiffPIR())):  # fmt: skip
+                          ("compressed-sensing", DiffPIR()), ("blur", RedDiff()), ("colorize", RedDiff())):  # fmt: skip
         of = problem(spec, 0.0)
         judge = Judge.of(of, sampler)
         assert judge.problem.x_true is None
@@ -99,7 +99,9 @@ def test_the_noises_of_a_split_are_independent_and_of_the_level_that_is_told():
 
 def test_what_cannot_be_judged_is_told():
     with pytest.raises(TuneError, match="cannot be tuned without the truth"):
-        Tuning(PICTURE, problem("blur", 0.0), PRIOR, RedDiff())
+        Tuning(PICTURE, problem("blur", 0.0), PRIOR, DDRM())
+    with pytest.raises(TuneError, match="cannot be tuned without the truth"):
+        Tuning(PICTURE, problem("jpeg", 0.0), PRIOR, RedDiff())
     with pytest.raises(TuneError, match="8 steps"):
         Tuning(PICTURE, problem("inpaint", 0.0), PRIOR, RedDiff(steps=5))
     with pytest.raises(TuneError, match="cannot be tuned"):

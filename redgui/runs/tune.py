@@ -11,7 +11,8 @@ there is given up only for what is better in one (docs/tuning.md). The settings 
 They are judged by what they were not given:
 
     held-out values   some measured values are hidden, and H x_hat is compared with them; where y tells of places or of
-                      coefficients. They stand for what is missing everywhere else.
+                      coefficients, and for every linear H whose noise cannot be split. They stand for what is missing
+                      everywhere else.
     a split           y1 = y + t sigma_y z is restored and H x_hat compared with y2 = y - sigma_y z / t. With z standard normal
                       their noises are independent, so that E |H x_hat(y1) - y2|^2 is the error of H x_hat and a constant (Pang,
                       Zheng, Quan, Ji, "Recorrupted-to-Recorrupted", CVPR 2021; Moran et al., arXiv 1910.11908, noise more).
@@ -106,18 +107,20 @@ class Judge:
             hidden = hide(H.keep(h, w)[None, None].float(), generator)
             solved, where = of_mask(H.hole(h, w) | hidden[0, 0].bool().numpy()), hidden.expand_as(problem.y).to(problem.y)
             return cls(_given(problem, solved, problem.y - where * problem.y), H, problem.y, where)
-        if isinstance(H, (SuperRes, Fourier, CompressedSensing)):
+        splittable = isinstance(problem.noise, Gaussian) and problem.sigma_y > 0 and H.compared
+        coefficients = isinstance(H, (SuperRes, Fourier, CompressedSensing))
+        if isinstance(H, LinearOperator) and (coefficients or not splittable):
             where = hide(shown, generator).to(problem.y)
             held = HeldOut(H=H, keep=1 - where)
             if sampler.fits(held):
                 return cls(_given(problem, held, (1 - where) * problem.y), H, problem.y, where)
-        sigma_y = problem.sigma_y
-        if not isinstance(problem.noise, Gaussian) or not H.compared or sigma_y == 0:
+        if not splittable:
             raise TuneError(
-                f"{sampler.label} on {H.label} cannot be tuned without the truth: there is no noise that could be split, or "
-                "none that is Gaussian, and no measured value that could be hidden. Tell a Gaussian sigma_y above 0, or choose "
-                "inpaint, or another sampler for superres, fourier and compressed-sensing; `redgui sweep` judges by the truth."
+                f"{sampler.label} on {H.label} cannot be tuned without the truth: there is no Gaussian noise that could be split, "
+                "and no measured value that could be hidden from this sampler. Tell a Gaussian sigma_y above 0, or choose another "
+                "sampler (RED-diff takes hidden values of every linear degradation); `redgui sweep` judges by the truth."
             )
+        sigma_y = problem.sigma_y
         z = H.on_support(generator.randn_like(problem.y))
         noisier = replace(problem, y=problem.y + SPLIT * sigma_y * z, sigma_y=sigma_y * math.hypot(1, SPLIT), x_true=None)
         return cls(noisier, H, problem.y - sigma_y / SPLIT * z, shown)
