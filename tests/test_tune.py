@@ -57,6 +57,15 @@ def test_a_weight_that_is_too_large_is_found_out_without_the_truth(spec, sigma_y
     assert quality(of, tuned(of, start).winner) > best - 0.5
 
 
+@pytest.mark.parametrize("spec", ["inpaint", "inpaint:kind=random"])
+def test_a_learning_rate_that_is_too_large_is_found_out(spec):
+    """Too large for 64 steps, not for the 8 of a short run: those are made with a larger one still."""
+    of, start = problem(spec, 0.0), RedDiff(steps=64, lr=0.5)
+    best = max(quality(of, sampler) for sampler in settings(start))
+    assert quality(of, start) < best - 1
+    assert quality(of, tuned(of, start).winner) > best - 0.1
+
+
 def test_three_runs_of_calls_and_the_same_winner_every_time_whatever_the_truth():
     of = problem("inpaint", 0.0)
     one = tuned(of, RedDiff(steps=40))

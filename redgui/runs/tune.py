@@ -6,9 +6,9 @@
 
 Eight settings run for an eighth of the steps; then the best of them and the one that was there meet for all steps. That is
 three runs' worth of network calls, and the winner's own makes four (successive halving: Jamieson, Talwalkar, AISTATS 2016,
-arXiv 1502.07943, in two rounds). A short run favours long steps: what wins there may lose 5 dB in a whole run, so that what was
-there is given up only for what is better in one (docs/tuning.md). The settings of a round go through the network together.
-They are judged by what they were not given:
+arXiv 1502.07943, in two rounds). A short run favours long steps: Adam's are lengthened there (`Sampler.shortened`), and what
+was there is given up only for what is better in a whole run (docs/tuning.md). The settings of a round go through the network
+together. They are judged by what they were not given:
 
     held-out values   some measured values are hidden, and H x_hat is compared with them; where y tells of places or of
                       coefficients, and for every linear H whose noise cannot be split. They stand for what is missing
@@ -22,7 +22,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -116,9 +116,9 @@ class Judge:
                 return cls(_given(problem, held, (1 - where) * problem.y), H, problem.y, where)
         if not splittable:
             raise TuneError(
-                f"{sampler.label} on {H.label} cannot be tuned without the truth: there is no Gaussian noise that could be split, "
-                "and no measured value that could be hidden from this sampler. Tell a Gaussian sigma_y above 0, or choose another "
-                "sampler (RED-diff takes hidden values of every linear degradation); `redgui sweep` judges by the truth."
+                f"{sampler.label} on {H.label} cannot be tuned without the truth: there is no Gaussian noise that could be "
+                "split, and no measured value that could be hidden from this sampler. Tell a Gaussian sigma_y above 0, or "
+                "choose another sampler (RED-diff takes any linear degradation so); `redgui sweep` judges by the truth."
             )
         sigma_y = problem.sigma_y
         z = H.on_support(generator.randn_like(problem.y))
@@ -287,9 +287,10 @@ class Tuning:
         return len(found) == len(group.members)
 
     def _round(self, spots: Sequence[Spot], steps: int) -> Round:
-        made, values = [], dict[str, Any](steps=steps)
+        made = []
         for spot in spots:
-            run = Run(self.picture, self.judge.problem, self.prior, replace(spot.sampler, **values), filmed=False)
+            sampler = spot.sampler if steps == self.steps else spot.sampler.shortened(steps)
+            run = Run(self.picture, self.judge.problem, self.prior, sampler, filmed=False)
             label = knobs.spec(spot.sampler, self.grid.sampler)
             made.append(Candidate(spot.key, label, run, **vars(spot), round=len(self.rounds) + 1))
         return Round(made, self.seconds_allowed - sum(group.elapsed for group in self.rounds), self.clock)

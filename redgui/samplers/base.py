@@ -14,7 +14,7 @@ The decorator, and no `with` block, keeps gradients off in the sampler and untou
 
 import abc
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -106,6 +106,10 @@ class Sampler(abc.ABC):
         """The pairs (level, next level) of n iterations over an ascending grid from `start` down, for `schedule.Path`."""
         return schedule.descent(sigmas, n, start=start)
 
+    def shortened(self, steps: int) -> Self:
+        """The setting of a run of fewer steps by which this one can be judged; it needs the knob `steps`."""
+        return replace(self, steps=steps)  # type: ignore[call-arg]
+
     @classmethod
     def accepts(cls, H: Operator) -> bool:
         """Whether this method can work with the operator, with a spectral one near it, or with what stands for it
@@ -128,6 +132,15 @@ class Sampler(abc.ABC):
             f"{self.label} needs {needed}, and {H.label} is not that. "
             f"Choose another degradation{f', or one of: {others}' if others else ''}."
         )
+
+
+def lengthened(lr: float, shorter: float) -> float:
+    """Adam's learning rate for a run of so many times fewer steps, to be compared with the whole one.
+
+    A pixel moves by about lr a step, so that lr grows with what the steps shrink by; by the root of it, since the steps of a
+    whole run partly undo each other (docs/tuning.md has what that is worth).
+    """
+    return min(lr * shorter**0.5, 2.0)
 
 
 def ddim(x: Tensor, x0_hat: Tensor, sigma: float, s: float, eta: float, generator: Generators) -> Tensor:

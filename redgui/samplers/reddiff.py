@@ -35,7 +35,7 @@ Cost per step: one forward of the network, no backward; one evaluation of H and 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, final
+from typing import Literal, Self, final
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ from redgui.priors.base import Prior, Sigma, per_image
 from redgui.priors.calibration import Errors
 from redgui.randomness import Generators
 from redgui.samplers import flair
-from redgui.samplers.base import Sampler, SamplerError, Step, Steps, classic_start
+from redgui.samplers.base import Sampler, SamplerError, Step, Steps, classic_start, lengthened
 
 Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior",
                     "calibrated"]  # fmt: skip
@@ -217,6 +217,11 @@ class RedDiff(Sampler):
             for group in optimizer.param_groups + fit.param_groups:
                 group["lr"] = tuned.lr
             self = tuned
+
+    def shortened(self, steps: int) -> Self:
+        if self.optimizer in ("sgd", "momentum"):
+            return super().shortened(steps)
+        return replace(super().shortened(steps), lr=lengthened(self.lr, self.steps / steps))
 
     def optimizers(self, mu: Tensor) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """Of mu: that of the loss, and that of the data term alone, for `data_steps`."""

@@ -33,8 +33,8 @@ Cost per step and particle: one forward of the network, no backward; one evaluat
 one projection to the null space.
 """
 
-from dataclasses import dataclass
-from typing import Literal, final
+from dataclasses import dataclass, replace
+from typing import Literal, Self, final
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
 from redgui.priors.base import Prior, per_image
 from redgui.randomness import Generators
-from redgui.samplers.base import Sampler, Step, Steps
+from redgui.samplers.base import Sampler, Step, Steps, lengthened
 
 
 @final
@@ -76,6 +76,9 @@ class RSD(Sampler):
     noise_aware: bool = knob(
         True, advanced=True, help="weigh the data term down as the residual nears the noise level, so that noise is not fitted"
     )
+
+    def shortened(self, steps: int) -> Self:
+        return replace(super().shortened(steps), lr=lengthened(self.lr, self.steps / steps))
 
     @torch.no_grad()
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
