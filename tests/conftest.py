@@ -140,14 +140,22 @@ def zero_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     assert len(host.Wishes._free) == host.SLOTS  # every job gave its slot back
 
 
+# Files of browser tests in which nothing is timed: they may run beside another page.
+PATIENT = ("test_canvas", "test_components", "test_learn", "test_learn_loop", "test_links", "test_mask_tools")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """For `pytest -n 2`: all browser tests on one process, so that one page at a time is looked at; other files whole."""
+    """For `pytest -n 2`: files whole, and most browser tests on one process, so that few pages are looked at at a time.
+
+    The others of them go to the other process, so that both end at about the same time.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class BrowserApart(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "browser" if "/browser/" in nodeid else super()._split_scope(nodeid)
+            file = super()._split_scope(nodeid)
+            return file if "/browser/" not in file else "patient" if Path(file).stem in PATIENT else "browser"
 
     config.option.loadscopereorder = False  # the browser's take longest, and are the first that are collected
     return BrowserApart(config, log)
