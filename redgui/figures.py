@@ -70,9 +70,10 @@ def comparison(
     figure = Figure(figsize=(WIDTH, rows * tall + bars), layout="constrained")
     page: Any = figure
     if spreads:
-        page, below = figure.subfigures(2, 1, height_ratios=[rows * tall, bars])
-        _error_bars(below.subplots(), spreads, about)
-    axes = page.subplots(rows, columns, squeeze=False).flat
+        parts: Any = figure.subfigures(2, 1, height_ratios=[rows * tall, bars])
+        page = parts[0]
+        _error_bars(parts[1].subplots(), spreads, about)
+    axes = [*page.subplots(rows, columns, squeeze=False).flat]
     for axis, panel, picture in zip(axes, panels, shown, strict=False):
         axis.set(xticks=[], yticks=[])
         axis.set_title(panel.name, fontsize=8, pad=3)
@@ -82,7 +83,7 @@ def comparison(
         axis.imshow(picture, interpolation="nearest")
         if picture.shape[:2] == largest and box[2]:  # a measurement of another size has no such part
             _enlarge(axis, picture, box)
-    for axis in list(axes)[len(panels) :]:
+    for axis in axes[len(panels) :]:
         axis.set_visible(False)
     return figure
 

@@ -42,7 +42,7 @@ def verdict(race: Race) -> str:
     camp = "the best with a network" if classic and second.run.sampler.learned else ""
     _, error = board.mean_and_error(samples[first][unit] - samples[second][unit] for unit in samples[first])
     gain = f"{most - psnr:.2f}" + ("" if error is None else f" ± {error:.2f}")
-    mean = "" if error is None else f" in the mean of {len(samples[first])} {race.units}"
+    mean = "" if error is None else f" on average over {len(samples[first])} {race.units}"
     return f"{first.label} won with {most:.2f} dB{mean}, {gain} dB above {second.label}{f', {camp}' if camp else ''}."
 
 
@@ -126,7 +126,7 @@ class Scoreboard:
         tile = {
             "status": "running" if going else c.status, "message": " · ".join(filter(None, (counted, failed or c.message))),
             "i": step.i + 1 if step else 0, "n": step.n if step else 0,
-            "psnr": row.get("psnr"), "used": c.used, "budget": c.budget,
+            "psnr": board.finite(row.get("psnr")), "used": c.used, "budget": c.budget,
         }  # fmt: skip
         return json.dumps(tile)
 
@@ -151,7 +151,7 @@ class Scoreboard:
                     waits = column.key == "lpips" and problem.x_true is not None and not ended
                     text = "–" if not note or waits else "n/a"
                 else:
-                    text = column.text(value) + ("" if error is None else f" ± {column.text(error)}")
+                    text = column.text(value) + (f" ± {column.text(error)}" if error else "")
                 cells.append({"text": text, "note": note, "best": c.key in winners.get(column.key, ())})
             rows.append({"key": c.key, "name": c.label, "failed": c.key in failed, "cells": cells})
         return {"columns": HEAD, "rows": rows}
@@ -170,7 +170,8 @@ class Scoreboard:
         return found
 
     def _measured(self, c: Contestant) -> list[Contestant]:
-        return [one for one in self.race.runs(c.key) if one.status != "error" and self.rows[one.key].get("psnr") is not None]
+        runs = [one for one in self.race.runs(c.key) if one.status != "error"]
+        return [one for one in runs if board.finite(self.rows[one.key].get("psnr")) is not None]
 
     def psnr_of_runs(self) -> list[figures.Spread]:
         """The PSNR of each contestant, of all runs with mean and standard error; empty with one run each or without a truth."""

@@ -26,7 +26,7 @@ function line(row, k) {
     onchange: () => choose(box.checked ? [...ticked, row.key] : [...ticked].filter((key) => key !== row.key)),
   });
   const settings = row.spec?.includes(":") ? row.spec.slice(row.spec.indexOf(":") + 1).replaceAll(",", ", ") : "defaults";
-  const text = el("label", { class: "rg-contestant-text", for: id, title: row.about || null },
+  const text = el("label", { class: "rg-contestant-text", for: id, title: row.about || (row.src ? row.label : null) },
     el("b", {}, row.label), row.src ? null : el("code", { id: `${id}-about` }, row.reason || settings));
   const away = row.removable && iconButton("close", `Remove ${row.label}`, () => trigger("delete", { key: row.key }));
   const picture = isPicture(row.src) ? el("img", { class: "rg-contestant-picture", src: row.src, alt: "" }) : null;

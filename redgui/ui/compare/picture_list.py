@@ -64,7 +64,7 @@ class PictureList:
             for said in numbered:
                 yield other[0], pictures.posed(self.form, session, said, other)
 
-    def add(self, values: Values, request: gr.Request) -> Updates:
+    def add_pictures(self, values: Values, request: gr.Request) -> Updates:
         """A person's own files; those that cannot be read are one toast and change nothing."""
         session = self.form.host.sessions.of(request.session_hash)
         added = session.state(Added)
@@ -74,7 +74,7 @@ class PictureList:
         added.own = [*added.own, *found]
         return self.shown(session, values, {*ticked_in(values[self.view]), *(one.path for one in found)})
 
-    def remove(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
+    def remove_picture(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """Takes a picture off the list that the person has added."""
         session, removed = self.form.host.sessions.of(request.session_hash), sent_text(event, "key")
         added = session.state(Added)
@@ -84,8 +84,8 @@ class PictureList:
     def wire(self) -> None:
         """Registers the events."""
         inputs: Any = {self.view}
-        self.upload.upload(self.add, inputs | {self.upload}, self.view, **WITH_TOASTS)
-        self.view.delete(self.remove, inputs, self.view, **SILENT)
+        self.upload.upload(self.add_pictures, inputs | {self.upload}, self.view, **WITH_TOASTS)
+        self.view.delete(self.remove_picture, inputs, self.view, **SILENT)
 
 
 def ticked_in(value: Any) -> set[str]:

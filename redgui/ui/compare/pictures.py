@@ -32,7 +32,7 @@ class Own:
     thumb: str
 
 
-def read(path: str, form: Form) -> Image.Image:
+def read(path: Any, form: Form) -> Image.Image:
     """An uploaded file, as every other way in reads it. Raises RedguiError."""
     return images.read(uploaded(path), form.host.limits.pixels)
 
@@ -47,6 +47,8 @@ def opened(files: Any, own: list[Own], session: Session, form: Form) -> tuple[li
     wrong: list[str] = []
     for file in files if isinstance(files, list) else [files]:
         path = file.get("path") if isinstance(file, dict) else None
+        if path in [one.path for one in (*own, *found)]:  # the same file once more
+            continue
         try:
             if len(own) + len(found) >= form.host.limits.contestants:
                 raise CallError(f"this host takes {form.host.limits.contestants} pictures at most; remove one first.")
@@ -56,7 +58,7 @@ def opened(files: Any, own: list[Own], session: Session, form: Form) -> tuple[li
             session.files.add(str(path))
         except RedguiError as error:
             wrong.append(str(error))
-            if path not in session.files:
+            if str(path) not in session.files:
                 discard(str(path))
     more = f" So it is with {len(wrong) - 1} more." if len(wrong) > 1 else ""
     return found, "".join(wrong[:1]) + more

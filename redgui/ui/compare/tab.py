@@ -31,7 +31,8 @@ SETTINGS = 4  # of one sampler that can be added
 COUNTING = "Counting what a step of each costs…"
 AT_FIRST = ("reddiff", "vml-map", "dps", "ddrm", "diffpir")
 
-HINT = """<p class="rg-note">All get the <b>same measurement, seed and prior</b>: choose them in the Restore tab.</p>"""
+HINT = """<p class="rg-note">All get the <b>same measurement, seed and prior</b>: choose them in the Restore tab. Further
+down are more seeds and pictures, for means with error bars.</p>"""
 
 Entry = tuple[str, str, Sampler]  # key, label and sampler of who could take part
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from redgui.ui.compare.board import Scoreboard
 
 SHEET_SIDE = 160  # of the tiles on a contact sheet, at least
-MOST_PINNED, LONGEST_TEXT = 24, 200  # runs that a browser keeps, and characters of a text about one
+MOST_PINNED, LONGEST_TEXT, MOST_STEPS = 24, 200, 10**6  # runs that a browser keeps, characters of a text, steps of a run
 TEXTS = ("sampler", "knobs", "title", "of", "prior")  # of a card, in the order of the fields of `Pinned`
 
 
@@ -49,13 +49,13 @@ def pinned_of(value: Any) -> list[Pinned]:
     """The pinned runs that a page sent, which may be any JSON: what is none is left out, texts are cut, numbers are finite."""
     found = []
     for card in value[:MOST_PINNED] if isinstance(value, list) else ():
-        texts = [card.get(name) for name in TEXTS] if isinstance(card, dict) else [None]
-        if not all(isinstance(text, str) for text in texts):
+        texts = [card.get(name) for name in TEXTS] if isinstance(card, dict) else []
+        said = ["".join(c for c in text if c.isprintable())[:LONGEST_TEXT] for text in texts if isinstance(text, str)]
+        if len(said) < len(TEXTS):
             continue
-        sent, steps = card.get("figures"), card.get("steps")
-        row = known(sent if isinstance(sent, dict) else {}, COLUMNS)
-        whole = steps if type(steps) is int and 0 < steps < 10**6 else None
-        found.append(Pinned(*("".join(c for c in text if c.isprintable())[:LONGEST_TEXT] for text in texts), whole, row))
+        steps, row = card.get("steps"), card.get("figures")
+        whole = steps if type(steps) is int and 0 < steps < MOST_STEPS else None
+        found.append(Pinned(*said, steps=whole, figures=known(row if isinstance(row, dict) else {}, COLUMNS)))
     return found
 
 

@@ -203,8 +203,9 @@ def contestant_list(elem_id: str, **options: Any) -> gr.HTML:
     """Samplers to tick, each with its settings; those that cannot take part say why. With another "title", pictures to tick.
 
     Value: {"title": absent for samplers, "rows": [{"key", "label", "spec", "about", "reason": "" or why it cannot take part,
-    "src": absent, or data URL of a small picture in place of the spec, "removable": bool}], "ticked": [keys]}; from the browser the same with other keys ticked, followed by the event `input`. The event `delete` with
-    {"key"} asks for a removable row to go.
+    "src": absent, or data URL of a small picture in place of the spec, "removable": bool}], "ticked": [keys]};
+    from the browser the same with other keys ticked, followed by the event `input`. The event `delete` with {"key"} asks for a
+    removable row to go.
     """
     return component("contestants", elem_id, options)
 
