@@ -57,6 +57,7 @@ def test_the_standard_error_is_over_pictures_each_with_the_mean_of_its_seeds(mad
     each = psnr(made, "ddrm").mean(1)
     shown = f"{each.mean():.2f} ± {np.std(each, ddof=1) / 2**0.5:.2f}"
     assert json.loads(value["table"])["rows"][0]["cells"][0]["text"] == shown
+    assert json.loads(value["table"])["rows"][0]["cells"][5]["text"] == "7"  # as many calls in every run
     assert json.loads(value["tiles"]["ddrm"])["message"] == "4 of 4 runs"
     row = json.loads(value["spread"])
     assert row["of"] == "pictures"

@@ -71,7 +71,7 @@ class Contestant(Member):
 
 
 class Race(Group[Contestant]):
-    """Contestants on the same problems, kept at equal seconds; `problem` is that of the first picture and seed."""
+    """Contestants on the same problems, kept at equal seconds; `problem` is the first picture's with the first seed."""
 
     what: ClassVar[str] = "comparison"
     paced: ClassVar[bool] = True

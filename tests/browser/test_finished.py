@@ -58,5 +58,10 @@ def test_tabs_without_a_run_show_one_that_is_finished(app, open_page, tmp_path):
     lines = list(csv.DictReader(io.StringIO(tab.save(race, "comparison.csv", tmp_path).read_text())))
     assert [line["status"] for line in lines] == ["done", "done", "pinned"]
     assert (float(lines[2]["psnr"]), lines[2]["nfe"], lines[2]["picture"]) == (psnr, "2", "face-06")
+    tab.open("History")
+    tab.page.get_by_role("button", name="Pin to Compare").click()
+    tab.open("Compare")
+    expect(race.locator("tbody tr")).to_have_count(1)
+    assert "pinned" not in tab.save(race, "comparison.csv", tmp_path).read_text()  # the file is made anew
     tab.open("Sweep")  # whose own is still there
     expect(sweep.locator("[data-key='2-2'] img")).to_have_attribute("src", re.compile("webp"))

@@ -151,7 +151,8 @@ class Scoreboard:
                     waits = column.key == "lpips" and problem.x_true is not None and not ended
                     text = "–" if not note or waits else "n/a"
                 else:
-                    text = column.text(value) + (f" ± {column.text(error)}" if error else "")
+                    counted = error == 0 and not column.digits  # as many calls in every run
+                    text = column.text(value) + ("" if error is None or counted else f" ± {column.text(error)}")
                 cells.append({"text": text, "note": note, "best": c.key in winners.get(column.key, ())})
             rows.append({"key": c.key, "name": c.label, "failed": c.key in failed, "cells": cells})
         return {"columns": HEAD, "rows": rows}
