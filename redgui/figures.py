@@ -1,4 +1,4 @@
-r"""Figures and tables for a paper: pictures with an enlarged part and their figures, heat maps (PDF, SVG), LaTeX.
+r"""Figures and tables for a paper: pictures with an enlarged part and their figures, error bars, heat maps (PDF, SVG), LaTeX.
 
     panels = [Panel("Original", result.picture), Panel("RED-diff", result.raw, "28.1 dB, LPIPS 0.05")]
     Path("figure.pdf").write_bytes(encode(comparison(panels), "pdf"))
@@ -10,7 +10,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -37,11 +37,25 @@ class Panel:
     note: str = ""
 
 
-def comparison(panels: Sequence[Panel], box: tuple[int, int, int] | None = None) -> "Figure":
-    """Pictures side by side, a part of each enlarged in its corner.
+@dataclass(frozen=True)
+class Spread:
+    """A figure of several runs with its mean and standard error, None where there is none."""
+
+    name: str
+    values: Sequence[float]
+    mean: float | None
+    error: float | None
+
+
+def comparison(
+    panels: Sequence[Panel], box: tuple[int, int, int] | None = None, spreads: Sequence[Spread] = (), about: str = ""
+) -> "Figure":
+    """Pictures side by side, a part of each enlarged in its corner, and error bars below them.
 
     Args:
         box: row, column and side of the part, in pixels; where the pictures differ most if not given.
+        spreads: a line of points and an error bar each, none where it is empty.
+        about: the text below their axis.
     """
     from matplotlib.figure import Figure
 
@@ -52,8 +66,14 @@ def comparison(panels: Sequence[Panel], box: tuple[int, int, int] | None = None)
     columns = min(COLUMNS, max(1, len(panels)))
     rows = -(-len(panels) // columns)
     tall = WIDTH / columns * largest[0] / largest[1] + 0.45  # the text
-    figure = Figure(figsize=(WIDTH, rows * tall), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    bars = 0.5 + 0.2 * len(spreads) if spreads else 0.0
+    figure = Figure(figsize=(WIDTH, rows * tall + bars), layout="constrained")
+    page: Any = figure
+    if spreads:
+        parts: Any = figure.subfigures(2, 1, height_ratios=[rows * tall, bars])
+        page = parts[0]
+        _error_bars(parts[1].subplots(), spreads, about)
+    axes = [*page.subplots(rows, columns, squeeze=False).flat]
     for axis, panel, picture in zip(axes, panels, shown, strict=False):
         axis.set(xticks=[], yticks=[])
         axis.set_title(panel.name, fontsize=8, pad=3)
@@ -63,9 +83,25 @@ def comparison(panels: Sequence[Panel], box: tuple[int, int, int] | None = None)
         axis.imshow(picture, interpolation="nearest")
         if picture.shape[:2] == largest and box[2]:  # a measurement of another size has no such part
             _enlarge(axis, picture, box)
-    for axis in list(axes)[len(panels) :]:
+    for axis in axes[len(panels) :]:
         axis.set_visible(False)
     return figure
+
+
+def _error_bars(axis: Any, spreads: Sequence[Spread], about: str) -> None:
+    """A line for each from above to below: its points, and mean ± standard error on them."""
+    for k, spread in enumerate(spreads):
+        colour = f"C{k % 10}"
+        axis.plot(spread.values, [k] * len(spread.values), "o", color=colour, alpha=0.45, markersize=3, markeredgewidth=0)
+        if spread.mean is not None:
+            axis.errorbar(spread.mean, k, xerr=spread.error, fmt="D", color=colour, markersize=4, capsize=3, linewidth=1.2)
+    axis.set_yticks(range(len(spreads)), [spread.name for spread in spreads], fontsize=7)
+    axis.set_ylim(len(spreads) - 0.5, -0.5)
+    axis.tick_params(axis="x", labelsize=7)
+    axis.grid(axis="x", linewidth=0.4, alpha=0.5)
+    axis.set_xlabel(about, fontsize=7)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
 
 
 def _enlarge(axis: object, picture: np.ndarray, box: tuple[int, int, int]) -> None:

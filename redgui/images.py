@@ -19,7 +19,7 @@ from redgui import bundled
 from redgui.reading import FORMATS, MAX_PIXELS, SUFFIXES, ImageError, Source, at_home, is_picture, origin, read
 
 __all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "Fit", "ImageError", "data_url", "encode", "file_url", "fit", "folder", "load",
-           "origin", "read", "row", "to_pil", "to_tensor", "to_uint8"]  # fmt: skip
+           "origin", "read", "row", "thumbnail", "to_pil", "to_tensor", "to_uint8"]  # fmt: skip
 
 Fit = Literal["crop", "stretch"]
 Format = Literal["png", "jpeg", "webp"]
@@ -98,6 +98,13 @@ def data_url(image: Image.Image | Tensor, format: Format = "png", quality: int =
     """A picture as a `data:` URL for a page; as a JPEG its `preview`."""
     image = preview(image) if format == "jpeg" else image
     return file_url(encode(image, format, quality), f"image/{format}")
+
+
+def thumbnail(image: Image.Image | Tensor, side: int) -> str:
+    """A picture made small, its longest side at most `side` pixels, as the `data:` URL of a JPEG."""
+    small = to_pil(image) if isinstance(image, Tensor) else image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return data_url(small, "jpeg", quality=90)
 
 
 def file_url(data: bytes, kind: str = "image/png") -> str:

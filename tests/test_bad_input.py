@@ -129,6 +129,11 @@ def test_on_the_page_each_is_a_toast_and_the_page_keeps_what_it_had(home: Served
         assert re.search(told, one_line(refused.toasts[0])), name
         assert Path(refused.outputs["picture"]["path"]).read_bytes() == saved(NOISE, "PNG")
         assert session.source is source
+        more = [{"path": page.upload("photo.png", content).json()[0], "meta": {"_type": "gradio.FileData"}}]
+        added = page.call("add_pictures", **{"compare-upload": more})
+        assert (added.error, len(added.toasts)) == (None, 1), name
+        assert re.search(told, one_line(added.toasts[0])), name
+        assert not any(row["removable"] for row in added.outputs["compare-pictures"]["rows"])
         assert files_in(kept) == before, name
     assert page.call("preview").outputs["measurement"] == shown
     assert np.array_equal(np.asarray(session.source), np.asarray(NOISE))

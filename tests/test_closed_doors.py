@@ -91,6 +91,8 @@ def test_a_call_that_names_a_file_of_the_machine_is_refused(home: Served, secret
             assert degrade(page, "example:face-06", mask=picture).error
         opened = page.call("open_picture", picture={"path": path})
         assert opened.toasts or not path or opened.error
+        added = page.call("add_pictures", **{"compare-upload": [{"path": path, "meta": {"_type": "gradio.FileData"}}]})
+        assert added.error or (added.toasts and not any(row["removable"] for row in added.outputs["compare-pictures"]["rows"]))
         assert home.host.sessions.of(page.key).files == set()
 
 

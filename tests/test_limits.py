@@ -87,7 +87,7 @@ def test_raw_calls_meet_the_limits_on_every_tab_and_endpoint(public: Served, mon
     assert page.call("start", shows="live").outputs["live"]["status"] == "done"
     monkeypatch.setattr(public.host, "limits", dataclasses.replace(PUBLIC, steps=12, contestants=3))
     raced = page.call("start", shows="race", contestants={"ticked": [cls.name for cls in SAMPLERS]}).outputs["race"]
-    assert f"{most} 3 contestants" in raced["message"]
+    assert f"{most} 3 runs in a comparison" in raced["message"]
     assert page.call("go_on", shows="live", more=500).outputs["live"]["i"] == 12
     assert "at most 12 steps" in page.call("go_on", shows="live", more=10).outputs["live"]["message"]
     from bad import GOOD

@@ -20,7 +20,7 @@ from redgui.runs.record import Record
 from redgui.runs.run import Run
 from redgui.samplers import SamplerError
 from redgui.samplers import build as sampler
-from redgui.ui.compare import board, tab
+from redgui.ui.compare import board, picture_list, tab, take_away
 from redgui.ui.compare.board import COLUMNS, Scoreboard
 from redgui.ui.host.sessions import Sessions
 from redgui.ui.parts.controls import Controls
@@ -124,16 +124,16 @@ def test_several_seeds_are_one_row_with_its_standard_error_and_a_line_each_in_th
     made = Scoreboard(together, 1)
     value = made.value("done")
     assert [entry["key"] for entry in json.loads(value["order"])] == list(value["tiles"]) == ["ddrm", "diffpir"]
-    assert json.loads(value["tiles"]["ddrm"])["message"] == "3 of 3 seeds"
-    each = [c.run.last.psnr for c in together.seeds("ddrm")]
+    assert json.loads(value["tiles"]["ddrm"])["message"] == "3 of 3 runs"
+    each = [c.run.last.psnr for c in together.runs("ddrm")]
     assert len(set(each)) == 3
     shown = f"{np.mean(each):.2f} ± {np.std(each, ddof=1) / 3**0.5:.2f}"
     first = json.loads(value["table"])["rows"][0]
     assert first["cells"][0]["text"] == shown
-    assert shown.replace("±", r"$\pm$") in made.to_latex()
-    lines = list(csv.DictReader(io.StringIO(made.to_csv())))
+    assert shown.replace("±", r"$\pm$") in take_away.to_latex(made)
+    lines = list(csv.DictReader(io.StringIO(take_away.to_csv(made))))
     assert [(line["seed"], float(line["psnr"])) for line in lines[:3]] == [(str(k), psnr) for k, psnr in enumerate(each)]
-    means = {key: np.mean([c.run.last.psnr for c in together.seeds(key)]) for key in ("ddrm", "diffpir")}
+    means = {key: np.mean([c.run.last.psnr for c in together.runs(key)]) for key in ("ddrm", "diffpir")}
     winner = max(means, key=means.get)
     assert board.verdict(together).startswith(f"{winner} won with {means[winner]:.2f} dB")
 
@@ -165,7 +165,7 @@ def test_a_sampler_that_does_not_fit_is_refused_before_anything_runs():
 
 @pytest.mark.parametrize("value", [None, "", 3, [], {}, {"ticked": "reddiff"}, {"ticked": [None, 4, ["reddiff"], {}]}])
 def test_a_list_from_the_browser_may_be_anything(value):
-    assert tab._ticked(value) == set()
+    assert picture_list.ticked_in(value) == set()
 
 
 @pytest.mark.parametrize("value", [None, "many", True, float("nan"), float("inf"), -1, 9, 5001, 10**400])

@@ -25,6 +25,7 @@ from redgui.runs.tune import Tuning
 from redgui.samplers import RedDiff, Sampler, Step
 from redgui.ui.host.host import Host
 from redgui.ui.host.limits import HOME
+from redgui.ui.host.sessions import Session
 from redgui.ui.parts.board import best, made
 from redgui.ui.parts.controls import Controls, Named
 from redgui.ui.sweep.board import FIGURES, SweepBoard, blank, offered
@@ -203,7 +204,7 @@ def test_a_sampler_with_one_knob_is_swept_along_it(monkeypatch):
     assert "<b>3 cells</b>" in chosen(tab, values)
     assert (values["columns knob"], values["columns"]) == (None, "")
     values["rows"] = "2, 4"
-    (of,) = tab.planned(Sweeping(), values, problem())
+    (of,) = tab.planned(Session(), Sweeping(), values, problem())
     one = played(sweep(of))
     assert [(cell.key, cell.status, cell.last.i + 1) for cell in one.cells] == [("0-0", "done", 2), ("1-0", "done", 4)]
     board = SweepBoard(one, 1)
@@ -221,7 +222,7 @@ def test_a_sampler_without_a_knob_says_that_there_is_nothing_to_sweep(monkeypatc
     tab, values = tab_of(NoKnob, monkeypatch)
     assert "No knob has no knob to sweep" in chosen(tab, values)
     with pytest.raises(KnobError, match="no knob to sweep; choose another sampler"):
-        tab.planned(Sweeping(), values, problem())
+        tab.planned(Session(), Sweeping(), values, problem())
 
 
 def test_a_sampler_without_steps_runs_races_and_ends():

@@ -1,4 +1,4 @@
-"""Several runs on one measurement, played together: a race, a sweep."""
+"""Several runs played together: a sweep on one measurement, a race on one or more."""
 
 import logging
 import time
@@ -60,7 +60,7 @@ M = TypeVar("M", bound=Member)
 
 
 class Group(Generic[M]):
-    """Runs on one problem, each ended by itself: an error of one leaves the others.
+    """Runs, each ended by itself: an error of one leaves the others.
 
     Args:
         seconds_allowed: of all together, on the clock.
@@ -85,7 +85,7 @@ class Group(Generic[M]):
 
     @property
     def problem(self) -> Problem:
-        """The measurement that all are given."""
+        """The measurement that all are given, or the first of them."""
         return self.members[0].run.problem
 
     @property

@@ -1,9 +1,11 @@
-"""A race: several samplers on one measurement, each with its own random numbers and optimiser.
+"""A race: several samplers on the same measurements, each with its own random numbers and optimiser.
 
-At every moment all have had the same seconds, and at the end of a budget of network calls each has taken what it needs.
+Each of them restores every picture with every seed. At every moment all have had the same seconds, and at the end of a budget
+of network calls each has taken what it needs.
 """
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,16 +16,18 @@ from redgui.runs.stream import Measured
 
 @dataclass(eq=False)
 class Contestant(Member):
-    """One sampler of a race, with what it has used.
+    """One sampler of a race on one picture with one seed, and what it has used.
 
     Attributes:
-        of: the key of the contestant that it repeats with another seed; empty for one that repeats none.
+        of: the key of the contestant that it repeats with another picture or seed; empty for one that repeats none.
+        picture: the name of its picture; no other picture of the race has it.
         plan: the budget that it should have used after each step; empty without a budget.
         costs: of each step, forwards + 2 x backwards.
         curve: (seconds, forwards + 2 x backwards, PSNR) after each step.
     """
 
     of: str = field(default="", kw_only=True)
+    picture: str = field(default="", kw_only=True)
     budget: int | None = None
     plan: tuple[int, ...] = ()
     costs: list[int] = field(default_factory=list)
@@ -67,22 +71,50 @@ class Contestant(Member):
 
 
 class Race(Group[Contestant]):
-    """Contestants on one problem, kept at equal seconds."""
+    """Contestants on the same problems, kept at equal seconds; `problem` is the first picture's with the first seed."""
 
     what: ClassVar[str] = "comparison"
     paced: ClassVar[bool] = True
 
     @property
     def contestants(self) -> Sequence[Contestant]:
-        """All that take part, each with its first seed."""
+        """All that take part, each with its first picture and seed."""
         return [member for member in self.members if not member.of]
 
-    def seeds(self, key: str) -> Sequence[Contestant]:
-        """A contestant with all of its seeds."""
+    @property
+    def pictures(self) -> Sequence[str]:
+        """The names of the pictures, each once."""
+        return list(dict.fromkeys(member.picture for member in self.members))
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """The seeds, each once."""
+        return list(dict.fromkeys(member.run.problem.seed for member in self.members))
+
+    @property
+    def units(self) -> str:
+        """What a standard error is over: pictures, or seeds where there is one picture (`sample`)."""
+        return "pictures" if len(self.pictures) > 1 else "seeds"
+
+    def runs(self, key: str) -> Sequence[Contestant]:
+        """A contestant with all of its pictures and seeds."""
         return [member for member in self.members if key in (member.key, member.of)]
 
+    def sample(self, key: str, figure: Callable[[Contestant], float | None]) -> dict[str | int, float]:
+        """A figure of a contestant by what its standard error is over.
+
+        With several pictures that is the picture, with the mean over its seeds: seeds of one picture tell nothing of another.
+        With one picture it is the seed. Runs that failed, or that the figure is None of, are left out.
+        """
+        several = self.units == "pictures"
+        found: dict[str | int, list[float]] = {}
+        for member in self.runs(key):
+            if member.status != "error" and (value := figure(member)) is not None:
+                found.setdefault(member.picture if several else member.run.problem.seed, []).append(value)
+        return {unit: statistics.fmean(values) for unit, values in found.items()}
+
     def stop(self, key: str | None = None) -> None:
-        """Ends one with all of its seeds, or all. From any thread."""
+        """Ends one with all of its runs, or all. From any thread."""
         for member in self.members:
             if key in (None, member.key, member.of):
                 member.stop()

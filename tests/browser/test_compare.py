@@ -77,7 +77,7 @@ def test_everybody_in_a_live_grid_with_a_table(open_tab):
     lpips = {key: row["LPIPS"][0] for key, row in table.items()}
     assert min(lpips.values()) > 0
     assert {key for key, row in table.items() if row["LPIPS"][1]} == {key for key in lpips if lpips[key] == min(lpips.values())}
-    for plot in tab.root.locator(".rg-plot-svg").all():
+    for plot in tab.root.locator(".rg-plot:not(.rg-spread) .rg-plot-svg").all():
         expect(plot.locator(".rg-line")).to_have_count(5)
         expect(plot.locator(".rg-shape")).to_have_count(5)
         assert sorted(plot.locator(".rg-end").all_text_contents()) == sorted(c.label for c in race.contestants)
@@ -252,22 +252,38 @@ def test_one_zoom_for_all(open_tab):
     expect(tab.root).to_have_attribute("data-zoom", "1.00")
 
 
-def test_the_files_are_downloaded_and_the_records_replay(open_tab, tmp_path):
+def test_the_files_of_several_pictures_are_downloaded_and_the_records_replay(open_tab, tmp_path):
     tab = open_tab()
     tab.take("reddiff", "ddrm")
+    pictures = tab.page.locator("#compare-pictures")
+    pictures.locator("[data-key='photo-cat'] input").check()
+    Image.new("RGB", (50, 40), "olive").save(tmp_path / "meadow.png")
+    (tmp_path / "notes.png").write_text("no picture")
+    tab.page.locator("input[type=file][multiple]").set_input_files([tmp_path / "meadow.png", tmp_path / "notes.png"])
+    expect(tab.page.get_by_text("notes.png is not a picture")).to_be_visible()
+    expect(pictures.locator("input:checked")).to_have_count(2)
+    expect(pictures.get_by_role("button", name="Remove meadow")).to_be_visible()
+    expect(tab.root.locator(".rg-spread")).to_be_hidden()
     tab.run()
+    expect(tab.tile("ddrm").locator(".rg-tile-note")).to_have_text("3 of 3 runs")
+    expect(tab.root.locator(".rg-spread-run")).to_have_count(6)
+    expect(tab.root.locator(".rg-spread .rg-shape")).to_have_count(2)
+    told = re.compile(r"over pictures: RED-diff [\d.]+ ± [\d.]+, DDRM")
+    expect(tab.root.locator(".rg-spread svg")).to_have_attribute("aria-label", told)
     sheet = Image.open(tab.download("comparison.png", tmp_path))
     assert sheet.width > 2 * 160
     found = json.loads(tab.download("comparison.json", tmp_path).read_text())
-    assert [entry["name"] for entry in found["contestants"]] == ["RED-diff", "DDRM"]
-    for entry, c in zip(found["contestants"], tab.comparison.played.contestants, strict=True):
+    assert [entry["picture"] for entry in found["contestants"]] == ["face-06", "photo-cat", "meadow"] * 2
+    for entry, c in zip(found["contestants"], tab.comparison.played.members, strict=True):
         record = Record.from_json(json.dumps(entry["record"]))
         *_, last = record.replay(load(PRIOR))
         assert record.reproduces(last)
         assert entry["figures"]["psnr"] == c.run.last.psnr
+        if c.of:
+            continue
         shown = tab.tile(c.key).locator("img").get_attribute("src")
         picture = Image.open(io.BytesIO(base64.b64decode(shown.split(",")[1])))
         assert (shown.startswith("data:image/png"), picture.size) == (True, (32, 32))
     lines = list(csv.DictReader(io.StringIO(tab.download("comparison.csv", tmp_path).read_text())))
-    assert [line["name"] for line in lines] == ["RED-diff", "DDRM"]
-    assert [int(line["nfe"]) for line in lines] == [100, 20]
+    assert [line["name"] for line in lines] == ["RED-diff"] * 3 + ["DDRM"] * 3
+    assert [int(line["nfe"]) for line in lines] == [100] * 3 + [20] * 3

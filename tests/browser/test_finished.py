@@ -1,5 +1,7 @@
 """Tabs on which nothing has run yet show a finished run, to look at, to scrub and to take to Restore."""
 
+import csv
+import io
 import re
 
 from playwright.sync_api import Locator, expect
@@ -18,7 +20,7 @@ def scrubbed(root: Locator, picture: Locator) -> None:
     expect(picture).to_have_attribute("src", last)
 
 
-def test_tabs_without_a_run_show_one_that_is_finished(app, open_page):
+def test_tabs_without_a_run_show_one_that_is_finished(app, open_page, tmp_path):
     tab = AppPage(app, open_page)
     race, sweep, ensemble = (tab.page.locator(f"#{name} .rg") for name in ("race", "sweep", "ensemble"))
     assert not race.locator("img").count(), "the page itself does not carry it"
@@ -52,5 +54,14 @@ def test_tabs_without_a_run_show_one_that_is_finished(app, open_page):
     expect(race.get_by_role("slider", name="Moment of the run")).to_be_hidden()
     expect(race.locator("tbody tr")).to_have_count(1 + 1)
     expect(race.locator("tbody tr").first).to_contain_text("±")
+    expect(race.locator(".rg-spread-run")).to_have_count(2)
+    lines = list(csv.DictReader(io.StringIO(tab.save(race, "comparison.csv", tmp_path).read_text())))
+    assert [line["status"] for line in lines] == ["done", "done", "pinned"]
+    assert (float(lines[2]["psnr"]), lines[2]["nfe"], lines[2]["picture"]) == (psnr, "2", "face-06")
+    tab.open("History")
+    tab.page.get_by_role("button", name="Pin to Compare").click()
+    tab.open("Compare")
+    expect(race.locator("tbody tr")).to_have_count(1)
+    assert "pinned" not in tab.save(race, "comparison.csv", tmp_path).read_text()  # the file is made anew
     tab.open("Sweep")  # whose own is still there
     expect(sweep.locator("[data-key='2-2'] img")).to_have_attribute("src", re.compile("webp"))

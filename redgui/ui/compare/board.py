@@ -1,79 +1,57 @@
-"""From a race to what a person sees: tiles, table and curves as the browser draws them, and the files to take away."""
+"""From a race to what a person sees: tiles, table and curves as the browser draws them. `take_away` has its files."""
 
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from redgui import figures, images, knobs, metrics
-from redgui.metrics import lpips, perceptual
+from redgui.metrics import perceptual
 from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
-from redgui.sheets import Sheet
+from redgui.ui.compare import take_away
+from redgui.ui.compare.columns import COLUMNS, HEAD, best, missing
+from redgui.ui.compare.take_away import Pinned
 from redgui.ui.parts import board
-from redgui.ui.parts.board import Figure, Files, csv_text, known
+from redgui.ui.parts.board import Files
 from redgui.ui.parts.components import series_text
 
 SLOW = 1.0  # seconds between two looks at what is dear (SSIM) or changes slowly (the curves)
 POINTS = 150  # of a curve
-SHEET_SIDE = 160  # of the tiles on a contact sheet, at least
-
-
-COLUMNS = (
-    Figure("psnr", "PSNR, dB", ".2f", "high", "of the sampler's own estimate against the original; more is better"),
-    Figure("ssim", "SSIM", ".3f", "high", "structural similarity to the original; more is better"),
-    Figure("lpips", "LPIPS", ".3f", "low", "perceptual distance to the original (AlexNet); less is better"),
-    Figure("residual", "residual", ".4f", "noise", "|H(x) − y| / √m: nearest to σ_y is best, without noise the least"),
-    Figure("ratio", "residual/σ_y", ".2f", "one", "1 is best: far below it noise was fitted, far above it y ignored"),
-    Figure("nfe", "forwards", ".0f", "low", "forward passes of the network"),
-    Figure("backward", "backwards", ".0f", "low", "backward passes through the network"),
-    Figure("seconds", "seconds", ".2f", "low", "of its own steps, with its share of the calls that were made together"),
-)
-HEAD = [{"name": column.name, "note": column.note} for column in COLUMNS]
-COSTS = ("nfe", "backward", "seconds")  # compared among those that have ended: less after fewer steps says nothing
-
-
-def missing(column: str, problem: Problem) -> str:
-    """Why a figure cannot be had: a note on "n/a"."""
-    if column in ("psnr", "ssim", "lpips") and problem.x_true is None:
-        return "n/a: there is no original to compare with"
-    if column == "lpips":
-        return f"n/a: pictures below {lpips.SIDE} pixels"
-    return "n/a: the measurement has no noise" if column == "ratio" else ""
-
-
-def best(rows: dict[str, dict[str, Any]], sigma_y: float, ended: set[str], all_ended: bool) -> dict[str, list[str]]:
-    """Which contestants have the best value of each column; costs are compared once all have ended, among those `ended`."""
-    winners = board.best(rows, [column for column in COLUMNS if column.key not in COSTS], sigma_y)
-    if not all_ended:
-        return winners
-    costs = [column for column in COLUMNS if column.key in COSTS]
-    return winners | board.best({key: row for key, row in rows.items() if key in ended}, costs)
 
 
 def verdict(race: Race) -> str:
-    """Who won, by the PSNR of those that are done, and by how much over the best of the other camp: classics or networks.
+    """Who won, by the PSNR of those all of whose runs are done, and by how much over the best of the other camp: classics or
+    networks. With several pictures or seeds these are means, and their difference has its own standard error, run by run.
 
     Empty where there is no truth, or nobody to beat.
     """
-    known = []
-    for c in race.contestants:
-        steps = [one.run.last for one in race.seeds(c.key) if one.status == "done"]
-        mean, _ = board.spread([{"psnr": step.psnr} for step in steps if step], "psnr")
-        known += [] if mean is None else [(mean, c)]
-    if len(known) < 2:
+    samples = {c: race.sample(c.key, _psnr) for c in race.contestants if _all(race, c, "done")}
+    known = [(board.mean_and_error(sample.values())[0], c) for c, sample in samples.items()]
+    ranked = sorted([(mean, c) for mean, c in known if mean is not None], key=lambda entry: -entry[0])
+    if len(ranked) < 2:
         return ""
-    ranked = sorted(known, key=lambda entry: -entry[0])
     (most, first), rest = ranked[0], ranked[1:]
     classic = not first.run.sampler.learned
     # A classic that wins is told against the best network, a network against the best classic, and among alike the second.
     others = [(psnr, c) for psnr, c in rest if c.run.sampler.learned == classic] or rest
     psnr, second = others[0]
     camp = "the best with a network" if classic and second.run.sampler.learned else ""
-    return f"{first.label} won with {most:.2f} dB, {most - psnr:.2f} dB above {second.label}{f', {camp}' if camp else ''}."
+    _, error = board.mean_and_error(samples[first][unit] - samples[second][unit] for unit in samples[first])
+    gain = f"{most - psnr:.2f}" + ("" if error is None else f" ± {error:.2f}")
+    mean = "" if error is None else f" on average over {len(samples[first])} {race.units}"
+    return f"{first.label} won with {most:.2f} dB{mean}, {gain} dB above {second.label}{f', {camp}' if camp else ''}."
+
+
+def _psnr(one: Contestant) -> float | None:
+    return one.run.last.psnr if one.run.last else None
+
+
+def _all(race: Race, c: Contestant, status: str) -> bool:
+    return all(one.status == status for one in race.runs(c.key))
 
 
 class Scoreboard:
@@ -100,6 +78,7 @@ class Scoreboard:
         changed = {
             "status": status, "message": message, "tiles": {c.key: self._tile(c) for c in self.race.contestants},
             "frames": dict(self.frames), "curves": dict(self.curves), "table": json.dumps(self.table()),
+            "spread": json.dumps(self._spread()),
         }  # fmt: skip
         if status != "running":
             changed["downloads"] = board.asked(self.files())
@@ -111,141 +90,108 @@ class Scoreboard:
             return
         over = c.over  # read before the step: the contestant may end meanwhile
         self._at[c.key] = now
-        row = self.rows[c.key]
+        row, problem = self.rows[c.key], c.run.problem
         row |= {"psnr": step.psnr, "residual": step.residual, "nfe": step.nfe, "backward": step.backward}
         row |= {"seconds": step.seconds}
         if not c.of:
             shown = self.picture(c)
             self.frames[c.key] = images.data_url(shown) if over else images.data_url(shown, "jpeg", quality=90)
-        picture = self.problem.aligned(step.estimate)
-        if due or over or c.key not in self.curves:
-            seconds, used, psnr = zip(*list(c.curve), strict=True) if c.curve else ((), (), ())
-            self.curves[c.key] = series_text({"seconds": seconds, "used": used, "psnr": psnr}, POINTS)
-            if self.problem.x_true is not None:
-                row["ssim"] = float(metrics.ssim(picture, self.problem.x_true.to(picture.device)))
+        if over or (not c.of and (due or c.key not in self.curves)):  # of the repeats only the end is looked at closely
+            if not c.of:
+                seconds, used, psnr = zip(*list(c.curve), strict=True) if c.curve else ((), (), ())
+                self.curves[c.key] = series_text({"seconds": seconds, "used": used, "psnr": psnr}, POINTS)
+            if problem.x_true is not None:
+                picture = problem.aligned(step.estimate)
+                row["ssim"] = float(metrics.ssim(picture, problem.x_true.to(picture.device)))
         if over and c.status != "error":
             result = c.run.record().result  # the figures of the picture itself, as the record has them
             row |= {key: result[key] for key in ("psnr", "ssim", "residual")}
-            distance = perceptual.lpips_of(picture, self.problem.x_true)
+            distance = perceptual.lpips_of(problem.aligned(step.estimate), problem.x_true)
             row |= {} if distance is None else {"lpips": distance}
-        if self.problem.level > 0:
-            row["ratio"] = row["residual"] / self.problem.level
+        if problem.level > 0:
+            row["ratio"] = row["residual"] / problem.level
 
     def picture(self, c: Contestant) -> Tensor:
         """What a contestant has so far (1, c, h, w), at its end as it is given back; the figures are of its own estimate."""
-        if c.run.last is None:
-            return self.problem.aligned(self.problem.start())
-        return self.problem.aligned(c.run.given_back(c.run.last.estimate) if c.over else c.run.last.estimate)
+        run = c.run
+        if run.last is None:
+            return run.problem.aligned(run.problem.start())
+        return run.problem.aligned(run.given_back(run.last.estimate) if c.over else run.last.estimate)
 
     def _tile(self, c: Contestant) -> str:
-        step, row, seeds = c.run.last, self.rows[c.key], self.race.seeds(c.key)
-        several = f"{sum(one.over for one in seeds)} of {len(seeds)} seeds" if len(seeds) > 1 else ""
+        step, row, runs = c.run.last, self.rows[c.key], self.race.runs(c.key)
+        going = c.over and not all(one.over for one in runs)
+        failed = next((one.message for one in runs if one.status == "error"), "")
+        counted = f"{sum(one.over for one in runs)} of {len(runs)} runs" if len(runs) > 1 else ""
         tile = {
-            "status": c.status, "message": c.message or several, "i": step.i + 1 if step else 0, "n": step.n if step else 0,
-            "psnr": row.get("psnr"), "used": c.used, "budget": c.budget,
+            "status": "running" if going else c.status, "message": " · ".join(filter(None, (counted, failed or c.message))),
+            "i": step.i + 1 if step else 0, "n": step.n if step else 0,
+            "psnr": board.finite(row.get("psnr")), "used": c.used, "budget": c.budget,
         }  # fmt: skip
         return json.dumps(tile)
 
     def table(self) -> dict[str, Any]:
-        """Columns with their notes, and a row of cells per contestant: of several seeds the mean and its standard error."""
-        over = all(c.over for c in self.race.members)
+        """Columns with their notes, and a row of cells per contestant: of several runs the mean and its standard error.
+
+        One of whose runs failed is not compared: its mean is that of other pictures.
+        """
+        over, problem = all(c.over for c in self.race.members), self.problem
         spreads = {c.key: self.spreads(c) for c in self.race.contestants}
         means = {key: {name: mean for name, (mean, _) in spread.items()} for key, spread in spreads.items()}
-        good = {c.key: means[c.key] for c in self.race.contestants if c.status != "error"}
-        winners = best(good, self.problem.level, {c.key for c in self.race.contestants if c.status == "done"}, over)
+        failed = {c.key for c in self.race.contestants if any(one.status == "error" for one in self.race.runs(c.key))}
+        good = {key: row for key, row in means.items() if key not in failed}
+        winners = best(good, problem.level, {c.key for c in self.race.contestants if _all(self.race, c, "done")}, over)
         rows = []
         for c in self.race.contestants:
-            cells = []
+            cells, ended = [], all(one.over for one in self.race.runs(c.key))
             for column in COLUMNS:
                 (value, error), note = spreads[c.key][column.key], ""
                 if value is None:
                     note = self._missing[column.key] if self.rows[c.key] else ""
-                    measurable = self.problem.x_true is not None
-                    waits = column.key == "lpips" and measurable and not c.over
+                    waits = column.key == "lpips" and problem.x_true is not None and not ended
                     text = "–" if not note or waits else "n/a"
                 else:
-                    text = column.text(value) + ("" if error is None else f" ± {column.text(error)}")
+                    counted = error == 0 and not column.digits  # as many calls in every run
+                    text = column.text(value) + ("" if error is None or counted else f" ± {column.text(error)}")
                 cells.append({"text": text, "note": note, "best": c.key in winners.get(column.key, ())})
-            rows.append({"key": c.key, "name": c.label, "failed": c.status == "error", "cells": cells})
+            rows.append({"key": c.key, "name": c.label, "failed": c.key in failed, "cells": cells})
         return {"columns": HEAD, "rows": rows}
 
     def spreads(self, c: Contestant) -> dict[str, tuple[float | None, float | None]]:
-        """Mean and standard error of every column over the seeds of a contestant that did not fail."""
-        rows = [self.rows[one.key] for one in self.race.seeds(c.key) if one.status != "error"] or [self.rows[c.key]]
-        return {column.key: board.spread(rows, column.key) for column in COLUMNS}
+        """Mean and standard error of every column over the runs of a contestant that did not fail.
 
-    # ---- to take away
+        The error is over pictures where there are several, each the mean of its seeds; else over the seeds (`Race.sample`).
+        """
+        if all(one.status == "error" for one in self.race.runs(c.key)):
+            return {column.key: (board.finite(self.rows[c.key].get(column.key)), None) for column in COLUMNS}
+        found = {}
+        for column in COLUMNS:
+            sample = self.race.sample(c.key, lambda one, key=column.key: board.finite(self.rows[one.key].get(key)))
+            found[column.key] = board.mean_and_error(sample.values())
+        return found
 
-    def files(self) -> Files:
-        """Contact sheet, figure and table for a paper, JSON and CSV."""
-        return {
-            "comparison.png": ("Contact sheet (PNG)", self.sheet), "comparison.json": ("Records (JSON)", self.to_json),
-            "comparison.csv": ("Table (CSV)", self.to_csv),
-            "comparison.pdf": ("Figure (PDF)", lambda: figures.encode(self.figure(), "pdf")),
-            "comparison.svg": ("Figure (SVG)", lambda: figures.encode(self.figure(), "svg")),
-            "comparison.tex": ("Table (LaTeX)", self.to_latex),
-        }  # fmt: skip
+    def _measured(self, c: Contestant) -> list[Contestant]:
+        runs = [one for one in self.race.runs(c.key) if one.status != "error"]
+        return [one for one in runs if board.finite(self.rows[one.key].get("psnr")) is not None]
 
-    def figure(self) -> Any:
-        """The figure for a paper, of `redgui.figures`: original, measurement and results, with PSNR and LPIPS below."""
-        p = self.problem
-        panels = [] if p.x_true is None else [figures.Panel("original", p.x_true)]
-        panels.append(figures.Panel("measurement", p.H.picture(p.y), p.noise_text))
-        for c in self.race.contestants:
-            row = known(self.rows[c.key], COLUMNS)
-            said = [f"{row[key]:{form}}" for key, form in (("psnr", ".2f"), ("lpips", ".3f")) if row[key] is not None]
-            note = " / ".join(said) if c.status != "error" else c.status
-            panels.append(figures.Panel(c.label, self.picture(c) if c.run.last else None, note))
-        return figures.comparison(panels)
+    def psnr_of_runs(self) -> list[figures.Spread]:
+        """The PSNR of each contestant, of all runs with mean and standard error; empty with one run each or without a truth."""
+        if len(self.race.members) == len(self.race.contestants) or self.problem.x_true is None:
+            return []
+        values = {c: [self.rows[one.key]["psnr"] for one in self._measured(c)] for c in self.race.contestants}
+        return [figures.Spread(c.label, psnr, *self.spreads(c)["psnr"]) for c, psnr in values.items()]
 
-    def to_latex(self) -> str:
-        """The page's table, with the best of each column in bold."""
-        table = self.table()
-        rows = [[row["name"], *(cell["text"] for cell in row["cells"])] for row in table["rows"]]
-        bold = {(i, j + 1) for i, row in enumerate(table["rows"]) for j, cell in enumerate(row["cells"]) if cell["best"]}
-        many, seed = len(self.race.members) // len(self.race.contestants), self.problem.seed
-        seeds = f"seed {seed}" if many == 1 else f"seeds {seed} to {seed + many - 1}, mean ± standard error"
-        about = f"{self.problem.H.label}, {self.problem.noise_text}, {seeds}."
-        return figures.latex(["sampler", *(column.name for column in COLUMNS)], rows, bold, about)
+    def _spread(self) -> dict[str, Any]:
+        """The same for the browser, with the picture and the seed of each run."""
+        rows = []
+        for c, spread in zip(self.race.contestants, self.psnr_of_runs(), strict=False):
+            said = [f"{one.picture}, seed {one.run.problem.seed}" for one in self._measured(c)]
+            rows.append({"runs": spread.values, "said": said, "mean": spread.mean, "error": spread.error})
+        return {"rows": rows, "of": self.race.units} if rows else {}
 
-    def to_json(self) -> str:
-        """All figures, and of each contestant the record that reproduces it."""
-        entries, shared = [], board.about(self.problem, self.race.contestants[0].run.prior)
-        for c in self.race.members:
-            record = json.loads(c.run.record().to_json()) if c.run.last is not None and c.status != "error" else None
-            entry = {"name": c.label, "sampler": knobs.spec(c.run.sampler), "status": c.status, "message": c.message}
-            entry |= {"seed": c.run.problem.seed}
-            entries.append(entry | {"budget": c.budget, "figures": known(self.rows[c.key], COLUMNS), "record": record})
-        return json.dumps({"format": "redgui-comparison", "version": 1, **shared, "contestants": entries}, indent=1)
-
-    def to_csv(self) -> str:
-        """A line per contestant and seed."""
-        lines: list[list[Any]] = [["name", "seed", "sampler", "status", "steps", "budget", *(column.key for column in COLUMNS)]]
-        for c in self.race.members:
-            steps = c.run.last.i + 1 if c.run.last else 0
-            figures = known(self.rows[c.key], COLUMNS).values()
-            lines.append([c.label, c.run.problem.seed, knobs.spec(c.run.sampler), c.status, steps, c.budget, *figures])
-        return csv_text(lines)
-
-    def sheet(self) -> Image.Image:
-        """Original, measurement and results on one page, with names and PSNR."""
-        p = self.problem
-        tiles: list[tuple[str, str, Tensor | None]] = [("original", "", p.x_true)] if p.x_true is not None else []
-        tiles.append(("measurement", p.noise_text, p.H.picture(p.y)))
-        for c in self.race.contestants:
-            psnr = self.rows[c.key].get("psnr")
-            note = f"{psnr:.2f} dB" if psnr is not None and c.status != "error" else ""
-            note += f"{' · ' if note else ''}{c.status}" if c.status in ("error", "stopped") else ""
-            tiles.append((c.label, note, self.picture(c) if c.run.last else None))
-        columns = min(len(tiles), max(2, math.ceil(math.sqrt(len(tiles)))))
-        h, w = p.start().shape[-2:]
-        sheet = Sheet(-(-len(tiles) // columns), columns, (h, w), least=SHEET_SIDE, caption=40)
-        for k, (name, note, picture) in enumerate(tiles):
-            at = divmod(k, columns)
-            sheet.picture(*at, picture)
-            sheet.caption(*at, name, size=14)
-            sheet.caption(*at, note, down=21, colour="#444444")
-        return sheet.page
+    def files(self, pinned: Sequence[Pinned] = ()) -> Files:
+        """What can be taken away; `pinned`: runs of History that are rows of the table, too."""
+        return take_away.files(self, pinned)
 
 
 def opening(number: int, problem: Problem | None, names: list[tuple[str, str, str]]) -> dict[str, Any]:
@@ -269,5 +215,5 @@ def blank(
     rows = [{"key": key, "name": label, "failed": False, "cells": cells} for key, label, _ in names or []]
     return opening(number, problem, names or []) | {
         "status": status, "message": message, "tiles": {key: tile for key, _, _ in names or []}, "frames": {}, "curves": {},
-        "table": json.dumps({"columns": HEAD, "rows": rows}) if rows else "",
+        "table": json.dumps({"columns": HEAD, "rows": rows}) if rows else "", "spread": "",
     }  # fmt: skip

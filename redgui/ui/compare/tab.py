@@ -1,4 +1,4 @@
-"""The Compare tab: samplers side by side on the measurement of the Restore tab, live."""
+"""The Compare tab: samplers side by side on the measurement of the Restore tab, and on the same of more pictures, live."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,20 +14,25 @@ from redgui.runs.problem import Problem
 from redgui.runs.race import Contestant, Race
 from redgui.runs.run import Run
 from redgui.samplers import SAMPLERS, Classic, Sampler
+from redgui.ui.compare import picture_list
 from redgui.ui.compare.board import Scoreboard, blank, verdict
+from redgui.ui.compare.picture_list import PictureList, ticked_in
+from redgui.ui.compare.take_away import pinned_of
 from redgui.ui.host.sessions import Playing, Session
 from redgui.ui.parts import components
+from redgui.ui.parts.board import Files
 from redgui.ui.parts.controls import Controls
 from redgui.ui.parts.form import Page
 from redgui.ui.parts.running_layout import SideLayout, head, outcome_column, setup_column, two_columns
 from redgui.ui.parts.running_tab import RunningTab, measured, tally
-from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent_text
+from redgui.ui.parts.wiring import SILENT, WITH_TOASTS, Updates, Values, sent, sent_text
 
 SETTINGS = 4  # of one sampler that can be added
 COUNTING = "Counting what a step of each costs…"
 AT_FIRST = ("reddiff", "vml-map", "dps", "ddrm", "diffpir")
 
-HINT = """<p class="rg-note">All get the <b>same measurement, seed and prior</b>: choose them in the Restore tab.</p>"""
+HINT = """<p class="rg-note">All get the <b>same measurement, seed and prior</b>: choose them in the Restore tab. Further
+down are more seeds and pictures, for means with error bars.</p>"""
 
 Entry = tuple[str, str, Sampler]  # key, label and sampler of who could take part
 
@@ -39,7 +44,7 @@ class Terms:
     name = "comparison"
 
     budget: int = knob(100, 10, 5000, label="Budget", help="forwards + 2 × backwards")
-    seeds: int = knob(1, 1, 8, label="Seeds", help="runs of each, from this seed on; the table has mean ± standard error")
+    seeds: int = knob(1, 1, 8, label="Seeds", help="runs of each on each picture, from this seed on")
 
 
 @dataclass
@@ -57,6 +62,8 @@ class CompareLayout(SideLayout):
     add: gr.Button
     equal: gr.Checkbox
     terms: Controls
+    pictures: gr.HTML
+    upload: gr.UploadButton
 
 
 SEEDS = next(k for k in knobs.knobs(Terms) if k.name == "seeds")
@@ -81,9 +88,10 @@ def lay_out() -> CompareLayout:
                     False, label="Equal budget", elem_id="compare-equal", info="as many steps as this network budget pays for"
                 )
                 terms = {k.name: number(k) for k in knobs.knobs(Terms)}
+            others, upload = picture_list.draw()
         with outcome_column():
             view = components.race_view("race")
-    return CompareLayout(run, stop, view, preview, chosen, add, equal, Controls(Terms, terms))
+    return CompareLayout(run, stop, view, preview, chosen, add, equal, Controls(Terms, terms), others, upload)
 
 
 class CompareTab(RunningTab[Comparison, CompareLayout]):
@@ -94,13 +102,18 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     blank = staticmethod(blank)
     board = Scoreboard
 
+    def __init__(self, page: Page, layout: CompareLayout):
+        super().__init__(page, layout)
+        self.pictures = PictureList(page.form, layout.pictures, layout.upload)
+
     # ---- who takes part
 
     def open_tab(self, values: Values, request: gr.Request) -> Updates:
         """The tab is opened: the measurement as it is now, and who fits it."""
         session, comparison = self.session_of(request)
         preview, problem = measured(self.page, session, values)
-        return {self.layout.preview: preview, **self._listed(comparison, values, problem), **self.opened(comparison)}
+        listed = self._listed(comparison, values, problem) | self.pictures.shown(session, values)
+        return {self.layout.preview: preview, **listed, **self.opened(comparison)}
 
     def add_setting(self, values: Values, request: gr.Request) -> Updates:
         """The sampler of the Restore tab with its knobs, as one more contestant."""
@@ -117,7 +130,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
             return {self.layout.chosen: gr.skip()}
         key = next(key for k in range(2, SETTINGS + 2) if (key := f"{sampler.name}-{k}") not in same)
         comparison.extras.append((key, sampler))
-        return self._listed(comparison, values, problem, ticked={*_ticked(values[self.layout.chosen]), key})
+        return self._listed(comparison, values, problem, ticked={*ticked_in(values[self.layout.chosen]), key})
 
     def remove_setting(self, values: Values, request: gr.Request, event: gr.EventData) -> Updates:
         """Removes a setting that the person added."""
@@ -137,22 +150,23 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
 
     # ---- the race
 
-    def planned(self, state: Comparison, values: Values, problem: Problem) -> tuple[Any, ...]:
+    def planned(self, session: Session, state: Comparison, values: Values, problem: Problem) -> tuple[Any, ...]:
         """Who takes part, with the settings, and the budget."""
-        names = [(key, label, knobs.spec(sampler)) for key, label, sampler in self._fielded(state, values, problem)]
-        return names, self._budget(values)
+        fielded, particles = self._fielded(state, values, problem), self.form.build_setting(values).particles
+        runs = self._seeds(values) * (1 + len(self.pictures.others(session, values)))
+        self.page.host.limits.race([(sampler, particles) for _, _, sampler in fielded] * runs)
+        return [(key, label, knobs.spec(sampler)) for key, label, sampler in fielded], self._budget(values)
 
     def preparing(self, session: Session, state: Comparison, values: Values) -> dict[str, Any] | None:
         if not values[self.layout.equal]:
             return None
         problem = self.form.build_problem(session, values).problem
-        return blank(state.number, "waiting", COUNTING, problem, *self.planned(state, values, problem))
+        return blank(state.number, "waiting", COUNTING, problem, *self.planned(session, state, values, problem))
 
     def make(self, session: Session, state: Comparison, values: Values) -> Race:
-        seed, first = self.form.setting.parts["seed"], self.form.build_setting(values).seed
-        count = knobs.coerce(SEEDS, values[self.layout.terms.parts[SEEDS.name]], Terms.name)
-        posed = [self.form.build_problem(session, {**values, seed: number}) for number in range(first, first + count)]
-        problem = posed[0].problem
+        problem = self.form.build_problem(session, values).problem
+        self.planned(session, state, values, problem)  # before all are measured: whether they are too many
+        posed = list(self.pictures.posed(session, values, self._seeds(values)))
         prior, particles = self.form.load_prior(values), self.form.build_setting(values).particles
         budget, contestants = self._budget(values), []
         for key, label, sampler in self._fielded(state, values, problem):
@@ -160,11 +174,14 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
             if budget is not None:
                 sampler, plan = within(sampler, problem.level, budget)
             many = max(particles, presets.particles(sampler, problem.H))
-            for k, (picture, measured_anew, fitted) in enumerate(posed):
-                run = Run(picture, measured_anew, prior, sampler, many, fitting=fitted)
+            for k, (picture, (x, measured_anew, fitted)) in enumerate(posed):
+                run = Run(x, measured_anew, prior, sampler, many, fitting=fitted, filmed=False)
                 name, of = (f"{key}#{k}", key) if k else (key, "")
-                contestants.append(Contestant(name, label, run, of=of, budget=budget, plan=plan))
+                contestants.append(Contestant(name, label, run, of=of, picture=picture, budget=budget, plan=plan))
         return Race(contestants, self.page.host.limits.race((c.run.sampler, c.run.particles) for c in contestants))
+
+    def files(self, board: Scoreboard, event: gr.EventData) -> Files:
+        return board.files(pinned_of(sent(event).get("pinned")))
 
     def goes_on(self, state: Comparison, played: Race) -> bool:
         return not played.over
@@ -193,7 +210,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
 
     def _fielded(self, comparison: Comparison, values: Values, problem: Problem) -> list[Entry]:
         """Those that are ticked and fit. Raises RedguiError where there is none."""
-        ticked = _ticked(values[self.layout.chosen])
+        ticked = ticked_in(values[self.layout.chosen])
         entries = self.entries(comparison, problem.H, problem.level, str(values[self.form.prior]))
         fielded = [
             (key, label + _method(sampler, problem), sampler) for key, label, sampler in entries
@@ -202,6 +219,10 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
         if not fielded:
             raise RedguiError("The samplers to compare: tick at least one that fits.")
         return fielded
+
+    def _seeds(self, values: Values) -> int:
+        """How many seeds there are of each picture. Raises KnobError."""
+        return knobs.coerce(SEEDS, values[self.layout.terms.parts[SEEDS.name]], Terms.name)
 
     def _budget(self, values: Values) -> int | None:
         """The budget of each contestant; None where none is set. Raises KnobError."""
@@ -219,7 +240,7 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
                 "key": key, "label": label, "spec": knobs.spec(sampler), "reason": reason,
                 "about": "" if key in extras else sampler.about, "removable": key in extras,
             })  # fmt: skip
-        ticked = _ticked(values[self.layout.chosen]) if ticked is None else ticked
+        ticked = ticked_in(values[self.layout.chosen]) if ticked is None else ticked
         return {self.layout.chosen: {"rows": rows, "ticked": [row["key"] for row in rows if row["key"] in ticked]}}
 
     # ---- wiring
@@ -227,8 +248,9 @@ class CompareTab(RunningTab[Comparison, CompareLayout]):
     def wire(self, tab: gr.Tab) -> None:
         """Registers all events of the tab."""
         layout = self.layout
-        inputs = {*self.form.inputs, layout.chosen, layout.equal, *layout.terms}
-        tab.select(self.open_tab, inputs, [layout.preview, layout.chosen, layout.view], **SILENT)
+        inputs = {*self.form.inputs, layout.chosen, layout.equal, *layout.terms, layout.pictures}
+        tab.select(self.open_tab, inputs, [layout.preview, layout.chosen, layout.pictures, layout.view], **SILENT)
+        self.pictures.wire()
         layout.add.click(self.add_setting, inputs, layout.chosen, **WITH_TOASTS)
         layout.chosen.delete(self.remove_setting, inputs, layout.chosen, **SILENT)
         self.wire_run(inputs)
@@ -250,12 +272,6 @@ def _unfit(sampler: Sampler, H: Operator) -> str:
     except RedguiError as error:
         return str(error).partition(". ")[0] + "."
     return ""
-
-
-def _ticked(value: Any) -> set[str]:
-    """The keys in a value of the list, which may be any JSON."""
-    keys = value.get("ticked") if isinstance(value, dict) else None
-    return {key for key in keys if isinstance(key, str)} if isinstance(keys, list) else set()
 
 
 def compare_tab(page: Page) -> None:

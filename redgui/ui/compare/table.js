@@ -1,8 +1,11 @@
 // The table of a comparison: its columns sort, those in which nothing can stand are left out, and runs of History that are
 // pinned are rows of it, too.
 
-/** createTable(box, marker) -> show(table, over); `marker(key)` is the sign of a row, `over` whether no more figures come. */
-function createTable(box, marker) {
+/**
+ * createTable(box, marker, repinned) -> show(table, over); `marker(key)` is the sign of a row, `over` whether no more figures come.
+ * `show.pinned()` are the pinned runs as files have them; `repinned` is called when they are others.
+ */
+function createTable(box, marker, repinned) {
   let sorted = { name: "", down: true };
   let last = null;
   let pinned = []; // cards of History
@@ -10,15 +13,18 @@ function createTable(box, marker) {
 
   async function readPinned() {
     pinned = (await listRuns().catch(() => [])).filter((card) => card.pinned);
+    repinned();
     if (last) show(...last);
   }
   new BroadcastChannel(CHANNEL).addEventListener("message", readPinned);
   readPinned();
 
+  const figuresOf = ({ psnr, ssim, figures }) => ({ psnr, ssim, ...figures });
+
   /** A pinned run as a row: what a card knows of it. */
   function rowOf(card, columns) {
-    const known = { "PSNR, dB": card.psnr?.toFixed(2), SSIM: card.ssim?.toFixed(3) };
-    const cells = columns.map(({ name }) => ({ text: known[name] ?? "–", note: "", best: false }));
+    const known = figuresOf(card);
+    const cells = columns.map(({ key, digits }) => ({ text: Number.isFinite(known[key]) ? known[key].toFixed(digits) : "–", note: "", best: false }));
     return { key: card.id, name: `${card.sampler}, ${card.title}, ${card.of}`, pinned: true, cells };
   }
 
@@ -48,7 +54,7 @@ function createTable(box, marker) {
       el("button", { type: "button", class: "rg-sort", "data-name": name, "data-sorted": k === at ? direction : null, onclick: () => sort(name) }, name));
     const cell = ({ text: shown, note, best }) =>
       el("td", { class: best ? "rg-best" : null, title: note || null }, shown, best ? el("span", { class: "rg-spoken" }, " (best)") : null, note && shown === "n/a" ? el("span", { class: "rg-spoken" }, note) : null);
-    const title = { failed: "its last step before the error", pinned: "a run of History that is pinned; it is not in the files" };
+    const title = { failed: "an error ended a run of it: it is not compared", pinned: "a run of History that is pinned" };
     const row = ({ key, name, failed, pinned: of, cells }) =>
       el("tr", { "data-key": key, class: failed ? "rg-failed" : null, title: (failed && title.failed) || (of && title.pinned) || null }, el("th", { scope: "row" }, of ? icon("pin") : marker(key), name), ...kept.map(({ k }) => cell(cells[k])));
     const scrolled = box.scrollLeft;
@@ -58,5 +64,9 @@ function createTable(box, marker) {
     box.scrollLeft = scrolled;
     if (focused) [...box.querySelectorAll("thead button")].find((button) => button.dataset.name === focused)?.focus();
   }
+  show.pinned = () => pinned.map((card) => {
+    const { sampler, knobs, title, of, prior, steps } = card;
+    return { sampler, knobs, title, of, prior, steps, figures: figuresOf(card) };
+  });
   return show;
 }

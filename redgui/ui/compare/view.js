@@ -5,7 +5,7 @@ const SHAPES = [
   "M0 4.6 4.4-3.4H-4.4Z", "M-1.4-4.6H1.4V-1.4H4.6V1.4H1.4V4.6H-1.4V1.4H-4.6V-1.4H-1.4Z", "M0-5 4.8-1.5 2.9 4.1H-2.9L-4.8-1.5Z",
   "M-4-2-2-4 0-2 2-4 4-2 2 0 4 2 2 4 0 2-2 4-4 2-2 0Z",
 ];
-const { root, chip, message, downloads, spoken, scrub } = createStage("race", element, props, trigger, watch, draw);
+const { root, chip, message, downloads, spoken, scrub } = createStage("race", element, props, ask, watch, draw);
 
 let order = []; // the contestants in their order, {key, label, spec}
 let pictures = new Map(); // of every tile, its source, for the two that lie one over the other
@@ -39,6 +39,7 @@ root.replaceChildren(el("div", { class: "rg-race-head" }, chip, message, zoomBar
 const plotOptions = { height: 190, endLabels: true, ownX: true, readOut: () => "" };
 const bySeconds = createPlot(plots, { ...plotOptions, title: "PSNR, dB, over seconds of its own", xLabel: "seconds" });
 const byCalls = createPlot(plots, { ...plotOptions, title: "PSNR, dB, over network budget", xLabel: "forwards + 2 × backwards" });
+const spread = createSpread(plots);
 zoom.reset();
 
 /* ---- tiles ---- */
@@ -180,7 +181,13 @@ let shape = { w: 1, h: 1 };
 /* ---- table and curves ---- */
 
 const TABLE_EVERY = 400; // milliseconds: nobody reads faster
-const drawTable = createTable(tableBox, (key) => marker(order.findIndex((entry) => entry.key === key)));
+const drawTable = createTable(tableBox, (key) => marker(order.findIndex((entry) => entry.key === key)), () => {
+  for (const link of downloads.children) delete link.dataset.made; // files have other rows now
+});
+/** Events, and with the question for a file the rows that this browser alone has. */
+function ask(name, data) {
+  trigger(name, name === "download" ? { ...data, pinned: drawTable.pinned() } : data);
+}
 let tableText = null;
 let tabledAt = 0;
 function showTable(text, over) {
@@ -199,6 +206,14 @@ function showCurves(value) {
   const lines = (name) => curves.map((curve, k) => ({ name: order[k].label, x: curve[name], y: curve.psnr, kind: kindOf(k), shape: markOf(k) }));
   for (const [plot, name] of [[bySeconds, "seconds"], [byCalls, "used"]])
     plot.update({ lines: lines(name), xDomain: [0, Math.max(1e-3, ...curves.map((curve) => curve[name].at(-1) || 0))] });
+}
+
+let spreadText = null;
+function showSpread(text) {
+  if (text === spreadText) return;
+  spreadText = text;
+  const { rows = [], of } = parse(text) || {};
+  spread.update(rows.map((row, k) => ({ ...row, name: order[k].label, kind: kindOf(k), shape: markOf(k) })), of);
 }
 
 /* ---- all of it ---- */
@@ -225,4 +240,5 @@ function draw(value, { status, changed, another }) {
     showTable(value.table || "", ["done", "stopped", "error"].includes(status));
   }
   showCurves(value);
+  showSpread(value.spread || "");
 }

@@ -1,13 +1,12 @@
 """A run as a browser keeps it: its small card in the gallery, and all that is shown at large.
 
 {"id", "picture": number of its picture, "thumb", "before": data URLs, "title", "sampler", "knobs", "prior", "of", "psnr",
-"ssim", "steps", "body": {"w", "h", "before", "befores", "after" or None, "figures", "facts", "record": JSON, "note", "link",
-"link_note", "command", "replay", "snippet", "files": [{"name", "href"}]}}
+"ssim", "figures": {"residual", "nfe", "backward", "seconds"}, "steps", "body": {"w", "h", "before", "befores", "after" or None,
+"figures", "facts", "record": JSON, "note", "link", "link_note", "command", "replay", "snippet", "files": [{"name", "href"}]}}
 """
 
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from redgui import images, knobs, snippets
@@ -20,6 +19,7 @@ from redgui.ui.parts.board import finite
 
 THUMB = 160  # pixels, longest side
 LONGEST_TEXT = 120
+FIGURES = ("residual", "nfe", "backward", "seconds")  # of a card, besides those that the gallery shows
 
 
 def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = "") -> dict[str, Any]:
@@ -44,13 +44,14 @@ def entry(record: Record, problem: Problem, restored: Tensor | None, key: str = 
         "snippet": snippets.snippet(record),
         "files": [{"name": name, "href": images.file_url(data)} for name, data in pictures.items()],
     }  # fmt: skip
-    measured = _thumb(problem.H.picture(problem.y))
+    measured = images.thumbnail(problem.H.picture(problem.y), THUMB)
+    thumb = measured if restored is None else images.thumbnail(restored, THUMB)
     return {
-        "id": key, "picture": picture_number(record), "thumb": measured if restored is None else _thumb(restored),
-        "before": measured, "title": operator_text(settings.H), "sampler": settings.sampler.label,
+        "id": key, "picture": picture_number(record), "thumb": thumb, "before": measured,
+        "title": operator_text(settings.H), "sampler": settings.sampler.label,
         "knobs": _knobs(settings), "prior": settings.prior, "of": settings.example or "own picture",
         "psnr": finite(record.result.get("psnr")), "ssim": finite(record.result.get("ssim")), "steps": record.steps,
-        "body": body,
+        "figures": {name: finite(record.result.get(name)) for name in FIGURES}, "body": body,
     }  # fmt: skip
 
 
@@ -85,9 +86,3 @@ def _figures(record: Record, problem: Problem) -> list[dict[str, str]]:
         return views.figures(record.result, problem)
     except (KeyError, TypeError, ValueError):
         return []
-
-
-def _thumb(picture: Tensor) -> str:
-    image = images.to_pil(picture)
-    image.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)
-    return images.data_url(image, "jpeg", quality=90)

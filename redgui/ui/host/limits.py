@@ -43,7 +43,7 @@ class Limits:
         steps: of a run, with those that Continue adds.
         cost: of one step, in calls of the network (forwards + 2 x backwards); time is looked at between steps alone.
         particles: of a run.
-        cells, contestants: of a sweep and of a race.
+        cells, contestants: runs of a sweep, and of a race: samplers x pictures x seeds.
         together: pictures that go through the network at once: cells x particles.
         seconds: of one run, race, sweep or call.
         places: how many are served at once.
@@ -77,9 +77,10 @@ class Limits:
         return self.seconds
 
     def race(self, contestants: Iterable[tuple[Sampler, int]]) -> float:
-        """The seconds of a race of samplers with their particles. Raises LimitError."""
+        """The seconds of a race of samplers with their particles, one for each run. Raises LimitError."""
         contestants = list(contestants)
-        self._most("contestants", len(contestants), self.contestants, "Untick some")
+        what = "runs in a comparison, samplers × pictures × seeds"
+        self._most(what, len(contestants), self.contestants, "Untick samplers or pictures, or take fewer seeds")
         for sampler, particles in contestants:
             self.run(sampler, particles)
         return self.seconds
@@ -145,7 +146,7 @@ class Limits:
 
 # What the knobs, the tabs and the machine allow is the limit at home; these are the ends of the knobs.
 HOME = Limits(
-    pixels=images.MAX_PIXELS, side=LARGEST, steps=5000, cost=math.inf, particles=64, cells=25, contestants=16, together=100,
+    pixels=images.MAX_PIXELS, side=LARGEST, steps=5000, cost=math.inf, particles=64, cells=25, contestants=160, together=100,
     seconds=3600.0, places=8, queue=64, pages=2000, file_mb=40, body_mb=64, uploads_mb=math.inf,
 )  # fmt: skip
 

@@ -118,7 +118,7 @@ class ParticlesTab(RunningTab[Particles, ParticlesLayout]):
 
     # ---- the run
 
-    def planned(self, state: Particles, values: Values, problem: Problem) -> tuple[Any, ...]:
+    def planned(self, session: Session, state: Particles, values: Values, problem: Problem) -> tuple[Any, ...]:
         """How many particles."""
         return (self.layout.count.build(values).particles,)
 

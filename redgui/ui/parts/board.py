@@ -20,6 +20,7 @@ from redgui.runs.problem import Problem
 KINDS = {"png": "image/png", "json": "application/json", "csv": "text/csv", "pdf": "application/pdf", "svg": "image/svg+xml",
          "tex": "application/x-tex", "webp": "image/webp", "mp4": "video/mp4", "ipynb": "application/x-ipynb+json"}  # fmt: skip
 
+MOST = 1e300  # of a number in a file
 log = logging.getLogger(__name__)
 Row = Mapping[str, Any]  # figures by their keys, as far as they are known
 
@@ -67,9 +68,9 @@ def best(rows: Mapping[str, Row], figures: Iterable[Figure], sigma_y: float = 0.
     return winners
 
 
-def spread(rows: Iterable[Row], key: str) -> tuple[float | None, float | None]:
-    """Mean and standard error of a figure over rows, of those that have it; no error of one alone."""
-    values = [value for row in rows if (value := finite(row.get(key))) is not None]
+def mean_and_error(sample: Iterable[float]) -> tuple[float | None, float | None]:
+    """Mean and standard error of a sample; no error of one value, nothing of none."""
+    values = list(sample)
     if not values:
         return None, None
     return statistics.fmean(values), statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
@@ -78,7 +79,7 @@ def spread(rows: Iterable[Row], key: str) -> tuple[float | None, float | None]:
 def finite(value: Any) -> float | None:
     """A number as JSON has it: None where it is not finite, or no number."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if number and math.isfinite(value) else None
+    return value if number and abs(value) <= MOST else None  # nan is not, either; an int may be larger than any float
 
 
 def known(row: Row, figures: Iterable[Figure]) -> dict[str, float | None]:

@@ -29,7 +29,7 @@ SHEETS = ("style", "keys", "layout", "compare", "sweep", "particles", "learn", "
 STYLES = tuple(ASSETS / f"{name}.css" for name in SHEETS)  # for launch(css_paths=...)
 SHARED = (  # scripts, in this order
     *(f"parts/{name}" for name in ("common", "player", "stage", "axes", "plot", "before_after", "zoom")), "history/records",
-    "compare/errors", "compare/table",
+    "compare/errors", "compare/table", "compare/spread",
     *(f"restore/{name}" for name in ("mask_raster", "mask_picture", "mask_page", "mask_strokes", "mask_view")),
     *(f"restore/{name}" for name in ("canvas", "own", "bring")),
 )  # fmt: skip
@@ -200,11 +200,12 @@ def picture_ways(elem_id: str, **options: Any) -> gr.HTML:
 
 
 def contestant_list(elem_id: str, **options: Any) -> gr.HTML:
-    """Samplers to tick, each with its settings; those that cannot take part say why.
+    """Samplers to tick, each with its settings; those that cannot take part say why. With another "title", pictures to tick.
 
-    Value: {"rows": [{"key", "label", "spec", "about", "reason": "" or why it cannot take part, "removable": bool}],
-    "ticked": [keys]}; from the browser the same with other keys ticked, followed by the event `input`. The event `delete` with
-    {"key"} asks for a removable row to go.
+    Value: {"title": absent for samplers, "rows": [{"key", "label", "spec", "about", "reason": "" or why it cannot take part,
+    "src": absent, or data URL of a small picture in place of the spec, "removable": bool}], "ticked": [keys]};
+    from the browser the same with other keys ticked, followed by the event `input`. The event `delete` with {"key"} asks for a
+    removable row to go.
     """
     return component("contestants", elem_id, options)
 
@@ -215,10 +216,10 @@ def race_view(elem_id: str, **options: Any) -> gr.HTML:
     Value: {"run": int, "status" and "message" as of `live_view`, "w", "h", "truth": bool, "references": {name: data URL},
     "order": JSON of [{"key", "label", "spec"}], "tiles": {key: JSON of {"status", "message", "i", "n", "psnr", "used",
     "budget"}}, "frames": {key: data URL}, "curves": {key: series_text({"seconds", "used", "psnr"})},
-    "table": JSON of {"columns": [{"name", "note"}], "rows": [{"key", "name", "failed": bool, "cells": [{"text",
-    "note", "best"}]}]},
+    "table": JSON of {"columns": [{"name", "note", "key", "digits"}], "rows": [{"key", "name", "failed": bool, "cells":
+    [{"text", "note", "best"}]}]}, "spread": JSON of {"rows": [{"runs": [PSNR], "said": [of each], "mean", "error"}], "of"},
     "downloads": [{"name", "text", "href"}]}. What is JSON changes as a whole, and Gradio sends what has changed.
-    Events: `stop` and `select` (open in Restore) with {"key"}.
+    Events: `stop` and `select` (open in Restore) with {"key"}; `download` has the "pinned" runs, too.
     """
     return component("race", elem_id, options)
 

@@ -62,7 +62,7 @@ class RunningTab(abc.ABC, Generic[S, L]):
 
     # ---- for a tab to say
 
-    def planned(self, state: S, values: Values, problem: Problem) -> tuple[Any, ...]:
+    def planned(self, session: Session, state: S, values: Values, problem: Problem) -> tuple[Any, ...]:
         """What `blank` needs to have everything in its place, besides the problem. Raises RedguiError."""
         return ()
 
@@ -93,6 +93,10 @@ class RunningTab(abc.ABC, Generic[S, L]):
     def unbegun(self, session: Session, state: S, values: Values) -> Updates:
         """All outputs where it was stopped before its turn. Raises RedguiError."""
         return self.told(state, "stopped", UNBEGUN)
+
+    def files(self, board: Any, event: gr.EventData) -> Files:
+        """What can be taken away, by what the page sent with its question."""
+        return board.files()
 
     # ---- before anything has run
 
@@ -130,7 +134,7 @@ class RunningTab(abc.ABC, Generic[S, L]):
         state.number += 1
         try:
             problem = self.form.build_problem(session, values).problem
-            opening = self.blank(state.number, "waiting", WAITING, problem, *self.planned(state, values, problem))
+            opening = self.blank(state.number, "waiting", WAITING, problem, *self.planned(session, state, values, problem))
         except RedguiError as error:
             return self.told(state, "error", str(error))
         return {self.layout.view: opening, **self.around(True)}
@@ -177,7 +181,7 @@ class RunningTab(abc.ABC, Generic[S, L]):
     def take_away(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A person has clicked on a file: it is made now, and the page downloads it."""
         board = self.session_of(request)[1].board
-        file, wrong = made(board.files() if board is not None else {}, sent_text(event, "name") or "")
+        file, wrong = made(self.files(board, event) if board is not None else {}, sent_text(event, "name") or "")
         if wrong:
             gr.Warning(wrong, title="No file")
         return {self.page.place: {"of": str(self.layout.offers.elem_id), "text": "", "file": file, "at": time.monotonic_ns()}}

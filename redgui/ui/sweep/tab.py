@@ -111,7 +111,7 @@ class SweepTab(RunningTab[Sweeping, SweepLayout]):
         self.session_of(request)[1].tunes = True
         return super().get_ready(values, request)
 
-    def planned(self, state: Sweeping, values: Values, problem: Problem) -> tuple[Any, ...]:
+    def planned(self, session: Session, state: Sweeping, values: Values, problem: Problem) -> tuple[Any, ...]:
         """The grid, and the figures of a tuning."""
         return (tune.grid(self._sampler(values)), (SCORE,)) if state.tunes else (self._grid(values),)
 
