@@ -1,6 +1,7 @@
 """RED-diff: every knob does what it says."""
 
 import dataclasses
+import inspect
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from redgui.randomness import Generators
 from redgui.runs.problem import Problem
 from redgui.runs.stream import solve
 from redgui.samplers import RedDiff
-from redgui.samplers.reddiff import OPTIMIZERS
+from redgui.samplers.optimizers import OPTIMIZERS, made
 
 
 def test_levels_are_visited_in_the_order_asked_for(gaussian, x_true):
@@ -77,6 +78,22 @@ def test_every_optimizer_decreases_the_objective(gaussian, drawn, optimizer):
     lr = 0.5 if optimizer in ("adagrad", "sgd") else 0.05
     steps = run(RedDiff(steps=60, lr=lr, **spec), gaussian, build("denoise"), y)
     assert bool((steps[-1].scalars["data"] < 0.1 * steps[0].scalars["data"]).all())
+
+
+@pytest.mark.parametrize("kind", ["Adam", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "SGD"])
+def test_an_optimiser_without_its_wrappers_makes_torchs_own_steps(kind):
+    def moved(make) -> torch.Tensor:
+        x, generator = torch.zeros(2, 3), torch.Generator().manual_seed(0)
+        optimizer = make([x], 0.1)
+        for k in range(6):
+            x.grad = torch.randn(2, 3, generator=generator)
+            optimizer.step()
+            optimizer.param_groups[0]["lr"] = 0.1 / (k + 1)
+        return x
+
+    own = getattr(torch.optim, kind)
+    assert torch.equal(moved(made(own)), moved(own))
+    assert inspect.unwrap(own.step) is not own.step  # there is still something to be left out
 
 
 @pytest.mark.parametrize("spec", ["denoise", "inpaint"])

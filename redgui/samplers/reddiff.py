@@ -48,6 +48,7 @@ from redgui.priors.calibration import Errors
 from redgui.randomness import Generators
 from redgui.samplers import flair
 from redgui.samplers.base import Sampler, SamplerError, Step, Steps, classic_start, lengthened
+from redgui.samplers.optimizers import OPTIMIZERS
 
 Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior",
                     "calibrated"]  # fmt: skip
@@ -62,17 +63,6 @@ WEIGHTINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "trunc_linear": lambda s: s.clamp(max=1),
     "power2over3": lambda s: s ** (2 / 3),
     "const": torch.ones_like,
-}
-
-OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
-    "adam": lambda p, lr: torch.optim.Adam(p, lr, betas=(0.9, 0.99)),  # the paper's
-    "nadam": lambda p, lr: torch.optim.NAdam(p, lr, betas=(0.9, 0.99)),
-    "radam": lambda p, lr: torch.optim.RAdam(p, lr, betas=(0.9, 0.99)),
-    "adamax": lambda p, lr: torch.optim.Adamax(p, lr, betas=(0.9, 0.99)),
-    "rmsprop": lambda p, lr: torch.optim.RMSprop(p, lr),
-    "adagrad": lambda p, lr: torch.optim.Adagrad(p, lr),
-    "momentum": lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9, nesterov=True),
-    "sgd": lambda p, lr: torch.optim.SGD(p, lr),
 }
 
 # `sigma_start` by the width of the hole in pixels, and its bounds, and the least by the noise: docs/presets.md has the sweep.

@@ -45,6 +45,7 @@ from redgui.operators.base import LinearOperator, Operator
 from redgui.priors.base import Prior, per_image
 from redgui.randomness import Generators
 from redgui.samplers.base import Sampler, Step, Steps, lengthened
+from redgui.samplers.optimizers import OPTIMIZERS
 
 
 @final
@@ -84,7 +85,7 @@ class RSD(Sampler):
     def __call__(self, prior: Prior, H: Operator, y: Tensor, sigma_y: float, *, generator: Generators) -> Steps:
         path = schedule.Path(self, prior.sigmas)
         mu = H.start(y).clone()
-        optimizer = torch.optim.Adam([mu], self.lr, betas=(0.9, 0.99))
+        optimizer = OPTIMIZERS["adam"]([mu], self.lr)
         m, n = H.entries(y), mu[0].numel()
         floor = H.noise_floor(y, sigma_y)
         for i, sigma in path:

@@ -41,6 +41,7 @@ from redgui.operators.base import Operator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
 from redgui.samplers.base import WHOLE, Sampler, Step, Steps, noised_start
+from redgui.samplers.optimizers import made
 
 
 @final
@@ -92,7 +93,7 @@ class SITCOM(Sampler):
         scale = (1 + sigma**2) ** 0.5
         first = x / scale
         u = first.clone()
-        optimizer = torch.optim.Adam([u], self.lr)
+        optimizer = made(torch.optim.Adam)([u], self.lr)
         count = H.entries(y)
         used = torch.zeros(len(x), device=x.device)
         for k in range(self.inner):

@@ -18,7 +18,8 @@ from torch import Tensor
 from redgui.operators.base import Operator
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.reddiff import OPTIMIZERS, RedDiff
+from redgui.samplers.optimizers import OPTIMIZERS
+from redgui.samplers.reddiff import RedDiff
 
 
 @dataclass(frozen=True)
