@@ -29,7 +29,7 @@ from redgui.ui.restore.tab import restore_tab
 from redgui.ui.sweep.tab import sweep_tab
 
 HEADER = """<div class="rg-header"><h1>redgui</h1>
-<p>Watch diffusion models undo damage: pick a task or paint, press Run, tune while it runs.
+<p>Watch diffusion models undo damage<span>: pick a task or paint, press Run, tune while it runs</span>.
 <a href="https://arxiv.org/abs/2305.04391" target="_blank" rel="noopener">RED-diff, arXiv 2305.04391</a></p></div>"""
 
 NOT_LOCAL = """redgui: other machines can reach this address. Who does can name folders of this one as priors, without limits.
@@ -137,6 +137,8 @@ def theme() -> Base:
         block_label_text_color="*neutral_600",
         # and one that white text can be read on
         button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700",
+        # and boxes that can be seen
+        checkbox_border_color="*neutral_400", checkbox_border_color_dark="*neutral_500",
         link_text_color_dark="*secondary_300", link_text_color_visited_dark="*secondary_300",
         link_text_color_active_dark="*secondary_300", link_text_color_hover_dark="*secondary_200",
     )  # fmt: skip

@@ -28,6 +28,14 @@ UNMARKED = """() => {
   return [String(name), outlineStyle !== "none" && parseFloat(outlineWidth) >= 2 && Number(opacity) > 0];
 }"""
 
+# What lies beyond the right edge, other than in a strip or a table that scrolls by itself.
+BEYOND = """() => [...document.querySelectorAll(".gradio-container *")].filter((node) => {
+  const { right, width } = node.getBoundingClientRect();
+  if (!width || right <= innerWidth + 1 || !node.checkVisibility({ visibilityProperty: true })) return false;
+  for (let at = node.parentElement; at; at = at.parentElement) if (getComputedStyle(at).overflowX !== "visible") return false;
+  return true;
+}).map((node) => node.outerHTML.slice(0, 100))"""
+
 
 @pytest.fixture
 def open_tab(app, open_page):
@@ -132,3 +140,4 @@ def test_a_page_that_is_zoomed_does_not_scroll_sideways(open_tab, width):
             str(1 + TABS.index(name))
         )
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert tab.page.evaluate(BEYOND) == [], name

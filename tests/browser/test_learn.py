@@ -123,6 +123,11 @@ def test_cards_leave_room_for_the_main_job(open_app):
     for place in ("#run", "#stop", "#result .rg-compare", "#live .rg-live-line", "#operator"):
         box = laptop.locator(place).first.bounding_box()
         assert box["y"] + box["height"] <= 768, place
+    for width in (1130, 1366, 1440, 1920):  # neither the line at the top nor a card's name runs into its neighbour
+        laptop.set_viewport_size({"width": width, "height": 1080})
+        about, last = (laptop.locator(place).bounding_box() for place in (".rg-header p", "[role=tab]:has-text('History')"))
+        assert about["x"] > last["x"] + last["width"], width
+        assert laptop.locator(".rg-card").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)"), width
     phone = open_app(viewport={"width": 390, "height": 844})
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     strip = phone.locator(".rg-cards-strip")

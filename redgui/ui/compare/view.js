@@ -105,7 +105,7 @@ function makeTile(key, label, spec, k) {
 
 /** In as few rows as there is room for, and those as full as each other: as few places as can be stay empty. */
 function lay() {
-  const most = Math.max(2, Math.floor((grid.clientWidth + 12) / (NARROWEST + 12)));
+  const most = Math.max(2, Math.floor((grid.clientWidth + 10) / (NARROWEST + 10)));
   root.style.setProperty("--columns", Math.ceil(tiles.size / Math.ceil(tiles.size / most)) || 1);
 }
 new ResizeObserver(lay).observe(grid);

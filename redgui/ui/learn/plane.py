@@ -90,7 +90,7 @@ class Plane:
         "three modes", label="Prior p(x₀)", help="a mixture of Gaussians"
     )
     angle: float = knob(0.0, -90.0, 90.0, step=1, label="Direction measured", help="degrees; 0 measures the first pixel alone")
-    y: float = knob(0.45, -1.0, 1.0, step=0.01, label="Measurement y", help="where the line lies")
+    y: float = knob(0.45, -1.0, 1.0, step=0.01, label="Measured y", help="where the line lies")
     sigma_y: float = knob(0.05, 0.01, 0.5, step=0.01, label="Noise σ_y", help="standard deviation: the line's width")
     particles: int = knob(24, 1, 48, help="pictures that walk, in one batch")
     seed: int = knob(0, 0, 2**31 - 1, help="of all random numbers")

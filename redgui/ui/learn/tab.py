@@ -73,18 +73,16 @@ def lay_out() -> LearnLayout:
     """Lays the tab out inside the block that is open."""
     with gr.Column(elem_classes="rg-learn"):
         gr.Markdown(texts.ITERATION, latex_delimiters=LATEX)
-        with gr.Row(elem_classes="rg-learn-controls"):
-            level, weight, seed = knobs.knobs(Look)
-            with gr.Column(min_width=240):
-                sigma = controls.one(level, "learn-sigma", level.default)
-                step = gr.Button("Next iteration", variant="primary", elem_id="learn-step")
-            with gr.Column(min_width=240):
-                lam = controls.one(weight, "learn-lam", weight.default)
-                back = gr.Button("Open in Restore", elem_id="learn-open")
-            with gr.Column(min_width=220):
-                start = gr.Radio(list(STARTS), value="start", label="μ is", elem_id="learn-start")
-            with gr.Column(min_width=200):
+        level, weight, seed = knobs.knobs(Look)
+        with gr.Row(elem_classes="rg-learn-controls rg-left rg-settings"):
+            sigma = controls.one(level, "learn-sigma", level.default)
+            lam = controls.one(weight, "learn-lam", weight.default)
+            with gr.Group():
                 box = controls.seed_box(seed, "learn-seed", seed.default)
+        with gr.Row(elem_classes="rg-learn-controls rg-left rg-settings"):
+            start = gr.Radio(list(STARTS), value="start", label="μ is", elem_id="learn-start", scale=3)
+            step = gr.Button("Next iteration", variant="primary", elem_id="learn-step", scale=1, min_width=160)
+            back = gr.Button("Open in Restore", elem_id="learn-open", scale=1, min_width=160)
         view = anatomy_view("anatomy")
         gr.Markdown(texts.PLANE, latex_delimiters=LATEX)
         walk = walking.lay_out()

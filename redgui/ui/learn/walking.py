@@ -40,7 +40,7 @@ class WalkLayout:
 def lay_out() -> WalkLayout:
     """Lays it out inside the block that is open."""
     with gr.Row(elem_classes="rg-learn-walk"):
-        with gr.Column(min_width=220, scale=1):
+        with gr.Column(min_width=220, scale=1, elem_classes="rg-left rg-settings"):
             walkers = {type(sampler).name: sampler for sampler in plane.WALKERS}
             choices = [(sampler.label, name) for name, sampler in walkers.items()]
             first = choices[0][1]
@@ -54,7 +54,7 @@ def lay_out() -> WalkLayout:
             back = gr.Button("Open in Restore", elem_id="walk-open")
         with gr.Column(min_width=280, scale=2):
             view = walk_view()
-        with gr.Column(min_width=220, scale=1), gr.Group():
+        with gr.Column(min_width=220, scale=1, elem_classes="rg-left rg-settings"), gr.Group():
             parts = controls.draw(Plane, "walk", {})
     return WalkLayout(Controls(Plane, parts), chosen, samplers, groups, back, view)
 

@@ -119,7 +119,8 @@ def draw(cls: type, prefix: str, values: Mapping[str, Any], *, advanced: bool | 
 
 def one(k: Knob, elem_id: str, value: Any, visible: Any = True) -> Control:
     """The component for a knob."""
-    label = k.label.replace("_", " ").capitalize() if k.label.islower() and k.label.isascii() else k.label
+    label = k.label.replace("_", " ") if k.label.isascii() else k.label
+    label = label[:1].upper() + label[1:] if k.label.isascii() or " " in label else label  # r² and λ remain as they are
     common: dict[str, Any] = dict(label=label, elem_id=elem_id, visible=visible)
     if k.choices:
         choices = [(c.replace("_", " "), c) for c in k.choices]

@@ -42,7 +42,7 @@ def two_columns() -> gr.Row:
 
 def setup_column() -> gr.Column:
     """Its left column."""
-    return gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup")
+    return gr.Column(scale=0, min_width=300, elem_classes="rg-duel-setup rg-left rg-settings")
 
 
 def outcome_column() -> gr.Column:
