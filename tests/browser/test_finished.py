@@ -46,7 +46,8 @@ def test_tabs_without_a_run_show_one_that_is_finished(app, open_page, tmp_path):
     expect(race.locator("tbody tr")).to_have_count(5 + 1)
     tab.page.set_viewport_size({"width": 1440, "height": 900})
     expect(race.locator(".rg-tile")).to_have_count(7)  # in one row, without a gap at its end
-    tab.page.wait_for_function("new Set([...document.querySelectorAll('#race .rg-tile')].map((one) => one.offsetTop)).size === 1")
+    rows = "new Set([...document.querySelectorAll('#race .rg-tile')].map((one) => one.offsetTop)).size"
+    tab.page.wait_for_function(f"{rows} === 1")
     assert race.locator(".rg-tile-name").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
     psnr = tab.restoring.played.last.psnr
     expect(race.locator("tbody tr").last).to_contain_text(f"{psnr:.2f}")
