@@ -169,6 +169,7 @@ def test_a_run_whose_page_is_gone_ends_with_the_iteration_in_progress(served, mo
         if how == "closed":
             await visitor.leave()
             await until(lambda: visitor.key not in served.host.sessions._sessions, "the page to be forgotten")
+            await until(lambda: run.stopping, "its run to be told")
         await until(lambda: visitor.key not in served.demo._queue.pending_messages_per_session, "the end of the connection")
         served.pace.free.set()
         await until(lambda: not len(served.host.queue), "its run to end")

@@ -10,12 +10,12 @@ from strict import Strict
 
 from redgui import schedule
 from redgui.operators import build
+from redgui.optimizers import OPTIMIZERS, made
 from redgui.priors import GaussianPrior
 from redgui.randomness import Generators
 from redgui.runs.problem import Problem
 from redgui.runs.stream import solve
 from redgui.samplers import RedDiff
-from redgui.samplers.optimizers import OPTIMIZERS, made
 
 
 def test_levels_are_visited_in_the_order_asked_for(gaussian, x_true):

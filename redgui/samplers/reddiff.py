@@ -43,12 +43,12 @@ from torch import Tensor
 from redgui import classics, schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
+from redgui.optimizers import OPTIMIZERS
 from redgui.priors.base import Prior, Sigma, per_image
 from redgui.priors.calibration import Errors
 from redgui.randomness import Generators
 from redgui.samplers import flair
 from redgui.samplers.base import Sampler, SamplerError, Step, Steps, classic_start, lengthened
-from redgui.samplers.optimizers import OPTIMIZERS
 
 Weighting = Literal["linear", "sqrt", "square", "log", "trunc_linear", "power2over3", "const", "power", "posterior",
                     "calibrated"]  # fmt: skip

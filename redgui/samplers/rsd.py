@@ -42,10 +42,10 @@ from torch import Tensor
 from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import LinearOperator, Operator
+from redgui.optimizers import OPTIMIZERS
 from redgui.priors.base import Prior, per_image
 from redgui.randomness import Generators
 from redgui.samplers.base import Sampler, Step, Steps, lengthened
-from redgui.samplers.optimizers import OPTIMIZERS
 
 
 @final

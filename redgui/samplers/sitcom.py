@@ -38,10 +38,10 @@ from torch import Tensor
 from redgui import schedule
 from redgui.knobs import knob
 from redgui.operators.base import Operator
+from redgui.optimizers import made
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
 from redgui.samplers.base import WHOLE, Sampler, Step, Steps, noised_start
-from redgui.samplers.optimizers import made
 
 
 @final

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from redgui.operators.base import Operator
+from redgui.optimizers import OPTIMIZERS
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
-from redgui.samplers.optimizers import OPTIMIZERS
 from redgui.samplers.reddiff import RedDiff
 
 
