@@ -17,7 +17,7 @@ Made = Callable[[list[Tensor], float], Optimizer]
 
 @cache
 def plain(kind: type[Optimizer]) -> type[Optimizer]:
-    """A class of `torch.optim` without its wrappers; the class itself where there are none."""
+    """A class of `torch.optim` whose steps and groups are without wrappers."""
     methods = {
         "add_param_group": inspect.unwrap(kind.add_param_group),
         "step": torch.no_grad()(inspect.unwrap(kind.step)),

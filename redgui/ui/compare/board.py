@@ -136,7 +136,7 @@ class Scoreboard:
         One of whose runs failed is not compared: its mean is that of other pictures.
         """
         over, problem = all(c.over for c in self.race.members), self.problem
-        spreads = {c.key: self.spreads(c) for c in self.race.contestants}
+        spreads = {c.key: {column.key: self.spread(c, column.key) for column in COLUMNS} for c in self.race.contestants}
         means = {key: {name: mean for name, (mean, _) in spread.items()} for key, spread in spreads.items()}
         failed = {c.key for c in self.race.contestants if any(one.status == "error" for one in self.race.runs(c.key))}
         good = {key: row for key, row in means.items() if key not in failed}
@@ -157,18 +157,14 @@ class Scoreboard:
             rows.append({"key": c.key, "name": c.label, "failed": c.key in failed, "cells": cells})
         return {"columns": HEAD, "rows": rows}
 
-    def spreads(self, c: Contestant) -> dict[str, tuple[float | None, float | None]]:
-        """Mean and standard error of every column over the runs of a contestant that did not fail.
+    def spread(self, c: Contestant, key: str) -> tuple[float | None, float | None]:
+        """Mean and standard error of a column over the runs of a contestant that did not fail.
 
         The error is over pictures where there are several, each the mean of its seeds; else over the seeds (`Race.sample`).
         """
         if all(one.status == "error" for one in self.race.runs(c.key)):
-            return {column.key: (board.finite(self.rows[c.key].get(column.key)), None) for column in COLUMNS}
-        found = {}
-        for column in COLUMNS:
-            sample = self.race.sample(c.key, lambda one, key=column.key: board.finite(self.rows[one.key].get(key)))
-            found[column.key] = board.mean_and_error(sample.values())
-        return found
+            return board.finite(self.rows[c.key].get(key)), None
+        return board.mean_and_error(self.race.sample(c.key, lambda one: board.finite(self.rows[one.key].get(key))).values())
 
     def _measured(self, c: Contestant) -> list[Contestant]:
         runs = [one for one in self.race.runs(c.key) if one.status != "error"]
@@ -179,7 +175,7 @@ class Scoreboard:
         if len(self.race.members) == len(self.race.contestants) or self.problem.x_true is None:
             return []
         values = {c: [self.rows[one.key]["psnr"] for one in self._measured(c)] for c in self.race.contestants}
-        return [figures.Spread(c.label, psnr, *self.spreads(c)["psnr"]) for c, psnr in values.items()]
+        return [figures.Spread(c.label, psnr, *self.spread(c, "psnr")) for c, psnr in values.items()]
 
     def _spread(self) -> dict[str, Any]:
         """The same for the browser, with the picture and the seed of each run."""
