@@ -18,6 +18,7 @@ from redgui.runs.batches import Question, denoised
 from redgui.ui.calls.endpoints import add_endpoints
 from redgui.ui.compare.tab import compare_tab
 from redgui.ui.history.tab import history_tab
+from redgui.ui.host.feed import FeedRoute
 from redgui.ui.host.gate import Gate, for_here_alone, guard
 from redgui.ui.host.host import Host
 from redgui.ui.learn.tab import learn_tab
@@ -103,7 +104,7 @@ def launch(demo: Any, **options: Any) -> Any:
     defaults = dict(
         share=False,
         strict_cors=True,
-        app_kwargs={"middleware": [Middleware(Gate, **bounds)]},
+        app_kwargs={"middleware": [Middleware(Gate, **bounds), Middleware(FeedRoute, feeds=demo.host.feeds)]},
         theme=theme(),
         css_paths=list(STYLES),
         head=HEAD,

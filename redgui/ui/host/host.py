@@ -4,6 +4,7 @@ from typing import Any
 
 from redgui import images, priors
 from redgui.runs import zero_gpu
+from redgui.ui.host.feed import Feeds
 from redgui.ui.host.limits import limits_of
 from redgui.ui.host.queue import Line
 from redgui.ui.host.sessions import Sessions
@@ -23,6 +24,7 @@ class Host:
         self.limits = limits_of(public)
         self.sessions = Sessions(self.limits.pages)
         self.queue = Line(self.limits.queue, places=1 if zero_gpu.on_zero_gpu() else self.limits.places)
+        self.feeds = Feeds()
         self.examples = images.examples()
 
     def prior_named(self, name: Any) -> priors.Prior:

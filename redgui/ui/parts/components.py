@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,13 @@ PARTS = {
     "schedule": "learn/schedule", "anatomy": "learn/view", "walk": "learn/walk",
     "keeper": "history/keeper", "history": "history/view",
 }  # fmt: skip
+COMMENTS = re.compile(r"^[ ]*(//.*|/\*\*(?s:.*?)\*/)\n", re.MULTILINE)  # of whole lines, a tenth of the script
 EXACT = 1_000_000  # pixels of a picture that a page gets as a PNG: one that is larger is a JPEG, where it is only looked at
 
 
 def _page_script() -> str:
     """The script of the page: what is shared, then a function for each part, all in one scope; one global, `redgui`."""
-    text = {path: (UI / f"{path}.js").read_text(encoding="utf-8") for path in (*SHARED, *PARTS.values())}
+    text = {path: COMMENTS.sub("", (UI / f"{path}.js").read_text(encoding="utf-8")) for path in (*SHARED, *PARTS.values())}
     shared = "\n".join(text[path] for path in SHARED)
     parts = "\n".join(f"{name}(element, props, trigger, watch) {{\n{text[path]}}}," for name, path in PARTS.items())
     return f'(() => {{\n"use strict";\n{shared}\nconst parts = {{\n{parts}\n}};\n{MOUNT}\n}})();'

@@ -163,12 +163,13 @@ class RunningTab(abc.ABC, Generic[S, L]):
         """Plays what the state holds, and shows it: the one loop of all tabs."""
         played: Any = state.played
         board = state.board = self.board(played, state.number)
-        yield {self.layout.view: board.value("running"), **self.around(True)}
         try:
-            with closing(watch(played, self.hz)) as news:  # the page is gone: nobody goes on computing for it
-                for _ in news:
-                    if self.goes_on(state, played):
-                        yield {self.layout.view: board.value("running")}
+            with self.page.host.feeds.open() as feed:
+                yield {self.layout.view: board.value("running") | {"feed": feed.name}, **self.around(True)}
+                with closing(watch(played, self.hz)) as news:  # the page is gone: nobody goes on computing for it
+                    for _ in news:
+                        if self.goes_on(state, played) and feed.show(value := board.value("running")):
+                            yield {self.layout.view: value | {"feed": feed.name}}
             status, message = self.outcome(state, played)
         except RedguiError as error:
             status, message = "error", str(error)

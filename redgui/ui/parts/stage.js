@@ -1,5 +1,6 @@
 // What every view of a run has: its status, a message or the place in line, what is said aloud, figures and downloads, and
 // one way to draw: the newest value, once a frame. Every value holds all there is to show, so that a lost one does no harm.
+// While something is played the page fetches what has changed past Gradio (`redgui.ui.host.feed`).
 
 const STATUS = { idle: "Ready", waiting: "Waiting", running: "Running", stopped: "Stopped", done: "Done", error: "Error" };
 
@@ -17,10 +18,13 @@ function createStage(name, element, props, trigger, watch, draw, speaks = false)
   const spoken = el("span", { class: "rg-spoken", role: "status", "aria-live": "polite" });
   let place = ""; // in line
   let run = null;
+  let feed = { name: "", value: null }; // what is fetched of the run in progress
 
   const scrub = createScrubber(() => redraw());
   const redraw = oncePerFrame(() => {
-    const value = scrub.of(objectOrNull(props.value) || { status: "idle" });
+    const told = objectOrNull(props.value) || { status: "idle" };
+    if (told.status === "running" && told.feed && told.feed !== feed.name) feed = follow(plain(told), redraw);
+    const value = scrub.of(feed.value && told.feed === feed.name ? feed.value : told);
     const status = value.status in STATUS ? value.status : "idle";
     const now = { status, changed: root.dataset.status !== status, another: value.run !== run, place };
     run = value.run;
@@ -41,6 +45,27 @@ function createStage(name, element, props, trigger, watch, draw, speaks = false)
   });
   redraw();
   return { root, chip, message, downloads, spoken, scrub: scrub.node };
+}
+
+/** Fetches what changes in a value, from now until its feed is over: {name, value}, no value where it cannot be fetched. */
+function follow(value, redraw) {
+  const feed = { name: value.feed, value: null };
+  const fetched = async () => {
+    for (let at = 0; ; ) {
+      const answer = await fetch(`gradio_api/redgui/feed/${feed.name}?after=${at}`, { cache: "no-store" });
+      if (answer.status !== 200) return; // over: the last one stays until Gradio tells the end
+      const news = await answer.json();
+      for (const [name, ...rest] of news.parts) {
+        if (rest.length === 1) value[name] = rest[0];
+        else value[name] = { ...value[name], [rest[0]]: rest[1] };
+      }
+      at = news.at;
+      if (at) feed.value = value;
+      redraw();
+    }
+  };
+  fetched().catch(() => (feed.value = null));
+  return feed;
 }
 
 /** The moments of a run that is over, to look through: what a value has in `moments` was another one at each of them. */
