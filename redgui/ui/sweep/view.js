@@ -9,6 +9,7 @@ let figures = [];
 let wanted = null; // the figure that colours the map
 let cells = new Map(); // key -> {node, image, value, state, at: what the server says of it}
 let chosen = null;
+let byItself = true; // the best cell is the one that is chosen, until a person chooses
 let best = {};
 let shape = { w: 1, h: 1 };
 let references = {};
@@ -156,13 +157,15 @@ const wipe = beforeAfterMenu(wipeBox, "original");
 const take = el("button", { type: "button", class: "rg-text-button rg-take", onclick: () => chosen && trigger("select", { key: chosen }) }, icon("sliders"), el("span", {}, "Take to Restore"));
 const close = iconButton("close", "Close", () => {
   const node = cells.get(chosen)?.node;
+  byItself = false;
   choose(chosen);
   node?.focus();
 });
 detail.append(wipeBox, el("div", { class: "rg-sweep-about" }, el("div", { class: "rg-sweep-title-line" }, title, close), settings, facts, wrong, el("label", { class: "rg-choice" }, "Compare with ", wipe.menu), take));
 
 function choose(key) {
-  chosen = chosen === key ? null : key;
+  chosen = chosen === key && !byItself ? null : key;
+  byItself = false;
   showDetail();
   if (chosen) detail.scrollIntoView({ block: "nearest", behavior: "instant" });
 }
@@ -201,7 +204,9 @@ function draw(value, { status, changed, another }) {
   best = parse(value.best) || {};
   for (const key of cells.keys()) showCell(key, parse(value.cells?.[key]), value.frames?.[key]);
   paint();
+  if (another) byItself = true;
   if (changed && cells.has(value.winner)) chosen = value.winner;
+  else if (byItself && cells.size) chosen = best[wanted]?.[0] ?? "0-0"; // or the place of the large picture would be empty
   showDetail();
   take.disabled = status === "waiting";
 }
