@@ -32,10 +32,20 @@ def grid(**values: Any) -> list[dict[str, Any]]:
 
 # Per sampler: candidates without noise, and with noise. An empty list: what other sweeps found stays.
 KARRAS = dict(steps=100, spacing="karras", sigma_start=5)
+POSTERIOR = dict(lam=1.0, weighting="posterior", noise_aware=False, spacing="karras", sigma_end=0.04, init="wiener")
 PER_LEVEL = grid(steps=11, inner=3, lr=0.1) + grid(steps=7, inner=5, lr=[0.05, 0.1])
+PER_LEVEL += grid(steps=7, inner=5, lr=[0.02, 0.05], sigma_max=[0.2, 0.5, 1])
 GRID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
-    "reddiff": ([], grid(**KARRAS, lr=[0.03, 0.1], lam=[0.1, 0.25], init="wiener")),
-    "dps": (grid(steps=33, zeta=[0.2, 0.5, 1]), grid(steps=33, zeta=[0.2, 0.5, 1])),
+    "reddiff": (
+        grid(steps=100, spacing="karras", sigma_start=[2, 5], lr=[0.03, 0.1], lam=[0.01, 0.03, 0.1]),
+        grid(**KARRAS, lr=[0.03, 0.1], lam=[0.1, 0.25], init="wiener")
+        + grid(**POSTERIOR, lr=[0.005, 0.01, 0.03], sigma_start=[3, 10]),
+    ),
+    "vml-map": (grid(steps=50, sigma_max=80, step=[0.2, 0.3, 0.5, 1]), grid(steps=50, sigma_max=80, step=[0.3, 1])),
+    "dps": (
+        grid(steps=33, zeta=[0.2, 0.5, 1]) + grid(steps=33, zeta=[0.1, 0.2], sigma_max=[0.3, 2, 5]),
+        grid(steps=33, zeta=[0.2, 0.5, 1]) + grid(steps=33, zeta=[0.2, 0.5], sigma_max=2),
+    ),
     "mcg": (grid(steps=33, zeta=[0.5, 1]), []),
     "ddnm": (grid(steps=50, eta=[0.85, 1]), grid(steps=50, eta=0.85) + grid(steps=20, eta=1)),
     "daps": (grid(steps=50, ode_steps=2, sigma_y_min=0.002, texture=[0.15, 0.3]), []),
