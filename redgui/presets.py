@@ -21,6 +21,8 @@ POSTERIOR = dict(
     lr=0.01, lam=1.0, weighting="posterior", noise_aware=False, spacing="karras", sigma_start=3.0, sigma_end=0.04, init="wiener"
 )
 
+POSTERIORS = ("inpaint", "inpaint:random", "blur", "jpeg", "nonlinear-blur", "quantize")
+
 # Without noise what is measured holds to the last digit: a small weight of the prior, from where its errors are small, too.
 EXACT = dict(lam=0.01, spacing="karras", sigma_start=2.0)
 
@@ -46,7 +48,7 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("*", "reddiff", "phase"): dict(steps=200, lr=0.3, lam=0.25, init="noise", spacing="karras", sigma_start=5.0),
     ("*", "reddiff", "*@noisy"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=5.0, init="wiener"),
     ("*", "reddiff", "superres@noisy"): dict(lr=1.0, lam=0.5, spacing="karras", sigma_start=3.0, optimizer="sgd", data_steps=3),
-    **{("*", "reddiff", f"{name}@noisy"): POSTERIOR for name in ("inpaint", "blur", "jpeg", "nonlinear-blur", "quantize")},
+    **{("*", "reddiff", f"{name}@noisy"): POSTERIOR for name in POSTERIORS},
     ("*", "reddiff", "denoise@noisy"): dict(POSTERIOR, lr=0.005),
     ("*", "reddiff", "compose@noisy"): dict(POSTERIOR, sigma_start=10.0),
     **{("*", "reddiff", f"{name}@noisy"): dict(POSTERIOR, lr=0.03) for name in ("compressed-sensing", "fourier")},
@@ -89,9 +91,10 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("*", "daps", "superres"): dict(sigma_y_min=0.002, texture=0.3),
     ("*", "repaint", "*"): dict(steps=35),
     ("*", "sitcom", "*"): dict(steps=7, inner=5, lr=0.05, sigma_max=0.5),
-    **{("*", "sitcom", name): dict(steps=7, inner=5, lr=0.05, sigma_max=1.0) for name in ("inpaint", "fourier")},
+    ("*", "sitcom", "inpaint"): dict(steps=7, inner=5, lr=0.02, sigma_max=0.5),
+    **{("*", "sitcom", name): dict(steps=7, inner=5, lr=0.05, sigma_max=0.5) for name in ("inpaint@noisy", "inpaint:random")},
+    ("*", "sitcom", "fourier"): dict(steps=7, inner=5, lr=0.05, sigma_max=1.0),
     **{("*", "sitcom", name): dict(steps=7, inner=5, lr=0.1) for name in ("inpaint:half", "inpaint:outpaint", "phase")},
-    ("*", "sitcom", "inpaint:random"): dict(steps=7, inner=5, lr=0.05, sigma_max=0.5),
     ("*", "sitcom", "colorize"): dict(steps=7, inner=5, lr=0.05, sigma_max=3.0),
     ("*", "sitcom", "compressed-sensing"): dict(steps=7, inner=5, lr=0.1, sigma_max=1.0),
     ("*", "sitcom", "compressed-sensing@noisy"): dict(steps=7, inner=5, lr=0.05, sigma_max=1.0),
@@ -99,6 +102,8 @@ PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     **{("*", "sitcom", f"{name}@noisy"): dict(steps=7, inner=5, lr=0.05, sigma_max=0.5) for name in ("blur", "nonlinear-blur")},
     ("*", "sitcom", "jpeg"): dict(steps=7, inner=5, sigma_max=0.2),
     ("*", "rsd", "*"): dict(steps=50, lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
+    ("*", "rsd", "blur"): dict(EXACT, steps=50, lr=0.1),
+    ("*", "rsd", "blur@noisy"): dict(steps=50, lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
     ("*", "rsd", "compressed-sensing"): dict(steps=50, lr=0.2, lam=0.25, spacing="karras", sigma_start=5.0),
     ("*", "rsd", "compressed-sensing@noisy"): dict(steps=50, lr=0.1, lam=0.1, spacing="karras", sigma_start=5.0),
     ("*", "rsd", "phase"): dict(steps=100, lr=0.3, lam=0.25, spacing="karras", sigma_start=5.0),
