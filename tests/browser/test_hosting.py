@@ -118,6 +118,7 @@ def test_behind_a_proxy_with_a_path_the_page_loads_and_a_run_streams(serve, prox
     live = page.locator("#live .rg-live")
     expect(live).to_have_attribute("data-status", "done")
     assert int(live.get_attribute("data-frames")) >= 3
+    assert any("/redgui/feed/" in url_ for url_ in asked)
     # examples, styles and the app's own pictures come through the path, and nothing goes past it
     expect(page.locator("#examples img").first).to_have_js_property("complete", True)
     assert page.locator("#examples img").first.evaluate("img => img.naturalWidth") > 0

@@ -51,8 +51,9 @@ function createStage(name, element, props, trigger, watch, draw, speaks = false)
 function follow(value, redraw) {
   const feed = { name: value.feed, value: null };
   const fetched = async () => {
+    const root = window.location.pathname.replace(/\/$/, ""); // wherever a proxy has put the app
     for (let at = 0; ; ) {
-      const answer = await fetch(`gradio_api/redgui/feed/${feed.name}?after=${at}`, { cache: "no-store" });
+      const answer = await fetch(`${root}/gradio_api/redgui/feed/${feed.name}?after=${at}`, { cache: "no-store" });
       if (answer.status !== 200) return; // over: the last one stays until Gradio tells the end
       const news = await answer.json();
       for (const [name, ...rest] of news.parts) {
