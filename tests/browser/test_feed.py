@@ -19,6 +19,11 @@ def open_tab(app, open_page):
     return functools.partial(Restore, app, open_page)
 
 
+def shows(tab: Restore, frames: int) -> None:
+    """Waits until so many pictures of the run were shown."""
+    tab.page.wait_for_function("n => document.querySelector('#live .rg-live').dataset.frames >= n", arg=frames)
+
+
 def test_pictures_are_fetched_and_the_end_comes_through_gradio(open_tab, slowly):
     tab = open_tab()
     tab.type("reddiff-steps", LONG)
@@ -26,8 +31,7 @@ def test_pictures_are_fetched_and_the_end_comes_through_gradio(open_tab, slowly)
     tab.page.on("response", lambda answer: fetched.append(answer.status) if FEED.search(answer.url) else None)
     tab.run("running")
     first = int(tab.live.get_attribute("data-frames"))
-    tab.reach(40)
-    assert int(tab.live.get_attribute("data-frames")) > first + 4
+    shows(tab, first + 5)
     assert fetched.count(200) > 4
     tab.part("stop").click()
     expect(tab.live).to_have_attribute("data-status", "stopped")
@@ -44,8 +48,7 @@ def test_where_nothing_can_be_fetched_gradio_shows_the_run(open_tab, slowly):
     tab = open_tab(before=lambda page: page.route(FEED, lambda route: route.fulfill(status=204)))
     tab.type("reddiff-steps", LONG)
     tab.run("running")
-    tab.reach(20)
-    assert int(tab.live.get_attribute("data-frames")) > 4
+    shows(tab, 5)
     tab.part("stop").click()
     expect(tab.live).to_have_attribute("data-status", "stopped")
 
