@@ -1,22 +1,16 @@
 // Shared by the components. `redgui.ui.parts.components` puts the scripts together: the shared ones are at the top of one
 // function, and each component's is the body of a function (element, props, trigger, watch) in it, called for each component.
 
-// The clock of Gradio's own loader asks for every frame for ever, so that an idle page has the browser make sixty a second. It
-// took hold of the browser's function before this script: after two frames its request is one that has not come through here.
-{
-  const everyFrame = window.requestAnimationFrame.bind(window);
-  const known = new Set();
-  window.requestAnimationFrame = (draw) => {
-    const id = everyFrame(draw);
-    known.add(id);
-    return id;
-  };
-  requestAnimationFrame(() => requestAnimationFrame(() => {
-    const last = everyFrame(() => {});
-    for (let id = last - 1; id > last - 1000; id -= 1) if (!known.has(id)) cancelAnimationFrame(id);
-    window.requestAnimationFrame = everyFrame;
-  }));
-}
+// The clock of Gradio's own loader asks for every frame for ever, so that an idle page has the browser make sixty a second. It is
+// known by where it asks for the time, right before: that one request is taken back.
+performance.now = () => {
+  if (new Error().stack.includes("/statustracker")) {
+    const before = requestAnimationFrame(() => {});
+    queueMicrotask(() => cancelAnimationFrame(before + 1));
+  }
+  return Performance.prototype.now.call(performance);
+};
+setTimeout(() => delete performance.now, 10_000);
 
 /** A DOM element: el("p", {class: "x", onclick: f, "aria-label": "y"}, "text", child). */
 function el(tag, attributes = {}, ...children) {
