@@ -33,7 +33,7 @@ EXACT = dict(lam=0.01, spacing="karras", sigma_start=2.0)
 PRESETS: dict[tuple[str, str, str], dict[str, Any]] = {
     ("*", "reddiff", "*"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=5.0),
     ("*", "reddiff", "inpaint"): dict(lr=0.03, lam=0.1, spacing="karras", sigma_start=2.0, sigma_end=0.1),
-    ("*", "reddiff", "inpaint:random"): dict(EXACT, lr=0.03),
+    ("*", "reddiff", "inpaint:random"): dict(EXACT, lr=0.03, sigma_start=3.0),
     **{("*", "reddiff", name): dict(EXACT, lr=0.1) for name in ("blur", "nonlinear-blur")},
     ("*", "reddiff", "superres"): dict(lr=1.0, lam=0.15, spacing="karras", sigma_start=3.0, sigma_end=0.03, optimizer="sgd"),
     ("*", "reddiff", "inpaint:half"): dict(lr=0.1, lam=0.1, spacing="karras", sigma_start=40.0),

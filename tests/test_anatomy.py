@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from redgui import operators, presets
+from redgui import knobs, operators, presets
 from redgui.operators import Inpaint
 from redgui.priors import Counted
 from redgui.randomness import Generators
@@ -53,7 +53,14 @@ def test_the_update_is_the_samplers_own(gaussian, problem, sampler, wanted):
         assert not torch.allclose(found.after, found.mu, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("sampler", [RedDiff(steps=6), RedDiff(steps=6, init="denoised", order="random", optimizer="momentum")])
+LOOPS = [
+    RedDiff(steps=6),
+    RedDiff(steps=6, init="denoised", order="random", optimizer="momentum"),
+    RedDiff(steps=6, data_steps=3, noise="carried"),
+]
+
+
+@pytest.mark.parametrize("sampler", LOOPS, ids=knobs.spec)
 def test_the_loop_is_the_samplers_own(gaussian, problem, sampler):
     asked = problem("superres:factor=4")
     given = gaussian, asked.H, asked.y, asked.sigma_y

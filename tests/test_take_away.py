@@ -25,8 +25,8 @@ SIDE = 32
 def filmed():
     film = Film()
     result = api.restore(
-        "example:face-06", prior=f"gaussian:size={SIDE}", sampler="reddiff:steps=5", operator="superres:factor=4", device="cpu",
-        sigma_y=0.05, watch=film.remember,
+        "example:face-06", prior=f"gaussian:size={SIDE}", sampler="reddiff:steps=5,data_steps=0,lam=0.1",
+        operator="superres:factor=4", device="cpu", sigma_y=0.05, watch=film.remember,
     )  # fmt: skip
     return film, result
 

@@ -230,7 +230,7 @@ function draw(value, { status, changed, another }) {
   }
   for (const [name, source] of Object.entries(value.references || {})) setPicture(name, source);
   for (const { key } of order) {
-    setPicture(key, value.frames?.[key]);
+    setPicture(key, value.frames?.[key] ?? value.references?.measurement); // before its first step, too
     showTile(key, parse(value.tiles?.[key]));
   }
   errorButton.hidden = !value.truth;

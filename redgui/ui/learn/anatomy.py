@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from redgui.operators.base import Operator
-from redgui.optimizers import OPTIMIZERS
 from redgui.priors.base import Prior
 from redgui.randomness import Generators
+from redgui.samplers import flair
 from redgui.samplers.reddiff import RedDiff
 
 
@@ -35,7 +35,7 @@ class Anatomy:
         error: eps_hat - eps, the noise residual; sigma times it is mu - x0_hat.
         residual: H(mu) - y of the measurement, shaped like y.
         data, prior: the two terms of the gradient, with their weights and scaled by the pixels as the sampler has it.
-        gradient: their sum, what the optimiser is given.
+        gradient: their sum, what the optimiser is given; with `data_steps` the prior's alone, and the data's steps follow.
         step: after - mu.
         after: mu after the optimiser's step.
         weight: w = lam g(sigma), of the noise residual.
@@ -69,7 +69,8 @@ def dissect(
     sigma: float,
     *,
     generator: Generators,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer] | None = None,
+    before: Anatomy | None = None,
 ) -> Anatomy:
     """One iteration of `sampler` at mu (b, c, h, w) and the level sigma; one call of the network.
 
@@ -77,11 +78,15 @@ def dissect(
         H, y, sigma_y: the measurement, as a sampler is given it.
         sigma: a level > 0, best one of the prior's (`nearest_level`).
         generator: one per image.
-        optimizer: of mu, with what it remembers of the iterations before, and mu itself is moved; None: a fresh one of a copy.
+        optimizers: of mu (`RedDiff.optimizers`), with what they remember of the iterations before, and mu itself is moved;
+            None: fresh ones of a copy.
+        before: the iteration before, whose noise may be `carried` on.
     """
-    moved, mu = mu if optimizer is not None else mu.clone(), mu.clone()
+    moved, mu = mu if optimizers is not None else mu.clone(), mu.clone()
     x0 = mu + sampler.sigma0 * generator.randn_like(mu) if sampler.sigma0 > 0 else mu
     eps = generator.randn_like(mu)
+    if sampler.noise == "carried" and before is not None:
+        eps = flair.carried(before.error + before.eps, eps, sigma)
     x = x0 + sigma * eps
     x0_hat = prior.denoise(x, sigma)
     error = (x - x0_hat) / sigma - eps
@@ -97,8 +102,12 @@ def dissect(
     data = held * g / m * scale
     pull = weight * error / n * scale
 
-    moved.grad = gradient = data + pull
-    (optimizer or OPTIMIZERS[sampler.optimizer]([moved], sampler.lr)).step()
+    apart = 0 if sampler.compat else sampler.data_steps
+    moved.grad = gradient = pull if apart else data + pull
+    own, fit = optimizers or sampler.optimizers(moved)
+    own.step()
+    if apart:
+        flair.fitted(moved, H, y, floor, fit, apart)
     after = moved.detach().clone()
     return Anatomy(
         float(sigma), mu, eps, x, x0_hat, error, r, data, pull, gradient, after - mu, after, weight,
@@ -118,15 +127,18 @@ class Loop:
         begun = sampler.begun(H, y, sigma_y)
         self.levels = [float(sigma) for sigma in begun.levels(prior.sigmas, sampler.steps, generator)]
         self.mu = sampler.first(prior, H, y, sigma_y, generator).detach()
-        self.optimizer = OPTIMIZERS[sampler.optimizer]([self.mu], sampler.lr)
+        self.optimizers = sampler.optimizers(self.mu)
+        self.last: Anatomy | None = None
         self.i, self.n = 0, len(self.levels)
 
     def step(self) -> Anatomy:
         """The next iteration; one call of the network. Raises IndexError after the last."""
         sigma = self.levels[self.i]
-        pieces = dissect(*self.given, self.sampler, self.mu, sigma, generator=self.generator, optimizer=self.optimizer)
+        self.last = dissect(
+            *self.given, self.sampler, self.mu, sigma, generator=self.generator, optimizers=self.optimizers, before=self.last
+        )
         self.i += 1
-        return pieces
+        return self.last
 
 
 def nearest_level(sigmas: Tensor, sigma: float) -> float:

@@ -66,7 +66,13 @@ def drawn(a: Anatomy, problem: Problem, sampler: RedDiff) -> dict[str, Any]:
         text += f"; {note}" if note else ""
         return {"src": images.data_url(shown, "jpeg", quality=92), "note": text, "share": size / longest if bar else None}
 
-    weighed = f"held back to {held:.0%}, the residual being near σ_y" if held < 0.995 else "full weight"
+    weighed = (
+        f"after it, {sampler.data_steps} steps at most until it is met"
+        if sampler.data_steps
+        else f"held back to {held:.0%}, the residual being near σ_y"
+        if held < 0.995
+        else "full weight"
+    )
     return {
         "sigma": a.sigma,
         "rows": texts.ROWS,

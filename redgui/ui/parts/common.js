@@ -2,15 +2,27 @@
 // function, and each component's is the body of a function (element, props, trigger, watch) in it, called for each component.
 
 // The clock of Gradio's own loader asks for every frame for ever, so that an idle page has the browser make sixty a second. It is
-// known by where it asks for the time, right before: that one request is taken back.
-performance.now = () => {
-  if (new Error().stack.includes("/statustracker")) {
-    const before = requestAnimationFrame(() => {});
-    queueMicrotask(() => cancelAnimationFrame(before + 1));
-  }
-  return Performance.prototype.now.call(performance);
-};
-setTimeout(() => delete performance.now, 10_000);
+// known by where it asks for the time, right before; its request is the next one, and does not come through the page's own way.
+{
+  const ask = window.requestAnimationFrame;
+  const known = new Set();
+  window.requestAnimationFrame = (draw) => {
+    const id = ask.call(window, draw);
+    known.add(id);
+    return id;
+  };
+  performance.now = () => {
+    if (new Error().stack.includes("/statustracker")) {
+      const next = ask.call(window, () => {}) + 1;
+      queueMicrotask(() => known.has(next) || cancelAnimationFrame(next));
+    }
+    return Performance.prototype.now.call(performance);
+  };
+  setTimeout(() => {
+    delete performance.now;
+    window.requestAnimationFrame = ask;
+  }, 5000);
+}
 
 /** A DOM element: el("p", {class: "x", onclick: f, "aria-label": "y"}, "text", child). */
 function el(tag, attributes = {}, ...children) {
