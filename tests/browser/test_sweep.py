@@ -189,7 +189,7 @@ def test_weightings_and_another_sampler(open_tab, tmp_path):
     tab.run()
     expect(tab.root.locator(".rg-sweep-cell")).to_have_count(8)
     tab.choose("sweep-sampler", "DPS")
-    expect(tab.values("rows")).to_have_value(re.compile(r"0\.5"))
+    expect(tab.values("rows")).to_have_value(re.compile(r"0\.2"))
     tab.page.locator("#sweep-columns-knob input").click()
     options = tab.page.get_by_role("option").all_inner_texts()
     assert "η" in " ".join(options)
