@@ -53,6 +53,25 @@ def test_where_nothing_can_be_fetched_gradio_shows_the_run(open_tab, slowly):
     expect(tab.live).to_have_attribute("data-status", "stopped")
 
 
+def test_where_fetching_breaks_off_in_mid_run_gradio_goes_on(open_tab, slowly):
+    answered = []
+
+    def answer(route) -> None:
+        answered.append(route)
+        if len(answered) <= 3:
+            route.continue_()
+        else:
+            route.fulfill(status=200, body="a proxy's own page")
+
+    tab = open_tab(before=lambda page: page.route(FEED, answer))
+    tab.type("reddiff-steps", LONG)
+    tab.run("running")
+    shows(tab, 10)
+    assert len(answered) == 4, "it is not asked again"
+    tab.part("stop").click()
+    expect(tab.live).to_have_attribute("data-status", "stopped")
+
+
 def test_a_page_that_rests_asks_for_no_frames(open_tab):
     counting = "window.asked = 0; const ask = requestAnimationFrame; window.requestAnimationFrame = (f) => (asked++, ask(f))"
     tab = open_tab(before=lambda page: page.add_init_script(counting))

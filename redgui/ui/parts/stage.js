@@ -54,7 +54,7 @@ function follow(value, redraw) {
     const root = window.location.pathname.replace(/\/$/, ""); // wherever a proxy has put the app
     for (let at = 0; ; ) {
       const answer = await fetch(`${root}/gradio_api/redgui/feed/${feed.name}?after=${at}`, { cache: "no-store" });
-      if (answer.status !== 200) return; // over: the last one stays until Gradio tells the end
+      if (answer.status === 204) return; // over: the last one stays until Gradio tells the end
       const news = await answer.json();
       for (const [name, ...rest] of news.parts) {
         if (rest.length === 1) value[name] = rest[0];
